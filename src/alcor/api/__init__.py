@@ -1,0 +1,1 @@
+"""The REST edge (ASGI): one engine for every resource."""

@@ -1,0 +1,1 @@
+"""The transport: deltas by scope from dataplane to ncm, streams between ncm and agents."""

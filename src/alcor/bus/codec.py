@@ -1,0 +1,1 @@
+"""Items and frames to bytes and back."""

@@ -1,0 +1,219 @@
+"""What travels between dataplane, ncm and agents, and the protocols of the two transports.
+
+Rules of every message about a scope (protocol, section 4): items are absolute; it carries
+`(epoch, generation, from, through)`; a receiver applies it iff `from ≤ position < through`, ignores it if
+`through ≤ position`, and asks to resume from its position if `from > position`. Lower (epoch, generation) are refused.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from alcor.goalstate.item import Item, Key
+from alcor.goalstate.scope import Scope
+
+
+class Put(msgspec.Struct, frozen=True, gc=False):
+    """An item as its owner publishes it. `since`: the revision that introduced its references."""
+
+    item: Item
+    since: int
+
+
+class Envelope(msgspec.Struct, frozen=True, gc=False):
+    """An item as it is held and forwarded: encoded once; `refers` so that ncm need not decode it."""
+
+    key: Key
+    since: int
+    refers: tuple[Scope, ...]
+    body: bytes
+
+
+class ScopeUpdate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A step of one scope. `from_revision == 0`: it says everything (a snapshot).
+
+    A snapshot may come in chunks: all but the last have `more`; what none of them mentioned is removed at
+    the last. `since` of an item counts at the receiver as said in `Envelope`.
+    """
+
+    scope: Scope
+    epoch: int
+    generation: int
+    from_revision: int
+    through: int
+    put: tuple[Envelope, ...] = ()
+    removed: tuple[Key, ...] = ()
+    more: bool = False
+
+
+class Heads(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Through which revision each shard has processed the log, also when none of its scopes changed."""
+
+    epoch: int
+    generation: int
+    through: dict[int, int]
+
+
+class Publication(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A step of one scope as the dataplane publishes it; the bus encodes the items once."""
+
+    scope: Scope
+    epoch: int
+    generation: int
+    from_revision: int
+    through: int
+    put: tuple[Put, ...] = ()
+    removed: tuple[Key, ...] = ()
+
+
+class PortReport(msgspec.Struct, frozen=True, gc=False):
+    """A transition of a local port. `at_ms`: unix milliseconds of the barrier (or of the unplugging)."""
+
+    port_id: str
+    plugged: bool
+    ofport: int
+    at_ms: float
+
+
+class HostReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What an ncm tells the dataplane of one host. `realized`: shard → through, confirmed by barrier."""
+
+    host_id: str
+    epoch: int
+    alive: bool
+    at_ms: int
+    agent_version: str = ""
+    realized: dict[int, int] = {}
+    ports: tuple[PortReport, ...] = ()
+    detail: str = ""
+
+
+class GoalBus(Protocol):
+    """Dataplane to ncm, by scope, in order; and observed facts back. The sender does not know hosts.
+
+    Law: what `publish` was given for a wanted scope arrives in the same order, preceded by one snapshot.
+    """
+
+    def publish(self, updates: Sequence[Publication], heads: Heads) -> None:
+        """Dataplane: send the steps of one turn, then the heads. Scopes nobody wants are skipped."""
+
+    def serve(self, snapshot: Callable[[Scope], Publication]) -> None:
+        """Dataplane: answer a newly wanted scope with a snapshot (`from_revision` 0)."""
+
+    def want(self, scope: Scope) -> None:
+        """ncm: begin to receive a scope; its snapshot comes first, on the same stream."""
+
+    def unwant(self, scope: Scope) -> None:
+        """ncm: stop receiving a scope."""
+
+    def updates(self) -> AsyncIterator[Sequence[ScopeUpdate | Heads]]:
+        """ncm: what arrives, in batches, without end."""
+
+    def report(self, report: HostReport) -> None:
+        """ncm: tell an observed fact."""
+
+    def reports(self) -> AsyncIterator[Sequence[HostReport]]:
+        """Dataplane: what ncms report, in batches, without end."""
+
+
+# --- between ncm and agent ---------------------------------------------------------------------------------
+
+
+class Hello(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Agent: the first message. `positions`: what it holds, to be resumed."""
+
+    host_id: str
+    token: str
+    agent_version: str
+    epoch: int = 0
+    positions: dict[Scope, int] = {}
+
+
+class Ack(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Agent: everything through these revisions is in the switch (its barrier replied); and what ports did."""
+
+    epoch: int
+    realized: dict[int, int] = {}
+    ports: tuple[PortReport, ...] = ()
+
+
+class Resume(msgspec.Struct, frozen=True, gc=False):
+    """Agent: a gap was seen; continue this scope after `position` (0: from nothing)."""
+
+    scope: Scope
+    position: int
+
+
+class Heartbeat(msgspec.Struct, frozen=True, gc=False):
+    """Agent: alive. `detail`: one sentence about the switch, empty if all is well."""
+
+    detail: str = ""
+
+
+class Welcome(msgspec.Struct, frozen=True, gc=False):
+    """Ncm: accepted."""
+
+    epoch: int
+    heartbeat_s: float
+
+
+class Dropped(msgspec.Struct, frozen=True, gc=False):
+    """Ncm: this scope is no longer in the host's closure; forget it."""
+
+    scope: Scope
+
+
+class Refused(msgspec.Struct, frozen=True, gc=False):
+    """Ncm: not accepted, and why; the stream ends."""
+
+    reason: str
+
+
+AgentMessage = Hello | Ack | Resume | Heartbeat
+NcmMessage = Welcome | ScopeUpdate | Heads | Dropped | Refused
+
+
+class AgentStream(Protocol):
+    """The agent's end of one stream."""
+
+    async def send(self, message: AgentMessage) -> None:
+        """Send; raises ConnectionError when the stream is gone."""
+
+    def receive(self) -> AsyncIterator[Sequence[NcmMessage]]:
+        """Batches in order; ends when the stream ends; raises ConnectionError when it breaks."""
+
+    async def close(self) -> None:
+        """End the stream."""
+
+
+class AgentConnector(Protocol):
+    """How an agent reaches its ncm."""
+
+    async def connect(self) -> AgentStream:
+        """Open a stream. Raises: ConnectionError."""
+
+
+class AgentPeer(Protocol):
+    """The ncm's end of one agent's stream."""
+
+    async def send(self, messages: Sequence[NcmMessage]) -> None:
+        """Send a batch as one frame or a few of at most 1 MiB each; waits while the peer is slow.
+        Raises: ConnectionError."""
+
+    def receive(self) -> AsyncIterator[AgentMessage]:
+        """What the agent says, until it goes."""
+
+
+AgentHandler = Callable[[AgentPeer], Awaitable[None]]
+"""Serves one agent from its first message to its end."""
+
+
+class ItemCodec(Protocol):
+    """Items to bytes and back. Law: `decode(kind, encode(item)) == item`; equal items give equal bytes."""
+
+    def encode(self, item: Item) -> bytes:
+        """The wire form of an item."""
+
+    def decode(self, key: Key, body: bytes) -> Item:
+        """The item. Raises: ValueError."""

@@ -1,0 +1,1 @@
+"""`alcor-agent`: run and inspect the agent of this host."""

@@ -1,0 +1,1 @@
+"""Intent: the rules of each noun, as functions over a transaction."""

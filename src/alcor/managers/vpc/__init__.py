@@ -1,0 +1,1 @@
+"""VPC Manager: networks and the numbers that carry them."""

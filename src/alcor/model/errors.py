@@ -1,0 +1,125 @@
+"""The one tree of errors a caller can react to.
+
+    AlcorError
+    ├── InvalidInput       the request can never succeed as it stands; change it
+    ├── Unauthenticated    say who you are
+    ├── Forbidden          you may not do this
+    ├── NotFound           what was named is not there
+    ├── Conflict           the present state forbids it; change that, then try again
+    │   └── InUse          ... because something else uses it; `by` names the user
+    ├── StaleRevision      the row changed since you read it; read again (If-Match)
+    ├── QuotaExceeded      ask for more quota, or delete something
+    ├── Exhausted          a pool is empty; enlarge it, or delete something
+    └── Unavailable        try again later; nothing was kept
+
+Each carries its data as fields and makes its text from them. `Problem` says which rule spoke, so that
+the API can answer with the reference's error type; a new class needs a new *reaction* of the caller.
+"""
+
+from enum import StrEnum
+
+
+class Problem(StrEnum):
+    """The rule that spoke. The API maps each to one status and one `NeutronError.type`."""
+
+    GENERIC = "generic"
+    UNKNOWN_ATTRIBUTE = "unknown_attribute"
+    SUBNET_OVERLAP = "subnet_overlap"
+    ADDRESS_NOT_IN_SUBNET = "address_not_in_subnet"
+    ADDRESS_NOT_ON_NETWORK = "address_not_on_network"
+    ADDRESS_TAKEN = "address_taken"
+    MAC_TAKEN = "mac_taken"
+    SEGMENT_TAKEN = "segment_taken"
+    POOL_OUT_OF_SUBNET = "pool_out_of_subnet"
+    POOLS_OVERLAP = "pools_overlap"
+    GATEWAY_IN_POOL = "gateway_in_pool"
+    NAME_TAKEN = "name_taken"
+    TOO_LARGE = "too_large"
+
+
+class AlcorError(Exception):
+    """Any error with a meaning for the caller."""
+
+    problem: Problem = Problem.GENERIC
+
+    @property
+    def message(self) -> str:
+        """The sentence a person reads: the thing, the reason, the way out."""
+        return str(self)
+
+
+class InvalidInput(AlcorError):
+    """A value that no state of the region could make right."""
+
+    def __init__(self, reason: str, *, attribute: str = "", problem: Problem = Problem.GENERIC) -> None:
+        super().__init__(f"Invalid input for {attribute}: {reason}" if attribute else reason)
+        self.reason, self.attribute, self.problem = reason, attribute, problem
+
+
+class Unauthenticated(AlcorError):
+    """No token, or one that is not known."""
+
+
+class Forbidden(AlcorError):
+    """The caller is known and may not do this."""
+
+
+class NotFound(AlcorError):
+    """`kind` (a resource name, such as "port") has no row `id`."""
+
+    def __init__(self, kind: str, id: str) -> None:
+        super().__init__(f"{kind.capitalize()} {id} could not be found.")
+        self.kind, self.id = kind, id
+
+
+class Conflict(AlcorError):
+    """The present state of the region forbids it."""
+
+    def __init__(
+        self, reason: str, *, kind: str = "", id: str = "", problem: Problem = Problem.GENERIC
+    ) -> None:
+        super().__init__(reason)
+        self.kind, self.id, self.problem = kind, id, problem
+
+
+class InUse(Conflict):
+    """`kind` `id` cannot go (or be taken) because `by` uses it."""
+
+    def __init__(self, kind: str, id: str, *, by: str, problem: Problem = Problem.GENERIC) -> None:
+        super().__init__(f"{kind.capitalize()} {id} is in use: {by}.", kind=kind, id=id, problem=problem)
+        self.by = by
+
+
+class StaleRevision(AlcorError):
+    """`If-Match` named a `revision_number` that is not the row's present one."""
+
+    def __init__(self, kind: str, id: str, expected: int, actual: int) -> None:
+        super().__init__(
+            f"{kind.capitalize()} {id} has revision_number {actual}, not {expected}. "
+            "Read it again and repeat the change."
+        )
+        self.kind, self.id, self.expected, self.actual = kind, id, expected, actual
+
+
+class QuotaExceeded(AlcorError):
+    """A project's limit of `resource` is reached."""
+
+    def __init__(self, resource: str, limit: int) -> None:
+        super().__init__(f"Quota exceeded for resources: ['{resource}'] (limit {limit}).")
+        self.resource, self.limit = resource, limit
+
+
+class Exhausted(AlcorError):
+    """Nothing is left of `what` (addresses of a subnet, MACs of a range, VNIs of a range)."""
+
+    def __init__(self, what: str, where: str) -> None:
+        super().__init__(f"No more {what} available {where}.")
+        self.what, self.where = what, where
+
+
+class Unavailable(AlcorError):
+    """A part of the region cannot answer now; nothing of the request was kept."""
+
+    def __init__(self, reason: str, *, retry_after_s: int = 1) -> None:
+        super().__init__(reason)
+        self.retry_after_s = retry_after_s

@@ -1,0 +1,34 @@
+"""A range of MAC addresses that the Virtual MAC Manager allocates from."""
+
+from alcor.model.resource import REQUIRED, Attribute, Entity, Resource, Who
+from alcor.model.standard import CREATED_AT, DESCRIPTION, ID, NAME, REVISION_NUMBER, UPDATED_AT
+from alcor.model.value import MAC, Boolean
+
+
+class MacRange(Entity, frozen=True, kw_only=True, gc=False):
+    """Inclusive bounds. A range that is not enabled keeps what it gave and gives no more."""
+
+    first: str
+    last: str
+    enabled: bool = True
+
+
+MAC_RANGE = Resource(
+    name="mac_range",
+    collection="mac-ranges",
+    entity=MacRange,
+    prefix="",
+    text="A range of MAC addresses for ports.",
+    columns_shown=("id", "name", "first", "last"),
+    attributes=(
+        ID,
+        NAME,
+        DESCRIPTION,
+        Attribute("first", MAC, default=REQUIRED, update=Who.NOBODY, text="The lowest address."),
+        Attribute("last", MAC, default=REQUIRED, update=Who.NOBODY, text="The highest address."),
+        Attribute("enabled", Boolean(), default=True, text="Whether addresses are taken from it."),
+        CREATED_AT,
+        UPDATED_AT,
+        REVISION_NUMBER,
+    ),
+)

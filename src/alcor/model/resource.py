@@ -1,0 +1,125 @@
+"""One declaration per resource: what callers see of an entity.
+
+From a `Resource` the API derives validation, defaults, visibility, filters, field selection, sorting,
+paging and OpenAPI; the store derives the table, its columns and its indexes; the CLI its columns.
+What is stored is the *entity*, a frozen `msgspec.Struct` whose field names are the attribute names with
+`:` written `_`. Rules and loaders are functions in `managers`, bound by name at wiring.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Final
+
+import msgspec
+
+from alcor.model.value import ValueType
+
+
+class Unset(Enum):
+    """The caller said nothing about an attribute, which is not the same as null."""
+
+    UNSET = "unset"
+
+
+UNSET: Final = Unset.UNSET
+
+
+class Required(Enum):
+    """The attribute must be named on create."""
+
+    REQUIRED = "required"
+
+
+REQUIRED: Final = Required.REQUIRED
+
+
+class Who(Enum):
+    """Who may set (or see) an attribute."""
+
+    NOBODY = "nobody"
+    ADMIN = "admin"
+    ANYONE = "anyone"
+
+
+class Entity(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What every stored row has. `revision_number` is the API's counter, not the region's revision.
+
+    Times are UTC, ISO 8601 with seconds and `Z`, as the Networking API shows them.
+    """
+
+    id: str
+    project_id: str = ""
+    name: str = ""
+    description: str = ""
+    revision_number: int = 0
+    created_at: str = ""
+    updated_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """One member of a resource as clients see it.
+
+    `default`  a value, REQUIRED, or UNSET: then the manager decides (an allocated MAC, a gateway).
+    `stored`   False: computed. With `derive` it is a pure function of the row; without, a loader in
+               `managers` fills it in batches, only when it is asked for.
+    `column`   True: a typed, indexed column. What is not a column filters more slowly, inside the document.
+    `refers`   the resource name a foreign key points to.
+    """
+
+    name: str
+    type: ValueType
+    default: Any = UNSET
+    create: Who = Who.ANYONE
+    update: Who = Who.ANYONE
+    see: Who = Who.ANYONE
+    filters: bool = True
+    sorts: bool = True
+    stored: bool = True
+    column: bool = False
+    refers: str = ""
+    derive: Callable[[Any], Any] | None = None
+    text: str = ""
+
+    @property
+    def field(self) -> str:
+        """The entity's field: the attribute name as a Python identifier."""
+        return self.name.replace(":", "_")
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """A side table for a list inside the row, so that `fixed_ips=ip_address=…` is an index look-up.
+
+    `rows` maps an entity to tuples, one value per column. Filters name it `<name>.<column>`.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    rows: Callable[[Any], list[tuple[Any, ...]]]
+    refers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A collection of the API. `name` is also the row's kind in the change log and in `NotFound`."""
+
+    name: str
+    collection: str
+    entity: type[Entity]
+    attributes: tuple[Attribute, ...]
+    lookups: tuple[Lookup, ...] = ()
+    prefix: str = "/v2.0"
+    columns_shown: tuple[str, ...] = ("id", "name")
+    text: str = ""
+
+    def attribute(self, name: str) -> Attribute | None:
+        """The attribute called `name`; `tenant_id` is another name of `project_id`."""
+        wanted = "project_id" if name == "tenant_id" else name
+        return next((a for a in self.attributes if a.name == wanted), None)
+
+    @property
+    def key_columns(self) -> tuple[Attribute, ...]:
+        """The attributes that have a typed column and an index."""
+        return tuple(a for a in self.attributes if a.column)

@@ -1,0 +1,1 @@
+"""The Network Configuration Manager: holds the scopes of its hosts and speaks to their agents."""

@@ -1,0 +1,1 @@
+"""Composition of one host agent: nothing here reaches the region's packages."""

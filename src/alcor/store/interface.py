@@ -1,0 +1,231 @@
+"""What a store promises. One contract suite (tests/contract) runs against every adapter.
+
+Laws
+- Intent and its change records commit together or not at all; answers leave after COMMIT returned (I1, I16).
+- `follow` gives gap-free cuts, 1, 2, 3 …; inside one, the changes of a row in the order they were made (I2).
+- Uniqueness is a claim (a primary key), never a read and then a write.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Generic, Protocol, TypeVar
+
+import msgspec
+
+from alcor.model.change import Cut, Position
+from alcor.model.resource import Entity
+
+E = TypeVar("E", bound=Entity)
+T = TypeVar("T")
+
+
+class Op(StrEnum):
+    """How a column is compared."""
+
+    IN = "in"
+    CONTAINS = "contains"
+    SINCE = "since"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """`field` is an entity field, or `<lookup>.<column>` of a side table. Conditions are ANDed, values ORed."""
+
+    field: str
+    values: tuple[Any, ...]
+    op: Op = Op.IN
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """One sort key; `id` is always appended, so that the order is total."""
+
+    field: str
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A list request. Paging is by keyset: rows strictly after `marker` (a row id) in the sort order.
+
+    `reverse` walks backwards from the marker; rows still come in the sort order's direction.
+    """
+
+    where: tuple[Condition, ...] = ()
+    sort: tuple[Sort, ...] = ()
+    limit: int | None = None
+    marker: str | None = None
+    reverse: bool = False
+
+
+class Reader(Protocol):
+    """Committed rows, read on connections of its own."""
+
+    async def find(self, entity: type[E], id: str) -> E | None:
+        """The row, or None."""
+
+    async def find_many(self, entity: type[E], ids: Sequence[str]) -> dict[str, E]:
+        """The rows that exist, by id."""
+
+    async def list(self, entity: type[E], query: Query = Query()) -> list[E]:
+        """Rows in the query's order. Raises: NotFound if `marker` names no row."""
+
+    async def count(self, entity: type[E], query: Query = Query()) -> int:
+        """How many rows match, `limit` and `marker` aside."""
+
+
+class Transaction(Protocol):
+    """One request's reads and buffered writes. Reads see the transaction's own writes.
+
+    A manager function gets a `tx`, reads, decides and *buffers*; `tx` flushes once at the end. The whole
+    function may be run again after a lost race, so it must have no other effect.
+    """
+
+    now: str
+    """The time of the request: UTC, ISO 8601, seconds, `Z`."""
+
+    now_ms: int
+    """The same in milliseconds since 1970."""
+
+    def new_id(self) -> str:
+        """A fresh random UUID."""
+
+    def random_below(self, bound: int) -> int:
+        """A random number in [0, bound)."""
+
+    async def get(self, entity: type[E], id: str) -> E:
+        """The row. Raises: NotFound."""
+
+    async def find(self, entity: type[E], id: str) -> E | None:
+        """The row, or None."""
+
+    async def list(self, entity: type[E], query: Query = Query()) -> list[E]:
+        """As `Reader.list`."""
+
+    def insert(self, row: Entity) -> None:
+        """Add a row; the store sets created_at, updated_at and revision_number 0."""
+
+    def update(self, row: Entity) -> None:
+        """Replace a row by id; the store sets updated_at and adds 1 to revision_number.
+
+        A row equal to what is stored is left alone: nothing is logged.
+        """
+
+    def delete(self, row: Entity) -> None:
+        """Remove a row and log its tombstone."""
+
+    async def claim(self, space: str, key: str, owner: str) -> bool:
+        """Take a unique key; False if another owner holds it. Spaces: see `managers`."""
+
+    def release(self, space: str, key: str, *, rest_s: int = 0) -> None:
+        """Give a key back; for `rest_s` seconds automatic choice passes it over (`resting`)."""
+
+    async def claimed(self, space: str, keys: Sequence[str]) -> dict[str, str]:
+        """Owner of each of `keys` that is taken."""
+
+    async def resting(self, space: str, keys: Sequence[str]) -> set[str]:
+        """Which of `keys` were released and still rest."""
+
+    async def claims_count(self, space: str) -> int:
+        """How many keys of `space` are taken."""
+
+    async def load(self, space: str, key: str) -> bytes | None:
+        """A small unlogged value beside the rows (allocator bitmaps, cursors)."""
+
+    def save(self, space: str, key: str, value: bytes | None) -> None:
+        """Replace (or with None remove) such a value in the same transaction."""
+
+
+Work = Callable[[Transaction], Awaitable[T]]
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Generic[T]):
+    """What a committed request returned, and the revision that holds its changes (the head if none)."""
+
+    value: T
+    revision: int
+
+
+class PortObservation(msgspec.Struct, frozen=True, gc=False):
+    """What was seen of a port on its host. `status` is ACTIVE, BUILD or DOWN (protocol, section 5).
+
+    `realized_at_ms`: when the host's switch confirmed it (unix ms, the host's clock), 0 if it never did.
+    """
+
+    port_id: str
+    host_id: str
+    status: str
+    plugged: bool = False
+    ofport: int = 0
+    revision: int = 0
+    realized_at_ms: float = 0.0
+
+
+class HostObservation(msgspec.Struct, frozen=True, gc=False):
+    """What was seen of a host. `alive`: its agent is attached now; times are unix milliseconds."""
+
+    host_id: str
+    alive: bool
+    seen_at_ms: int
+    agent_version: str = ""
+    realized_revision: int = 0
+    detail: str = ""
+
+
+class Observations(Protocol):
+    """Observed facts, written by `dataplane.realize` alone; may be lost by a crash, never wrong after it:
+    at start every host counts as not alive until its agent is heard."""
+
+    async def put(self, ports: Iterable[PortObservation], hosts: Iterable[HostObservation]) -> None:
+        """Replace facts by id."""
+
+    async def forget(self, port_ids: Iterable[str], host_ids: Iterable[str]) -> None:
+        """Remove facts of what was deleted."""
+
+    async def ports(self, ids: Sequence[str]) -> dict[str, PortObservation]:
+        """Facts of ports, by id."""
+
+    async def hosts(self, ids: Sequence[str]) -> dict[str, HostObservation]:
+        """Facts of hosts, by id."""
+
+    async def ports_of_host(self, host_id: str) -> list[PortObservation]:
+        """Facts of the ports seen on a host."""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """All rows at one position. `revisions[id]` is the revision in which the row last changed."""
+
+    position: Position
+    rows: dict[type[Entity], list[Entity]]
+    revisions: dict[str, int]
+
+
+class Store(Protocol):
+    """One region's database."""
+
+    reader: Reader
+    observations: Observations
+
+    async def write(self, work: Work[T]) -> Done[T]:
+        """Run `work` in a transaction and return after its COMMIT, made durable.
+
+        Raises: what `work` raises (nothing is kept); Unavailable if the commit failed or the store is closing.
+        """
+
+    async def head(self) -> Position:
+        """The last committed position."""
+
+    async def image(self, entities: Sequence[type[Entity]]) -> Image:
+        """All rows of the given kinds, in one consistent read."""
+
+    async def follow(self, after: int, limit: int = 256) -> list[Cut]:
+        """Up to `limit` cuts after revision `after`, in order; empty if there is none yet."""
+
+    async def wait_beyond(self, after: int) -> None:
+        """Return once the head may be beyond `after`. A wake-up only says "look"."""
+
+    async def close(self) -> None:
+        """Finish what was accepted, then release the database."""

@@ -1,0 +1,1 @@
+"""The embedded store: one writer thread, group commit, write-ahead log, full durability."""

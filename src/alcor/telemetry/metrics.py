@@ -1,0 +1,42 @@
+"""Metrics that follow the data flow: one histogram per stage, so that "where is the time?" is one row.
+
+Every metric is declared here, so that the reference page can be made from this file. Children with labels are bound
+once by their users; there is never a metric per port.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+REGISTRY = CollectorRegistry()
+_STAGE_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+
+
+def _histogram(name: str, text: str, labels: tuple[str, ...] = ()) -> Histogram:
+    return Histogram(name, text, labels, registry=REGISTRY, buckets=_STAGE_SECONDS)
+
+
+API_SECONDS = _histogram(
+    "alcor_api_request_seconds", "Time to answer a request.", ("collection", "method", "status")
+)
+COMMIT_SECONDS = _histogram("alcor_store_commit_seconds", "Time of one group commit, made durable.")
+COMMIT_REQUESTS = Histogram(
+    "alcor_store_commit_requests",
+    "Requests in one group commit.",
+    registry=REGISTRY,
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
+)
+COMPILE_SECONDS = _histogram("alcor_dataplane_compile_seconds", "Time from a cut to its published deltas.")
+RECOMPUTED = Counter(
+    "alcor_dataplane_recomputed_total", "Nodes recomputed whole.", ("node",), registry=REGISTRY
+)
+REVISION = Gauge("alcor_revision", "The last revision a part has processed.", ("part",), registry=REGISTRY)
+AGENTS = Gauge("alcor_ncm_agents", "Agents attached.", registry=REGISTRY)
+SCOPES = Gauge("alcor_ncm_scopes", "Scopes held.", registry=REGISTRY)
+SNAPSHOTS = Counter("alcor_ncm_snapshots_total", "Scope snapshots sent to agents.", registry=REGISTRY)
+RESUMES = Counter("alcor_ncm_resumes_total", "Scopes resumed from an agent's position.", registry=REGISTRY)
+INSTALL_SECONDS = _histogram(
+    "alcor_agent_install_seconds", "Time from a frame's arrival to the barrier reply."
+)
+FLOW_CHANGES = Counter(
+    "alcor_agent_flow_changes_total", "Flow changes sent to the switch.", ("change",), registry=REGISTRY
+)
+PUNTS = Counter("alcor_agent_punts_total", "Packets answered by the agent.", ("kind",), registry=REGISTRY)
