@@ -61,7 +61,6 @@ class PacketIn:
     in_port: int
     table: int
     data: bytes
-    userdata: bytes = b""
     fields: Mapping[str, int] = field(default_factory=dict)
 
 

@@ -77,7 +77,11 @@ class PortReport(msgspec.Struct, frozen=True, gc=False):
 
 
 class HostReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What an ncm tells the dataplane of one host. `realized`: shard → through, confirmed by barrier."""
+    """What an ncm tells the dataplane of one host. `realized`: shard → through, confirmed by barrier.
+
+    `position_max`: the highest position the agent showed in this epoch; above the head it means that the
+    database lost history, and a new epoch begins (protocol, section 2).
+    """
 
     host_id: str
     epoch: int
@@ -87,6 +91,7 @@ class HostReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     realized: dict[int, int] = {}
     ports: tuple[PortReport, ...] = ()
     detail: str = ""
+    position_max: int = 0
 
 
 class GoalBus(Protocol):

@@ -31,6 +31,8 @@ class Port(Entity, frozen=True, kw_only=True, gc=False):
     `security_groups`: None means *unknown* and is closed once groups are enforced; empty means none. Every
     port stores its project's default group from the first day (protocol, section 5), though the
     attribute is shown only from the day packets obey it.
+    `binding_generation` counts changes of host and administrative state: an observation of an older one is no
+    longer true, so that status can never be early (protocol, 5).
     `binding_vif_type`: `unbound` without a host, `binding_failed` for a host that is not there, else `ovs`.
     """
 
@@ -46,6 +48,7 @@ class Port(Entity, frozen=True, kw_only=True, gc=False):
     binding_vnic_type: str = "normal"
     binding_profile: dict[str, Any] = {}
     binding_vif_type: str = "unbound"
+    binding_generation: int = 0
 
 
 def _vif_details(row: Any) -> dict[str, Any]:

@@ -136,8 +136,6 @@ class Resubmit(NamedTuple):
 class Controller(NamedTuple):
     """Punt the packet, whole, to the agent, with metadata and registers."""
 
-    userdata: bytes = b""
-
 
 class Meter(NamedTuple):
     """Drop what exceeds a meter; must be the first action."""

@@ -59,6 +59,10 @@ class Query:
     reverse: bool = False
 
 
+class TooOld(Exception):
+    """The change log was cut above the position asked for."""
+
+
 class Reader(Protocol):
     """Committed rows, read on connections of its own."""
 
@@ -160,6 +164,7 @@ class PortObservation(msgspec.Struct, frozen=True, gc=False):
     plugged: bool = False
     ofport: int = 0
     revision: int = 0
+    binding_generation: int = 0
     realized_at_ms: float = 0.0
 
 
@@ -222,7 +227,14 @@ class Store(Protocol):
         """All rows of the given kinds, in one consistent read."""
 
     async def follow(self, after: int, limit: int = 256) -> list[Cut]:
-        """Up to `limit` cuts after revision `after`, in order; empty if there is none yet."""
+        """Up to `limit` cuts after revision `after`, in order; empty if there is none yet.
+
+        Raises: TooOld if the log no longer reaches back to `after`: take an `image` instead.
+        """
+
+    async def new_epoch(self) -> Position:
+        """Begin another history: epoch `max(previous + 1, unix_ms)`; the log of the old one is not continued
+        (revisions count on). Source: protocol, section 2."""
 
     async def wait_beyond(self, after: int) -> None:
         """Return once the head may be beyond `after`. A wake-up only says "look"."""
