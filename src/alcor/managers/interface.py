@@ -38,6 +38,13 @@ Delete = Callable[[Transaction, Caller, Any], Awaitable[None]]
 Loader = Callable[[Store, Sequence[Any]], Awaitable[dict[str, Any]]]
 """Rows → value of one computed attribute by row id; called once per answer, only if the attribute is asked for."""
 
+Child = Callable[[Store, Any], Awaitable[dict[str, Any]]]
+"""Row → a document of its own: `GET <collection>/<id>/<name>` answers `{<name>: document}`."""
+
+Action = Callable[[Transaction, Caller, Any, Values], Awaitable[dict[str, Any]]]
+"""What an update of attributes cannot say: `PUT <collection>/<id>/<name>`, run in one transaction, its answer
+sent as it is. The last argument is the body, `{}` if there was none; the action validates it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Manager:
@@ -49,3 +56,5 @@ class Manager:
     update: Update | None = None
     delete: Delete | None = None
     computed: Mapping[str, Loader] = field(default_factory=dict)
+    children: Mapping[str, Child] = field(default_factory=dict)
+    actions: Mapping[str, Action] = field(default_factory=dict)

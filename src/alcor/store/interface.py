@@ -95,6 +95,9 @@ class Transaction(Protocol):
     def new_id(self) -> str:
         """A fresh random UUID."""
 
+    def new_secret(self) -> str:
+        """A fresh secret: 256 bits of the system's random source, as URL-safe text of 43 characters."""
+
     def random_below(self, bound: int) -> int:
         """A random number in [0, bound)."""
 
