@@ -6,7 +6,9 @@ caused them. Match values are integers in network order; a mask of None matches 
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+_Action = TypeVar("_Action")
 
 
 class Field(Enum):
@@ -87,6 +89,26 @@ Match = tuple[Term, ...]
 """Sorted by field name and without repeated fields, so that equal matches are equal values."""
 
 
+def _distinct(kind: type[_Action]) -> type[_Action]:
+    """Make values of different action classes unequal: a bare NamedTuple is just a tuple, and to a diff
+    `Output(5) == Resubmit(5)`, `Push(f) == Pop(f)` and `Controller() == DecTtl()` would hide a change.
+    """
+
+    def equal(self: tuple[object, ...], other: object) -> bool:
+        return type(self) is type(other) and tuple.__eq__(self, other)
+
+    def unequal(self: tuple[object, ...], other: object) -> bool:
+        return not equal(self, other)
+
+    def hashed(self: tuple[object, ...]) -> int:
+        return hash((kind, *self))
+
+    for name, method in (("__eq__", equal), ("__ne__", unequal), ("__hash__", hashed)):
+        setattr(kind, name, method)
+    return kind
+
+
+@_distinct
 class SetField(NamedTuple):
     """Write `value` where `mask` has ones (all bits if None)."""
 
@@ -95,6 +117,7 @@ class SetField(NamedTuple):
     mask: int | None = None
 
 
+@_distinct
 class Move(NamedTuple):
     """Copy `bits` bits from `source` (from bit `source_offset`) to `target`."""
 
@@ -105,50 +128,59 @@ class Move(NamedTuple):
     target_offset: int = 0
 
 
+@_distinct
 class Push(NamedTuple):
     """Push a whole field onto the stack."""
 
     field: Field
 
 
+@_distinct
 class Pop(NamedTuple):
     """Pop the stack into a whole field."""
 
     field: Field
 
 
+@_distinct
 class Output(NamedTuple):
     """Send to an OpenFlow port; suppressed if it is the in_port (use `OutputInPort`)."""
 
     port: int
 
 
+@_distinct
 class OutputInPort(NamedTuple):
     """Send back where it came from."""
 
 
+@_distinct
 class Resubmit(NamedTuple):
     """Continue in another table (by id), then with the following actions."""
 
     table: int
 
 
+@_distinct
 class Controller(NamedTuple):
     """Punt the packet, whole, to the agent, with metadata and registers."""
 
 
+@_distinct
 class Meter(NamedTuple):
     """Drop what exceeds a meter; must be the first action."""
 
     id: int
 
 
+@_distinct
 class Clone(NamedTuple):
     """Run the actions on a copy; the packet and its registers go on unchanged."""
 
     actions: tuple["Action", ...]
 
 
+@_distinct
 class DecTtl(NamedTuple):
     """Decrement the IP TTL or hop limit."""
 
