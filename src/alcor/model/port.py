@@ -117,7 +117,8 @@ PORT = Resource(
         ),
         Attribute(
             "binding:host_id",
-            Text(255),
+            # Nova unbinds with null; stored and shown as "".
+            Nullable(Text(255)),
             default="",
             see=Who.ADMIN,
             column=True,
