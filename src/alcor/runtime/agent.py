@@ -1,1 +1,63 @@
 """Composition of one host agent: nothing here reaches the region's packages."""
+
+import asyncio
+import random
+import time
+
+from alcor import __version__
+from alcor.agent.ovs.switch import OvsSwitch
+from alcor.agent.service import Agent
+from alcor.agent.status import serve as serve_status
+from alcor.bus.codec import ProtobufCodec
+from alcor.bus.grpc_client import GrpcConnector
+from alcor.model.ids import is_uuid
+from alcor.runtime.agent_config import AgentConfig
+from alcor.runtime.settings import ConfigurationError
+
+
+async def serve(config: AgentConfig, *, stop: asyncio.Event) -> None:
+    """Run the agent until `stop` is set; the switch keeps its flows.
+
+    Raises: ConfigurationError if the host id or the token are missing.
+    """
+    settings = config.agent
+    if not is_uuid(settings.host_id):
+        raise ConfigurationError(
+            f"agent.host_id = '{settings.host_id}' is not a host ID. Register the host (POST /hosts) and use the "
+            "id of the answer."
+        )
+    try:
+        token = settings.token_file.read_text().strip()
+    except OSError as error:
+        raise ConfigurationError(
+            f"agent.token_file = '{settings.token_file}': {error.strerror}. Write the token there that registering "
+            "the host answered."
+        ) from error
+    codec = ProtobufCodec()
+    switch = OvsSwitch(
+        settings.ovsdb,
+        settings.run_folder,
+        bridge=settings.bridge,
+        datapath_type=settings.datapath_type or None,
+    )
+    agent = Agent(
+        GrpcConnector(settings.ncm),
+        switch,
+        codec,
+        host_id=settings.host_id,
+        token=token,
+        version=__version__,
+        now_ms=lambda: time.time_ns() / 1_000_000,
+        random=random.random,
+        release_hold=settings.release_hold,
+    )
+    async with serve_status(settings.status_socket, agent):
+        work = asyncio.create_task(agent.run(), name="agent")
+        ended = asyncio.create_task(stop.wait(), name="stop")
+        await asyncio.wait({work, ended}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (work, ended):
+            task.cancel()
+        results = await asyncio.gather(work, ended, return_exceptions=True)
+        for result in results:
+            if isinstance(result, Exception):
+                raise result

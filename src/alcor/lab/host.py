@@ -1,0 +1,181 @@
+"""One host of the laboratory: a network namespace with an Open vSwitch of its own (userspace datapath).
+
+The namespace has an uplink into the laboratory's underlay; `br-phy` carries the VTEP address; `br-int` is the
+agent's. The harness is the switch's supervisor: ovsdb-server and ovs-vswitchd run as its children.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from alcor.lab.command import LabError, ip_batch, run, start, tail, wait_until
+from alcor.lab.ledger import Ledger
+
+SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
+# Test network of RFC 2544: never in use on a real network, and only ever inside the laboratory's namespaces.
+UNDERLAY = "198.18.0"
+
+
+def missing_parts() -> str:
+    """Why real switches cannot run here, in a sentence; empty if they can."""
+    if os.geteuid() != 0:
+        return "network namespaces need root"
+    for program in ("ip", "ethtool", "ping", "ovsdb-server", "ovs-vswitchd", "ovs-vsctl", "busybox"):
+        if shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") is None:
+            return f"{program} is not installed and could not be installed"
+    if not SCHEMA.exists():
+        return f"Open vSwitch's schema {SCHEMA} is not installed"
+    probe = subprocess.run(["ip", "netns", "add", "alcor-probe"], capture_output=True, text=True, check=False)
+    if probe.returncode != 0 and "File exists" not in probe.stderr:
+        return f"network namespaces are refused here ({probe.stderr.strip()})"
+    subprocess.run(["ip", "netns", "del", "alcor-probe"], capture_output=True, check=False)
+    return ""
+
+
+class Underlay:
+    """The laboratory's physical network: a bridge in a namespace of its own."""
+
+    def __init__(self, prefix: str, ledger: Ledger) -> None:
+        self.namespace = f"{prefix}underlay"
+        ledger.add("namespace", self.namespace)
+        run("ip", "netns", "add", self.namespace)
+        ip_batch(["link set lo up", "link add br0 type bridge", "link set br0 up"], self.namespace)
+
+
+class LabHost:
+    """A host. `number` (1 … 250) gives its VTEP address; `vtep` may be an IPv6 one."""
+
+    def __init__(self, prefix: str, name: str, number: int, folder: Path, ledger: Ledger) -> None:
+        self.name = name
+        self.namespace = f"{prefix}{name}"
+        self.vtep = f"{UNDERLAY}.{number}"
+        self.folder = folder / name
+        self._number = number
+        self._ledger = ledger
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._vif_next = 1
+
+    @property
+    def run_folder(self) -> Path:
+        """Where the switch's sockets are (OVS_RUNDIR)."""
+        return self.folder / "run"
+
+    @property
+    def db_socket(self) -> Path:
+        """The switch's database socket."""
+        return self.run_folder / "db.sock"
+
+    @property
+    def status_socket(self) -> Path:
+        """The agent's status socket."""
+        return self.folder / "agent.sock"
+
+    def log(self, part: str) -> Path:
+        """The log file of a part: ovsdb-server, ovs-vswitchd or agent."""
+        return self.folder / f"{part}.log"
+
+    def create(self, underlay: Underlay) -> None:
+        """Make the namespace, its uplink and its switch."""
+        self._ledger.add("namespace", self.namespace)
+        run("ip", "netns", "add", self.namespace)
+        ip_batch(
+            [
+                "link set lo up",
+                f"link add uplink type veth peer name {self.name} netns {underlay.namespace}",
+                "link set uplink up",
+            ],
+            self.namespace,
+        )
+        ip_batch([f"link set {self.name} master br0 up"], underlay.namespace)
+        self.run_folder.mkdir(parents=True)
+        run("ovsdb-tool", "create", str(self.folder / "conf.db"), str(SCHEMA))
+        self.start_database()
+        self.vsctl("--no-wait", "init")
+        self.start_switch()
+        self.vsctl(
+            *("--", "add-br", "br-phy"),
+            *("--", "set", "bridge", "br-phy", "datapath_type=netdev", "fail_mode=standalone"),
+            *("--", "add-port", "br-phy", "uplink"),
+        )
+        ip_batch([f"addr add {self.vtep}/24 dev br-phy", "link set br-phy up"], self.namespace)
+
+    def start_database(self) -> None:
+        """Start ovsdb-server and wait for its socket."""
+        self._start(
+            "ovsdb-server",
+            *("ovsdb-server", str(self.folder / "conf.db"), f"--remote=punix:{self.db_socket}"),
+            f"--unixctl={self.run_folder}/ovsdb-server.ctl",
+        )
+        wait_until(f"{self.name}'s ovsdb-server", self.db_socket.exists)
+
+    def start_switch(self) -> None:
+        """Start ovs-vswitchd and wait until it answers."""
+        control = self.run_folder / "ovs-vswitchd.ctl"
+        control.unlink(missing_ok=True)
+        self._start("ovs-vswitchd", "ovs-vswitchd", f"unix:{self.db_socket}", f"--unixctl={control}")
+        wait_until(f"{self.name}'s ovs-vswitchd", control.exists)
+
+    def start_agent(self, host_id: str, token: str, ncm: str) -> None:
+        """Start this host's alcor-agent with the proof the region gave it."""
+        token_file = self.folder / "agent.token"
+        token_file.touch(mode=0o600)
+        token_file.write_text(token)
+        self._start(
+            "agent",
+            *(sys.executable, "-m", "alcor.cli.agent", "run"),
+            *("--host-id", host_id, "--token-file", str(token_file), "--ncm", ncm),
+            *("--ovsdb", str(self.db_socket), "--run-folder", str(self.run_folder)),
+            *("--datapath-type", "netdev", "--status-socket", str(self.status_socket)),
+        )
+
+    def kill(self, part: str) -> None:
+        """kill -9 of a part, and wait until it is gone."""
+        process = self._processes.pop(part)
+        process.kill()
+        process.wait()
+
+    def stop(self, part: str) -> None:
+        """Ask a part to end (SIGTERM), and wait until it has."""
+        process = self._processes.pop(part)
+        process.terminate()
+        process.wait()
+
+    def failed_part(self) -> str:
+        """A sentence about a part that ended by itself, or nothing."""
+        for part, process in self._processes.items():
+            if process.poll() is not None:
+                return f"{part} of {self.name} ended with {process.returncode}:\n{tail(self.log(part))}"
+        return ""
+
+    def next_vif(self) -> str:
+        """A fresh interface name on this host."""
+        self._vif_next += 1
+        return f"vif{self._vif_next - 1}"
+
+    def vsctl(self, *arguments: str) -> str:
+        """Run ovs-vsctl against this host's database."""
+        return run("ovs-vsctl", f"--db=unix:{self.db_socket}", "--timeout=10", *arguments)
+
+    def ofctl(self, *arguments: str) -> str:
+        """Run ovs-ofctl against this host's bridge (for people and tests; the agent never does)."""
+        return run("ovs-ofctl", "-O", "OpenFlow15", *arguments, env={"OVS_RUNDIR": str(self.run_folder)})
+
+    def _start(self, part: str, *command: str) -> None:
+        environment = {
+            "OVS_RUNDIR": str(self.run_folder),
+            "OVS_DBDIR": str(self.folder),
+            "OVS_LOGDIR": str(self.folder),
+            "OVS_SYSCONFDIR": str(self.folder),
+        }
+        self.folder.mkdir(parents=True, exist_ok=True)
+        process = start(
+            self._ledger,
+            *("ip", "netns", "exec", self.namespace, *command),
+            log=self.log(part),
+            env=environment,
+        )
+        self._processes[part] = process
+        if process.poll() is not None:
+            raise LabError(f"{part} of {self.name} did not start:\n{tail(self.log(part))}")

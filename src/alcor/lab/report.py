@@ -1,0 +1,102 @@
+"""What the demo prints: the machines, the reachability matrix, and how to look around."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from alcor.lab.host import LabHost
+from alcor.lab.plan import PlannedVm
+from alcor.lab.region import RegionProcess
+from alcor.lab.vm import Ping
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One ordered pair of machines, tried over IPv4 and IPv6."""
+
+    source: PlannedVm
+    target: PlannedVm
+    expected: bool
+    four: Ping
+    six: Ping
+
+    @property
+    def right(self) -> bool:
+        """Whether it is as it must be: every ping answered, or none at all."""
+        if self.expected:
+            return self.four.received == self.four.sent and self.six.received == self.six.sent
+        return self.four.received == 0 and self.six.received == 0
+
+
+def print_result(
+    console: Console, plan: Sequence[PlannedVm], pairs: Sequence[Pair], *, simulated: bool
+) -> bool:
+    """Print machines and matrix; returns whether every pair is as it must be."""
+    mark = " (simulated)" if simulated else ""
+    machines = Table(title=f"Virtual machines{mark}", title_justify="left")
+    for column in ("VM", "host", "network", "IPv4", "IPv6", "MAC"):
+        machines.add_column(column)
+    machines.add_column("API call → barrier", justify="right")
+    for vm in plan:
+        delay = f"{vm.realized_ms:.1f} ms" if vm.realized_ms is not None and not simulated else "simulated"
+        machines.add_row(vm.name, vm.host, vm.network, vm.ip, vm.ip6, vm.mac, delay)
+    console.print(machines)
+
+    matrix = Table(title=f"Reachability, IPv4 / IPv6 round trip in ms{mark}", title_justify="left")
+    matrix.add_column("from \\ to")
+    for vm in plan:
+        matrix.add_column(vm.name, justify="center")
+    cells = {(pair.source.name, pair.target.name): _cell(pair, simulated) for pair in pairs}
+    for source in plan:
+        matrix.add_row(source.name, *(cells.get((source.name, target.name), "") for target in plan))
+    console.print(matrix)
+
+    wrong = [pair for pair in pairs if not pair.right]
+    for pair in wrong:
+        want = "must reach" if pair.expected else "must not reach"
+        console.print(
+            f"[red]✗[/red] {pair.source.name} {want} {pair.target.name}: "
+            f"IPv4 {pair.four.received}/{pair.four.sent}, IPv6 {pair.six.received}/{pair.six.sent} answered{mark}"
+        )
+    reach = sum(pair.expected for pair in pairs)
+    if not wrong:
+        console.print(
+            f"[green]✓[/green] {reach} pairs reach one another, {len(pairs) - reach} pairs do not: "
+            f"all as it must be{mark}."
+        )
+    return not wrong
+
+
+def _cell(pair: Pair, simulated: bool) -> str:
+    if not pair.right:
+        return "[red]✗ wrong[/red]"
+    if not pair.expected:
+        return "[dim]no[/dim]"
+    if simulated:
+        return "yes, simulated"
+    return f"{pair.four.rtt_ms:.2f} / {pair.six.rtt_ms:.2f}"
+
+
+def print_explore(
+    console: Console,
+    region: RegionProcess,
+    hosts: Mapping[str, LabHost],
+    plan: Sequence[PlannedVm],
+    *,
+    prefix: str,
+) -> None:
+    """Say how to look around in what stays up."""
+    vm, other = plan[0], plan[1]
+    host = hosts[vm.host]
+    client = f"OS_CLIENT_CONFIG_FILE={region.data / 'clouds.yaml'} OS_CLOUD=alcor"
+    console.print("\n[bold]It stays up until Ctrl-C.[/bold] Look around from another terminal:")
+    for line in (
+        f"ip netns exec {prefix}{vm.name} ping {other.ip}",
+        f"{client} openstack port list",
+        f".venv/bin/alcor-agent status --status-socket {host.status_socket}",
+        f"OVS_RUNDIR={host.run_folder} ovs-ofctl -O OpenFlow15 dump-flows br-int",
+    ):
+        console.print(f"  {line}", markup=False, soft_wrap=True)
+    console.print(f"  API docs: {region.endpoint}/docs   logs: {region.log.parent}", soft_wrap=True)

@@ -1,0 +1,117 @@
+"""One virtual machine of the laboratory: a network namespace whose eth0 is plugged into a host's br-int."""
+
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from alcor.lab.command import LabError, ip_batch, run
+from alcor.lab.host import LabHost
+from alcor.lab.ledger import Ledger
+
+# What udhcpc calls with what it learned: it sets address, MTU and routes of the VM and nothing of the machine.
+LEASE_SCRIPT = Path(__file__).with_name("lease.sh")
+_RTT = re.compile(r"= [\d.]+/([\d.]+)/")
+_RECEIVED = re.compile(r"(\d+) received")
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """What a ping found. `rtt_ms`: average of the answered ones, None if none was."""
+
+    sent: int
+    received: int
+    rtt_ms: float | None
+
+
+class Vm:
+    """A virtual machine. Its interface is made with the port's MAC address, as a hypervisor does."""
+
+    def __init__(self, prefix: str, name: str, host: LabHost, ledger: Ledger) -> None:
+        self.name = name
+        self.host = host
+        self.namespace = f"{prefix}{name}"
+        self._ledger = ledger
+        self._vif = ""
+
+    def create(self, mac: str) -> None:
+        """Make the namespace and its eth0, not yet plugged."""
+        self._ledger.add("namespace", self.namespace)
+        run("ip", "netns", "add", self.namespace)
+        self._vif = self.host.next_vif()
+        ip_batch(
+            [f"link add {self._vif} type veth peer name eth0 netns {self.namespace}"],
+            self.host.namespace,
+        )
+        # The tap's own link-local address would become a tunnel listener (measured: dataplane design, gotcha 8).
+        self._sysctl(self.host.namespace, f"net.ipv6.conf.{self._vif}.disable_ipv6=1")
+        ip_batch([f"link set {self._vif} up"], self.host.namespace)
+        ip_batch(["link set lo up", f"link set eth0 address {mac}"], self.namespace)
+        # A veth leaves checksums to hardware that is not there: without this all TCP and UDP would fail silently.
+        run("ip", "netns", "exec", self.namespace, "ethtool", "-K", "eth0", "tx", "off")
+
+    def plug(self, port_id: str) -> None:
+        """Plug eth0 into br-int the way Nova does: the interface names its port."""
+        self.host.vsctl(
+            *("--", "add-port", "br-int", self._vif),
+            *("--", "set", "interface", self._vif, f"external_ids:iface-id={port_id}"),
+        )
+
+    def unplug(self) -> None:
+        """Take eth0 out of br-int."""
+        self.host.vsctl("--", "--if-exists", "del-port", "br-int", self._vif)
+
+    def up(self) -> None:
+        """Set eth0 up: from now on the VM speaks."""
+        ip_batch(["link set eth0 up"], self.namespace)
+
+    def dhcp(self, *, deadline_s: int = 10) -> None:
+        """Get an IPv4 address with a real DHCP client. Raises: LabError with what the client said."""
+        run(
+            *("ip", "netns", "exec", self.namespace, "busybox", "udhcpc", "-i", "eth0"),
+            *("-s", str(LEASE_SCRIPT), "-f", "-q", "-n", "-t", str(deadline_s * 2), "-T", "1", "-A", "1"),
+            deadline_s=deadline_s * 3,
+        )
+
+    def addresses(self) -> list[str]:
+        """The global addresses of eth0, IPv4 first."""
+        text = run("ip", "-n", self.namespace, "-json", "addr", "show", "dev", "eth0", "scope", "global")
+        found = [info for link in orjson.loads(text) for info in link.get("addr_info", [])]
+        found = [info for info in found if "local" in info and not info.get("tentative", False)]
+        return [info["local"] for info in sorted(found, key=lambda info: str(info["family"]))]
+
+    def ping(self, address: str, *, count: int = 3, wait_s: float = 1.0, every_s: float = 0.2) -> Ping:
+        """Ping an address from inside the VM."""
+        done = subprocess.run(
+            [
+                *("ip", "netns", "exec", self.namespace, "ping", "-n", "-c", str(count)),
+                *("-i", str(every_s), "-W", str(wait_s), address),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        received = _RECEIVED.search(done.stdout)
+        # No summary: the kernel had no route, so nothing was sent at all.
+        answered = int(received.group(1)) if received else 0
+        rtt = _RTT.search(done.stdout)
+        return Ping(count, answered, float(rtt.group(1)) if rtt and answered else None)
+
+    def execute(self, *command: str, deadline_s: float = 30) -> str:
+        """Run a program inside the VM."""
+        return run("ip", "netns", "exec", self.namespace, *command, deadline_s=deadline_s)
+
+    @staticmethod
+    def _sysctl(namespace: str, setting: str) -> None:
+        name, _, value = setting.partition("=")
+        path = "/proc/sys/" + name.replace(".", "/")
+        done = subprocess.run(
+            ["ip", "netns", "exec", namespace, "sh", "-c", f"echo {value} > {path}"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise LabError(f"{setting} in {namespace}: {done.stderr.strip()}")

@@ -1,0 +1,78 @@
+"""The region's configuration tree. The reference page docs/reference/config.md is made from it."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta, Struct, field
+
+
+def default_data_folder() -> Path:
+    """/var/lib/alcor for root, else a folder of the user's own."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/alcor")
+    return Path(os.environ.get("XDG_DATA_HOME", "~/.local/share")).expanduser() / "alcor"
+
+
+class Data(Struct, frozen=True, kw_only=True):
+    """Where the region keeps its state."""
+
+    folder: Annotated[
+        Path, Meta(description="Database, admin token, client configuration, agents' socket.")
+    ] = field(default_factory=default_data_folder)
+
+
+class Api(Struct, frozen=True, kw_only=True):
+    """The REST edge."""
+
+    listen: Annotated[str, Meta(description="Address and port of the API, its docs and /metrics.")] = (
+        "127.0.0.1:9696"
+    )
+    public_endpoint: Annotated[
+        str, Meta(description="The URL clients reach the API by, if it is not the listening one.")
+    ] = ""
+
+
+class Ncm(Struct, frozen=True, kw_only=True):
+    """Where agents attach."""
+
+    listen: Annotated[str, Meta(description="Address and port for agents (gRPC).")] = "127.0.0.1:9697"
+    socket: Annotated[
+        str, Meta(description="Unix socket for agents in network namespaces; `<data>/agents.sock` if empty.")
+    ] = ""
+    heartbeat_s: Annotated[
+        float, Meta(ge=0.1, le=300, description="Seconds between heartbeats; three missed ones mean down.")
+    ] = 10.0
+
+
+class Dataplane(Struct, frozen=True, kw_only=True):
+    """What all hosts are told."""
+
+    responder_mac: Annotated[
+        str,
+        Meta(
+            description="Whom answers of DHCP, ARP for the DHCP server and router advertisements come from."
+        ),
+    ] = "02:a1:c0:00:00:01"
+    dhcp_lease_s: Annotated[int, Meta(ge=120, le=31_536_000, description="Seconds a DHCP lease lasts.")] = (
+        86_400
+    )
+
+
+class Log(Struct, frozen=True, kw_only=True):
+    """What is written to standard error."""
+
+    level: Annotated[
+        str, Meta(description="debug, info, warning or error.", pattern="^(debug|info|warning|error)$")
+    ] = "info"
+    json: Annotated[bool, Meta(description="One JSON object a line instead of readable text.")] = False
+
+
+class RegionConfig(Struct, frozen=True, kw_only=True):
+    """Everything `alcor up` and `alcor serve` can be told."""
+
+    data: Data = field(default_factory=Data)
+    api: Api = Api()
+    ncm: Ncm = Ncm()
+    dataplane: Dataplane = Dataplane()
+    log: Log = Log()
