@@ -56,7 +56,7 @@ def test_names_say_what_a_thing_is(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [path for path in tracked("src/*.py", "src/**/*.py")],
+    tracked("src/*.py", "src/**/*.py"),
     ids=lambda path: str(path.relative_to(ROOT)),
 )
 def test_every_module_says_what_it_is(path: Path) -> None:
