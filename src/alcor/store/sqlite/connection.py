@@ -1,0 +1,44 @@
+"""Connections as the store needs them: write-ahead log, foreign keys, no transaction behind our back."""
+
+import sqlite3
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+
+# A page of the write-ahead log is rewritten into the database once per checkpoint however often it changed, and index
+# pages change often; 8,192 pages (32 MiB) keep checkpoints rare and the log small enough to be read back in a second.
+_CHECKPOINT_PAGES = 8_192
+_CACHE_KIB = 65_536
+_STATEMENTS_CACHED = 512
+
+Connect = Callable[[Path], sqlite3.Connection]
+"""Opens a connection in autocommit mode that any thread may use (one at a time)."""
+
+
+class Durability(StrEnum):
+    """When data reach the disk: FULL with every commit, NORMAL with every checkpoint."""
+
+    FULL = "FULL"
+    NORMAL = "NORMAL"
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A plain connection to the file at `path`, which is made if it is not there."""
+    return sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, cached_statements=_STATEMENTS_CACHED
+    )
+
+
+def prepare_writer(connection: sqlite3.Connection, durability: Durability) -> None:
+    """Make a connection the one that writes."""
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute(f"PRAGMA synchronous={durability}")
+    connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+    connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
+
+
+def prepare_reader(connection: sqlite3.Connection) -> None:
+    """Make a connection one that cannot write."""
+    connection.execute("PRAGMA query_only=ON")
+    connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB // 4}")

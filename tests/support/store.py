@@ -1,0 +1,89 @@
+"""Real stores for tests: the embedded one in a temporary folder, with its seams in the test's hands."""
+
+import random
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from alcor.model.catalogue import RESOURCES
+from alcor.model.resource import Resource
+from alcor.store.sqlite import SqliteStore
+from alcor.store.sqlite.connection import Connect, connect
+
+NOW_MS = 1_790_000_000_000
+NOW = "2026-09-21T14:13:20Z"
+
+
+class Clock:
+    """Unix milliseconds that move only when told."""
+
+    def __init__(self, now_ms: int = NOW_MS) -> None:
+        self.now_ms = now_ms
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+    def advance(self, seconds: float) -> None:
+        self.now_ms += round(seconds * 1000)
+
+
+@dataclass(slots=True)
+class Faults:
+    """What the database refuses, by the first words of the statement: `refuse["COMMIT"] = 2` fails the next two.
+
+    `lose` also ends the transaction first, as a full disk does.
+    """
+
+    refuse: dict[str, int]
+    lose: bool = False
+
+    def connect(self, path: Path) -> sqlite3.Connection:
+        """Open a connection that obeys."""
+        faults = self
+
+        class Faulty(sqlite3.Connection):
+            def execute(self, sql: str, parameters: Sequence[object] = (), /) -> sqlite3.Cursor:  # type: ignore[override]  # fewer parameter shapes than typeshed's
+                faults.check(sql, super().execute)
+                return super().execute(sql, parameters)
+
+            def executemany(self, sql: str, parameters: Sequence[Sequence[object]], /) -> sqlite3.Cursor:  # type: ignore[override]  # as above
+                faults.check(sql, super().execute)
+                return super().executemany(sql, parameters)
+
+        return sqlite3.connect(path, isolation_level=None, check_same_thread=False, factory=Faulty)
+
+    def check(self, sql: str, execute: Callable[[str], object]) -> None:
+        """Raise if the statement is to be refused."""
+        for words, left in self.refuse.items():
+            if left > 0 and sql.startswith(words):
+                self.refuse[words] = left - 1
+                if self.lose:
+                    execute("ROLLBACK")
+                raise sqlite3.OperationalError("disk I/O error")
+
+
+@asynccontextmanager
+async def sqlite_store(
+    folder: Path,
+    *,
+    clock: Callable[[], int] | None = None,
+    seed: int | None = None,
+    resources: Sequence[Resource] = RESOURCES,
+    connect: Connect = connect,
+    log_revisions_kept: int = 65_536,
+) -> AsyncIterator[SqliteStore]:
+    """The embedded store in `folder`, closed at the end. `seed` makes its ids and choices repeatable."""
+    store = SqliteStore.open(
+        folder,
+        resources=resources,
+        clock=clock or Clock(),
+        rng=None if seed is None else random.Random(seed),
+        connect=connect,
+        log_revisions_kept=log_revisions_kept,
+    )
+    try:
+        yield store
+    finally:
+        await store.close()
