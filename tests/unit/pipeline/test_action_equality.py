@@ -30,7 +30,7 @@ ALIKE = [
 ]
 
 
-@pytest.mark.parametrize(("one", "other"), itertools.permutations(ALIKE, 2))
+@pytest.mark.parametrize(("one", "other"), list(itertools.permutations(ALIKE, 2)))
 def test_actions_of_different_classes_are_never_equal(one: flow.Action, other: flow.Action) -> None:
     """Two actions that hold the same numbers but are of different classes are different actions."""
     assert one != other
