@@ -1,0 +1,153 @@
+"""What a node of the calculation graph promises.
+
+A node's data is a pure function of the present intent and of the data of nodes above it; never of the way there
+(I4). `run` computes all of it. A handler brings it up to date for the changes of one input, at a cost in
+proportion to them, and may decline by returning False; an input without a handler is declined. Declined means: the
+graph calls `run`. So a handler is only ever an optimisation.
+
+Handlers see the intent as it is at the *end* of the turn and must write absolute values, so that the order in which the
+inputs of one node are handled does not matter, and so that `run` after half of the handlers is right too.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Generic, Protocol, TypeVar
+
+import msgspec
+
+from alcor.goalstate.intent import Intent, PortFact, Step, Steps
+from alcor.goalstate.item import Item, ItemKind
+from alcor.goalstate.scope import ScopeKind
+
+I = TypeVar("I", bound=Item)  # noqa: E741 - the usual letter for "item" here
+
+
+class Input(StrEnum):
+    """What a node may depend on."""
+
+    HOSTS = "hosts"
+    NETWORKS = "networks"
+    SUBNETS = "subnets"
+    PORTS = "ports"
+    PLACEMENTS = "placements"
+
+
+class Placement(msgspec.Struct, frozen=True, gc=False):
+    """A port that is on a host that exists.
+
+    `since`: the revision that brought its references into the host's scope. `bound_at`: the revision of its last
+    binding or change of administrative state, from which its status is reckoned (protocol, 5). Both are envelope:
+    they say when, and no item depends on them.
+    """
+
+    port: PortFact
+    host_id: str
+    since: int
+    bound_at: int
+
+
+@dataclass(slots=True)
+class Turn:
+    """One advance of the graph: what changed, so far as it is known, and the revision that is reached.
+
+    `row_revisions`: at a load from an image, the revision in which each row last changed.
+    """
+
+    revision: int
+    steps: Steps = field(default_factory=Steps)
+    placements: list[Step[Placement]] = field(default_factory=list)
+    placed: Mapping[str, Placement] = field(default_factory=dict)
+    row_revisions: Mapping[str, int] = field(default_factory=dict)
+
+    def changed(self, input: Input) -> int:
+        """How many steps an input took in this turn."""
+        if input is Input.PLACEMENTS:
+            return len(self.placements)
+        steps: list[Any] = getattr(self.steps, input.value)
+        return len(steps)
+
+
+Handler = Callable[[Intent, Turn], bool]
+
+
+class Node(Protocol):
+    """One vertex. See the module's text for the laws."""
+
+    @property
+    def name(self) -> str:
+        """Its name in statistics and metrics."""
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """What it depends on."""
+
+    @property
+    def handlers(self) -> Mapping[Input, Handler]:
+        """What it can follow incrementally."""
+
+    def run(self, intent: Intent, turn: Turn) -> None:
+        """Compute everything anew."""
+
+
+class ItemNode(Node, Protocol):
+    """A node whose data are items of one kind, in scopes of one kind."""
+
+    @property
+    def kind(self) -> ItemKind:
+        """The kind of its items; no other node makes any of it."""
+
+    @property
+    def scope_kind(self) -> ScopeKind:
+        """The kind of scope they are in."""
+
+    @property
+    def table(self) -> "Table[Any]":
+        """Its data."""
+
+
+@dataclass(slots=True)
+class Table(Generic[I]):
+    """A node's items: scope id → item id → item; and what each touched place held when the turn began.
+
+    Memory: one dictionary entry per item besides the item; nothing for places not touched in this turn.
+    """
+
+    rows: dict[str, dict[str, I]] = field(default_factory=dict)
+    _before: dict[tuple[str, str], I | None] = field(default_factory=dict)
+
+    def set(self, scope_id: str, id: str, item: I | None) -> None:
+        """Put an item, or with None make sure that there is none."""
+        held = self.rows.get(scope_id)
+        before = held.get(id) if held is not None else None
+        if before == item:
+            return
+        self._before.setdefault((scope_id, id), before)
+        if item is not None:
+            if held is None:
+                held = self.rows[scope_id] = {}
+            held[id] = item
+        elif held is not None:
+            del held[id]
+            if not held:
+                del self.rows[scope_id]
+
+    def replace(self, items: Iterable[tuple[str, I]]) -> None:
+        """Hold exactly these (scope id, item), each named once. Cost: O(held + new)."""
+        rows: dict[str, dict[str, I]] = {}
+        for scope_id, item in items:
+            rows.setdefault(scope_id, {})[item.id] = item
+        gone = [(s, id) for s, held in self.rows.items() for id in held if id not in rows.get(s, ())]
+        for scope_id, id in gone:
+            self.set(scope_id, id, None)
+        for scope_id, held in rows.items():
+            for id, item in held.items():
+                self.set(scope_id, id, item)
+
+    def take(self) -> Iterator[tuple[str, str, I | None]]:
+        """End the turn: every place that differs from its beginning, and what it holds now (None: nothing)."""
+        touched, self._before = self._before, {}
+        for (scope_id, id), before in touched.items():
+            now = self.rows.get(scope_id, {}).get(id)
+            if now != before:
+                yield scope_id, id, now

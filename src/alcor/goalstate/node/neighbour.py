@@ -1,0 +1,62 @@
+"""A port, for the rest of its network."""
+
+from collections.abc import Iterator, Mapping
+
+from alcor.goalstate.derive import neighbour, vtep_of
+from alcor.goalstate.intent import Intent
+from alcor.goalstate.item import ItemKind, Neighbour
+from alcor.goalstate.node.contract import Handler, Input, Placement, Table, Turn
+from alcor.goalstate.scope import ScopeKind
+
+
+class NeighbourNode:
+    """Neighbour in its network's neighbours scope.
+
+    Subscribes to: placements; hosts, for their tunnel address: a new one changes every neighbour on that host.
+    """
+
+    name = "neighbour"
+    kind = ItemKind.NEIGHBOUR
+    scope_kind = ScopeKind.NEIGHBOURS
+    inputs = (Input.PLACEMENTS, Input.HOSTS)
+
+    def __init__(self) -> None:
+        self.table: Table[Neighbour] = Table()
+        self.handlers: Mapping[Input, Handler] = {
+            Input.PLACEMENTS: self._placements,
+            Input.HOSTS: self._hosts,
+        }
+
+    def run(self, intent: Intent, turn: Turn) -> None:
+        """Cost: O(placed ports)."""
+        self.table.replace(self._all(intent, turn))
+
+    def _all(self, intent: Intent, turn: Turn) -> Iterator[tuple[str, Neighbour]]:
+        for placement in turn.placed.values():
+            item = neighbour(placement.port, intent.hosts[placement.host_id])
+            if item is not None:
+                yield placement.port.local.network_id, item
+
+    def _placements(self, intent: Intent, turn: Turn) -> bool:
+        for step in turn.placements:
+            before, after = step.before, step.after
+            if before is not None and (
+                after is None or after.port.local.network_id != before.port.local.network_id
+            ):
+                self.table.set(before.port.local.network_id, step.id, None)
+            if after is not None:
+                self._set(intent, after)
+        return True
+
+    def _hosts(self, intent: Intent, turn: Turn) -> bool:
+        for step in turn.steps.hosts:
+            # A host that came or went moved its ports, which `_placements` has seen.
+            if step.before is None or step.after is None or vtep_of(step.before) == vtep_of(step.after):
+                continue
+            for port in intent.ports_named(step.after.name):
+                self._set(intent, turn.placed[port.local.id])
+        return True
+
+    def _set(self, intent: Intent, placement: Placement) -> None:
+        local = placement.port.local
+        self.table.set(local.network_id, local.id, neighbour(placement.port, intent.hosts[placement.host_id]))

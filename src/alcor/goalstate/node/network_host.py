@@ -1,0 +1,77 @@
+"""The hosts of a network: where its broadcast and multicast packets go."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+from alcor.goalstate.derive import network_host, vtep_of
+from alcor.goalstate.intent import Intent
+from alcor.goalstate.item import ItemKind, NetworkHost
+from alcor.goalstate.node.contract import Handler, Input, Placement, Table, Turn
+from alcor.goalstate.scope import ScopeKind
+
+
+class NetworkHostNode:
+    """NetworkHost in the network's scope, for each host that holds at least one of its ports.
+
+    Subscribes to: placements, counted per host and network, so that neither a first nor a last port needs a
+    search; hosts, for their tunnel address.
+    """
+
+    name = "network_host"
+    kind = ItemKind.NETWORK_HOST
+    scope_kind = ScopeKind.NETWORK
+    inputs = (Input.PLACEMENTS, Input.HOSTS)
+
+    def __init__(self) -> None:
+        self.table: Table[NetworkHost] = Table()
+        self.handlers: Mapping[Input, Handler] = {
+            Input.PLACEMENTS: self._placements,
+            Input.HOSTS: self._hosts,
+        }
+        self._ports: dict[str, Counter[str]] = {}  # host id → network id → placed ports, all counts positive
+
+    def run(self, intent: Intent, turn: Turn) -> None:
+        """Cost: O(placed ports)."""
+        self._ports = {}
+        for placement in turn.placed.values():
+            self._count(placement, 1)
+        found = []
+        for host_id, networks in self._ports.items():
+            item = network_host(intent.hosts[host_id])
+            if item is not None:
+                found += [(network_id, item) for network_id in networks]
+        self.table.replace(found)
+
+    def _placements(self, intent: Intent, turn: Turn) -> bool:
+        for step in turn.placements:
+            if step.after is not None:
+                self._count(step.after, 1)
+            if step.before is not None:
+                self._count(step.before, -1)
+        for step in turn.placements:
+            for placement in (step.before, step.after):
+                if placement is not None:
+                    self._set(intent, placement.host_id, placement.port.local.network_id)
+        return True
+
+    def _hosts(self, intent: Intent, turn: Turn) -> bool:
+        for step in turn.steps.hosts:
+            if step.before is None or step.after is None or vtep_of(step.before) == vtep_of(step.after):
+                continue
+            for network_id in self._ports.get(step.id, ()):
+                self._set(intent, step.id, network_id)
+        return True
+
+    def _count(self, placement: Placement, by: int) -> None:
+        network_id = placement.port.local.network_id
+        networks = self._ports.setdefault(placement.host_id, Counter())
+        networks[network_id] += by
+        if not networks[network_id]:
+            del networks[network_id]
+            if not networks:
+                del self._ports[placement.host_id]
+
+    def _set(self, intent: Intent, host_id: str, network_id: str) -> None:
+        host = intent.hosts.get(host_id)
+        held = host is not None and network_id in self._ports.get(host_id, ())
+        self.table.set(network_id, host_id, network_host(host) if held and host is not None else None)

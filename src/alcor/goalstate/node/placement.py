@@ -1,0 +1,87 @@
+"""Which host each port is on. The one node that looks up a host by name; the rest build on its answer."""
+
+from collections.abc import Iterable, Mapping
+
+from alcor.goalstate.intent import Intent, PortFact, Step
+from alcor.goalstate.node.contract import Handler, Input, Placement, Turn
+
+
+class PlacementNode:
+    """Port id → placement, for the ports that have one.
+
+    Subscribes to: ports; hosts (a host that comes or goes moves the ports that name it).
+    When a host is renamed it declines: the API does not allow it, and a recompute is right.
+    """
+
+    name = "placement"
+    inputs = (Input.PORTS, Input.HOSTS)
+
+    def __init__(self, earlier: Mapping[str, Placement] | None = None) -> None:
+        """`earlier`: placements before a reload, of the same epoch; what is unchanged keeps its revisions."""
+        self.placed: dict[str, Placement] = dict(earlier or {})
+        self.handlers: Mapping[Input, Handler] = {Input.PORTS: self._ports, Input.HOSTS: self._hosts}
+        self._before: dict[str, Placement | None] = {}
+
+    def run(self, intent: Intent, turn: Turn) -> None:
+        """Place every port. Cost: O(ports)."""
+        remade = {step.id for step in turn.steps.ports if step.remade}
+        for id in [id for id in self.placed if id not in intent.ports]:
+            self._place(intent, turn, id, remade=False)
+        for id in intent.ports:
+            self._place(intent, turn, id, remade=id in remade)
+
+    def _ports(self, intent: Intent, turn: Turn) -> bool:
+        for step in turn.steps.ports:
+            self._place(intent, turn, step.id, remade=step.remade)
+        return True
+
+    def _hosts(self, intent: Intent, turn: Turn) -> bool:
+        if any(
+            step.before and step.after and step.before.name != step.after.name for step in turn.steps.hosts
+        ):
+            return False
+        for step in turn.steps.hosts:
+            # A host that stays keeps its ports, whatever else of it changed.
+            host = step.after if step.before is None else step.before if step.after is None else None
+            if host is not None:
+                self._place_all(intent, turn, intent.ports_named(host.name))
+        return True
+
+    def _place_all(self, intent: Intent, turn: Turn, ports: Iterable[PortFact]) -> None:
+        for port in ports:
+            self._place(intent, turn, port.local.id, remade=False)
+
+    def _place(self, intent: Intent, turn: Turn, id: str, *, remade: bool) -> None:
+        port = intent.ports.get(id)
+        host = intent.host_of(port) if port is not None else None
+        old = self.placed.get(id)
+        if port is None or host is None:
+            if old is not None:
+                self._before.setdefault(id, old)
+                del self.placed[id]
+            return
+        revision = turn.row_revisions.get(id, turn.revision)
+        since = bound_at = revision
+        if old is not None and old.host_id == host.id:
+            if old.port.local.network_id == port.local.network_id:
+                since = old.since
+            if (
+                not remade
+                and old.port.generation == port.generation
+                and (old.port.local.admin_state_up == port.local.admin_state_up)
+            ):
+                bound_at = old.bound_at
+        new = Placement(port, host.id, since, bound_at)
+        if new != old:
+            self._before.setdefault(id, old)
+            self.placed[id] = new
+
+    def take(self) -> list[Step[Placement]]:
+        """End the turn: the steps of placements."""
+        touched, self._before = self._before, {}
+        steps = []
+        for id, before in touched.items():
+            after = self.placed.get(id)
+            if after != before:
+                steps.append(Step(id, before, after))
+        return steps

@@ -1,0 +1,25 @@
+"""The parameters of all hosts. They come from the configuration, so nothing in intent changes them."""
+
+from collections.abc import Mapping
+
+from alcor.goalstate.intent import Intent
+from alcor.goalstate.item import ItemKind, RegionItem
+from alcor.goalstate.node.contract import Handler, Input, Table, Turn
+from alcor.goalstate.scope import REGION, ScopeKind
+
+
+class RegionNode:
+    """RegionItem in the region's scope. Subscribes to nothing: it runs once, at the load."""
+
+    name = "region"
+    kind = ItemKind.REGION
+    scope_kind = ScopeKind.REGION
+    inputs: tuple[Input, ...] = ()
+
+    def __init__(self) -> None:
+        self.table: Table[RegionItem] = Table()
+        self.handlers: Mapping[Input, Handler] = {}
+
+    def run(self, intent: Intent, turn: Turn) -> None:
+        """Cost: O(1)."""
+        self.table.replace([(REGION.id, intent.region)])
