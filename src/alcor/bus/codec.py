@@ -1,1 +1,298 @@
-"""Items and frames to bytes and back."""
+"""Items to bytes and back, by the schema of `wire.proto`.
+
+An item's id is not in its bytes: it stands in the envelope's key, once. Equal items with equal ids give equal bytes.
+Cost: 2 to 6 µs an item either way; building protobuf's Python objects is most of it, which is why an item is
+encoded once and forwarded as bytes.
+"""
+
+import ipaddress
+import socket
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from google.protobuf.message import DecodeError, Message
+
+from alcor.bus import wire_pb2 as wire
+from alcor.goalstate import item as goal
+from alcor.goalstate.item import Item, ItemKind, Key
+from alcor.model.ids import is_uuid
+
+UUID_BYTES = 16
+MAC_BYTES = 6
+
+# --- the forms of wire.proto's head ------------------------------------------------------------------------
+
+
+def encode_id(id: str) -> bytes:
+    """16 octets for a canonical UUID, else UTF-8 text that never has 16. Raises: ValueError if it holds NUL."""
+    if len(id) == 36 and is_uuid(id):
+        return bytes.fromhex(id.replace("-", ""))
+    if "\0" in id:
+        raise ValueError(f"the id {id!r} holds a NUL character")
+    text = id.encode()
+    return b"\0" + text if len(text) == UUID_BYTES else text
+
+
+def decode_id(data: bytes) -> str:
+    """The inverse of `encode_id`. Raises: ValueError."""
+    if len(data) == UUID_BYTES:
+        digits = data.hex()
+        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    text = data[1:] if len(data) == UUID_BYTES + 1 and data[0] == 0 else data
+    if 0 in text:
+        raise ValueError(f"the id {data!r} holds a NUL octet")
+    return text.decode()
+
+
+def encode_ip(ip: str) -> bytes:
+    """4 or 16 octets. Raises: ValueError."""
+    try:
+        return socket.inet_pton(socket.AF_INET6 if ":" in ip else socket.AF_INET, ip)
+    except OSError as error:
+        raise ValueError(f"'{ip}' is not a valid IP address") from error
+
+
+def decode_ip(data: bytes) -> str:
+    """The inverse of `encode_ip`, in canonical text. Raises: ValueError."""
+    if len(data) == 4:
+        return socket.inet_ntop(socket.AF_INET, data)
+    if len(data) == 16:
+        return str(ipaddress.IPv6Address(data))
+    raise ValueError(f"an IP address has 4 or 16 octets, not {len(data)}")
+
+
+def _encode_vtep(ip: str) -> bytes:
+    return encode_ip(ip) if ip else b""
+
+
+def _decode_vtep(data: bytes) -> str:
+    return decode_ip(data) if data else ""
+
+
+def encode_mac(mac: str) -> bytes:
+    """6 octets. Raises: ValueError."""
+    data = bytes.fromhex(mac.replace(":", ""))
+    if len(data) != MAC_BYTES:
+        raise ValueError(f"'{mac}' is not a valid MAC address")
+    return data
+
+
+def decode_mac(data: bytes) -> str:
+    """The inverse of `encode_mac`. Raises: ValueError."""
+    if len(data) != MAC_BYTES:
+        raise ValueError(f"a MAC address has 6 octets, not {len(data)}")
+    return data.hex(":")
+
+
+def encode_cidr(cidr: str) -> bytes:
+    """The address, then one octet of prefix length. Raises: ValueError."""
+    address, _, length = cidr.partition("/")
+    return encode_ip(address) + bytes((int(length),))
+
+
+def decode_cidr(data: bytes) -> str:
+    """The inverse of `encode_cidr`. Raises: ValueError."""
+    if not data or data[-1] > (len(data) - 1) * 8:
+        raise ValueError(f"{data!r} is not an address and a prefix length")
+    return f"{decode_ip(data[:-1])}/{data[-1]}"
+
+
+def _encode_groups(groups: tuple[str, ...] | None) -> wire.Groups | None:
+    return None if groups is None else wire.Groups(id=[encode_id(id) for id in groups])
+
+
+def _decode_groups(message: wire.LocalPort | wire.Neighbour) -> tuple[str, ...] | None:
+    return _ids(message.groups.id) if message.HasField("groups") else None
+
+
+def _ids(values: Iterable[bytes]) -> tuple[str, ...]:
+    return tuple([decode_id(value) for value in values])
+
+
+def _ips(values: Iterable[bytes]) -> tuple[str, ...]:
+    return tuple([decode_ip(value) for value in values])
+
+
+# --- one pair per kind -------------------------------------------------------------------------------------
+
+
+def _encode_host(item: goal.HostItem) -> Message:
+    return wire.HostItem(
+        name=item.name,
+        vtep_address=[encode_ip(ip) for ip in item.vtep_addresses],
+        token_digest=item.token_digest,
+    )
+
+
+def _decode_host(id: str, body: bytes) -> Item:
+    message = wire.HostItem.FromString(body)
+    return goal.HostItem(
+        id=id,
+        name=message.name,
+        vtep_addresses=_ips(message.vtep_address),
+        token_digest=message.token_digest,
+    )
+
+
+def _encode_local_port(item: goal.LocalPort) -> Message:
+    return wire.LocalPort(
+        network_id=encode_id(item.network_id),
+        name=item.name,
+        mac=encode_mac(item.mac),
+        address=[wire.Address(subnet_id=encode_id(a.subnet_id), ip=encode_ip(a.ip)) for a in item.addresses],
+        admin_state_up=item.admin_state_up,
+        port_security_enabled=item.port_security_enabled,
+        groups=_encode_groups(item.groups),
+    )
+
+
+def _decode_local_port(id: str, body: bytes) -> Item:
+    message = wire.LocalPort.FromString(body)
+    return goal.LocalPort(
+        id=id,
+        network_id=decode_id(message.network_id),
+        name=message.name,
+        mac=decode_mac(message.mac),
+        addresses=tuple([goal.Address(decode_id(a.subnet_id), decode_ip(a.ip)) for a in message.address]),
+        admin_state_up=message.admin_state_up,
+        port_security_enabled=message.port_security_enabled,
+        groups=_decode_groups(message),
+    )
+
+
+def _encode_network(item: goal.NetworkItem) -> Message:
+    return wire.NetworkItem(
+        network_type=item.network_type,
+        segmentation_id=item.segmentation_id,
+        mtu=item.mtu,
+        admin_state_up=item.admin_state_up,
+    )
+
+
+def _decode_network(id: str, body: bytes) -> Item:
+    message = wire.NetworkItem.FromString(body)
+    return goal.NetworkItem(
+        id=id,
+        network_type=message.network_type,
+        segmentation_id=message.segmentation_id,
+        mtu=message.mtu,
+        admin_state_up=message.admin_state_up,
+    )
+
+
+def _encode_subnet(item: goal.SubnetItem) -> Message:
+    return wire.SubnetItem(
+        network_id=encode_id(item.network_id),
+        cidr=encode_cidr(item.cidr),
+        gateway_ip=None if item.gateway_ip is None else encode_ip(item.gateway_ip),
+        dns_nameserver=[encode_ip(ip) for ip in item.dns_nameservers],
+        host_route=[
+            wire.Route(destination=encode_cidr(route.destination), nexthop=encode_ip(route.nexthop))
+            for route in item.host_routes
+        ],
+        enable_dhcp=item.enable_dhcp,
+        ipv6_ra_mode=item.ipv6_ra_mode,
+        ipv6_address_mode=item.ipv6_address_mode,
+    )
+
+
+def _decode_subnet(id: str, body: bytes) -> Item:
+    message = wire.SubnetItem.FromString(body)
+    return goal.SubnetItem(
+        id=id,
+        network_id=decode_id(message.network_id),
+        cidr=decode_cidr(message.cidr),
+        gateway_ip=decode_ip(message.gateway_ip) if message.HasField("gateway_ip") else None,
+        dns_nameservers=_ips(message.dns_nameserver),
+        host_routes=tuple(
+            [
+                goal.Route(decode_cidr(route.destination), decode_ip(route.nexthop))
+                for route in message.host_route
+            ]
+        ),
+        enable_dhcp=message.enable_dhcp,
+        ipv6_ra_mode=message.ipv6_ra_mode if message.HasField("ipv6_ra_mode") else None,
+        ipv6_address_mode=message.ipv6_address_mode if message.HasField("ipv6_address_mode") else None,
+    )
+
+
+def _encode_network_host(item: goal.NetworkHost) -> Message:
+    return wire.NetworkHost(vtep=_encode_vtep(item.vtep))
+
+
+def _decode_network_host(id: str, body: bytes) -> Item:
+    return goal.NetworkHost(id=id, vtep=_decode_vtep(wire.NetworkHost.FromString(body).vtep))
+
+
+def _encode_neighbour(item: goal.Neighbour) -> Message:
+    return wire.Neighbour(
+        mac=encode_mac(item.mac),
+        ip=[encode_ip(ip) for ip in item.ips],
+        host_id=encode_id(item.host_id),
+        vtep=_encode_vtep(item.vtep),
+        groups=_encode_groups(item.groups),
+    )
+
+
+def _decode_neighbour(id: str, body: bytes) -> Item:
+    message = wire.Neighbour.FromString(body)
+    return goal.Neighbour(
+        id=id,
+        mac=decode_mac(message.mac),
+        ips=_ips(message.ip),
+        host_id=decode_id(message.host_id),
+        vtep=_decode_vtep(message.vtep),
+        groups=_decode_groups(message),
+    )
+
+
+def _encode_region(item: goal.RegionItem) -> Message:
+    return wire.RegionItem(responder_mac=encode_mac(item.responder_mac), dhcp_lease_s=item.dhcp_lease_s)
+
+
+def _decode_region(id: str, body: bytes) -> Item:
+    message = wire.RegionItem.FromString(body)
+    return goal.RegionItem(
+        id=id, responder_mac=decode_mac(message.responder_mac), dhcp_lease_s=message.dhcp_lease_s
+    )
+
+
+# Each encoder takes the item type it stands beside; a dictionary cannot say so to the type checker.
+_ENCODERS: dict[type, Callable[[Any], Message]] = {
+    goal.HostItem: _encode_host,
+    goal.LocalPort: _encode_local_port,
+    goal.NetworkItem: _encode_network,
+    goal.SubnetItem: _encode_subnet,
+    goal.NetworkHost: _encode_network_host,
+    goal.Neighbour: _encode_neighbour,
+    goal.RegionItem: _encode_region,
+}
+_DECODERS: dict[ItemKind, Callable[[str, bytes], Item]] = {
+    ItemKind.HOST: _decode_host,
+    ItemKind.LOCAL_PORT: _decode_local_port,
+    ItemKind.NETWORK: _decode_network,
+    ItemKind.SUBNET: _decode_subnet,
+    ItemKind.NETWORK_HOST: _decode_network_host,
+    ItemKind.NEIGHBOUR: _decode_neighbour,
+    ItemKind.REGION: _decode_region,
+}
+
+
+class ProtobufCodec:
+    """Implements `ItemCodec`. Without state: one may serve the whole process."""
+
+    def encode(self, item: Item) -> bytes:
+        """The wire form of an item, its id left out. Raises: ValueError if a field is not in canonical form."""
+        try:
+            message = _ENCODERS[type(item)](item)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{type(item).__name__} {item.id} has no wire form: {error}") from error
+        # Deterministic although no item holds a map today: bytes are compared instead of items.
+        return message.SerializeToString(deterministic=True)
+
+    def decode(self, key: Key, body: bytes) -> Item:
+        """The item named `key`. Raises: ValueError that names it and the reason."""
+        try:
+            return _DECODERS[key.kind](key.id, body)
+        except (ValueError, DecodeError) as error:
+            raise ValueError(f"{key.kind.value} {key.id} cannot be read: {error}") from error

@@ -1,1 +1,243 @@
-"""The in-process bus."""
+"""The in-process bus: `GoalBus` for roles that share one process and one event loop.
+
+Nothing is queued. Per wanted scope at most one pending step is held, one value per key (I8): what a slow reader
+has not taken yet is merged. A newly wanted scope holds nothing at all until the reader comes for it; then its
+snapshot is asked of the publisher, which therefore covers all that was published before.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from alcor.bus.interface import (
+    Envelope,
+    Heads,
+    HostReport,
+    ItemCodec,
+    PortReport,
+    Publication,
+    Put,
+    ScopeUpdate,
+)
+from alcor.goalstate.item import Key, key_of, refers
+from alcor.goalstate.scope import Scope
+
+# How many scopes one batch holds: bounds the time the reader keeps the event loop when many are newly wanted.
+BATCH_SCOPES = 64
+
+
+class _Step:
+    """The pending step of one scope: everything since the reader last took it, merged."""
+
+    __slots__ = ("epoch", "from_revision", "generation", "put", "removed", "scope", "through")
+
+    def __init__(self, first: Publication) -> None:
+        self.scope = first.scope
+        self.epoch = first.epoch
+        self.generation = first.generation
+        self.from_revision = first.from_revision
+        self.through = first.through
+        self.put: dict[Key, Put] = {key_of(put.item): put for put in first.put}
+        self.removed: dict[Key, None] = dict.fromkeys(first.removed)
+
+    def merges(self, next: Publication) -> bool:
+        """Take in the next step of this epoch; False if it does not follow from this one."""
+        if next.from_revision > self.through:
+            return False
+        for put in next.put:
+            key = key_of(put.item)
+            # Last changed last: the order of a scope's map is the order of its changes.
+            self.put.pop(key, None)
+            self.removed.pop(key, None)
+            self.put[key] = put
+        for key in next.removed:
+            self.put.pop(key, None)
+            self.removed[key] = None
+        self.generation = next.generation
+        self.through = next.through
+        return True
+
+
+class LocalBus:
+    """Implements `GoalBus`. All methods are for one event loop; none blocks.
+
+    Bound:  one merged step per wanted scope, one `Heads`, one merged report per host.
+    Order:  of one scope, as published, its snapshot first. Heads follow every step published before them; between
+            scopes there is no order (`since` makes that safe: protocol, section 4).
+    Reader: `updates()` and `reports()` have one reader each at a time.
+    """
+
+    def __init__(self, codec: ItemCodec) -> None:
+        self._codec = codec
+        self._snapshot: Callable[[Scope], Publication] | None = None
+        self._wanted: set[Scope] = set()
+        self._fresh: dict[Scope, None] = {}
+        self._steps: dict[Scope, _Step] = {}
+        # What the reader is being given now: a scope that is unwanted meanwhile leaves these too.
+        self._taken_fresh: dict[Scope, None] = {}
+        self._taken_steps: dict[Scope, _Step] = {}
+        self._heads: Heads | None = None
+        self._ready = asyncio.Event()
+        self._reports: dict[str, HostReport] = {}
+        self._reported = asyncio.Event()
+
+    # --- dataplane ---
+
+    def publish(self, updates: Sequence[Publication], heads: Heads) -> None:
+        """As `GoalBus.publish`. Cost: O(items) for wanted scopes, one set look-up for others."""
+        for update in updates:
+            if update.scope in self._wanted:
+                self._add(update)
+        self._heads = heads if self._heads is None else _merge_heads(self._heads, heads)
+        self._ready.set()
+
+    def _add(self, update: Publication) -> None:
+        scope = update.scope
+        if scope in self._fresh or scope in self._taken_fresh:
+            return  # the snapshot is still to be made, and will say it
+        step = self._steps.get(scope)
+        if step is None:
+            self._steps[scope] = _Step(update)
+        elif (update.epoch, update.generation) < (step.epoch, step.generation):
+            return  # from a publisher that was replaced (I9)
+        elif update.from_revision == 0:
+            self._steps[scope] = _Step(update)
+        elif update.epoch != step.epoch or (update.through > step.through and not step.merges(update)):
+            del self._steps[scope]
+            self._fresh[scope] = None
+
+    def serve(self, snapshot: Callable[[Scope], Publication]) -> None:
+        """As `GoalBus.serve`; scopes wanted before are answered now. Called from the reader's task.
+
+        `snapshot` must include all that was published, and its `through` must not be below a head published
+        before; what it does not know it answers with nothing put, at its own head.
+        """
+        self._snapshot = snapshot
+        self._ready.set()
+
+    async def reports(self) -> AsyncIterator[Sequence[HostReport]]:
+        """As `GoalBus.reports`: at most one report per host and batch, merged as `merge_reports` says."""
+        while True:
+            await self._reported.wait()
+            self._reported.clear()
+            batch, self._reports = list(self._reports.values()), {}
+            if batch:
+                yield batch
+
+    # --- ncm ---
+
+    def want(self, scope: Scope) -> None:
+        """As `GoalBus.want`; wanting what is wanted already asks for its snapshot again."""
+        self.unwant(scope)
+        self._wanted.add(scope)
+        self._fresh[scope] = None
+        self._ready.set()
+
+    def unwant(self, scope: Scope) -> None:
+        """As `GoalBus.unwant`; what is pending of the scope is dropped."""
+        self._wanted.discard(scope)
+        for pending in (self._fresh, self._taken_fresh):
+            pending.pop(scope, None)
+        for steps in (self._steps, self._taken_steps):
+            steps.pop(scope, None)
+
+    async def updates(self) -> AsyncIterator[Sequence[ScopeUpdate | Heads]]:
+        """As `GoalBus.updates`. A new reader knows nothing: each wanted scope starts with its snapshot.
+
+        Raises: ValueError if a published item has no wire form.
+        """
+        self._steps = {}
+        self._taken_steps = {}
+        self._taken_fresh = {}
+        self._fresh = dict.fromkeys(self._wanted)
+        self._ready.set()
+        while True:
+            await self._ready.wait()
+            self._ready.clear()
+            # Heads are taken together with the steps published before them, and given after the last of these.
+            heads, self._heads = self._heads, None
+            self._taken_steps, self._steps = self._steps, {}
+            if self._snapshot is not None:
+                self._taken_fresh, self._fresh = self._fresh, {}
+            while self._taken_steps or self._taken_fresh:
+                batch: list[ScopeUpdate | Heads] = list(self._take(BATCH_SCOPES))
+                if heads is not None and not self._taken_steps and not self._taken_fresh:
+                    batch.append(heads)
+                    heads = None
+                yield batch
+                # The reader may be synchronous; the publisher must get its turn between batches.
+                await asyncio.sleep(0)
+            if heads is not None:
+                yield [heads]
+
+    def _take(self, scopes_max: int) -> list[ScopeUpdate]:
+        taken: list[ScopeUpdate] = []
+        while self._taken_steps and len(taken) < scopes_max:
+            scope = next(iter(self._taken_steps))
+            taken.append(self._encode(self._taken_steps.pop(scope)))
+        while self._taken_fresh and len(taken) < scopes_max:
+            assert self._snapshot is not None  # `_taken_fresh` is only filled when there is one
+            scope = next(iter(self._taken_fresh))
+            del self._taken_fresh[scope]
+            taken.append(self._encode(_Step(self._snapshot(scope))))
+        return taken
+
+    def _encode(self, step: _Step) -> ScopeUpdate:
+        return ScopeUpdate(
+            scope=step.scope,
+            epoch=step.epoch,
+            generation=step.generation,
+            from_revision=step.from_revision,
+            through=step.through,
+            put=tuple(
+                [
+                    Envelope(key, put.since, refers(put.item), self._codec.encode(put.item))
+                    for key, put in step.put.items()
+                ]
+            ),
+            # A snapshot says everything: what is not in it is gone.
+            removed=tuple(step.removed) if step.from_revision else (),
+        )
+
+    def report(self, report: HostReport) -> None:
+        """As `GoalBus.report`."""
+        before = self._reports.pop(report.host_id, None)
+        self._reports[report.host_id] = report if before is None else merge_reports(before, report)
+        self._reported.set()
+
+
+def _merge_heads(before: Heads, after: Heads) -> Heads:
+    """Heads only move forward within an epoch; a later epoch replaces, an earlier one is refused."""
+    if after.epoch != before.epoch:
+        return after if after.epoch > before.epoch else before
+    through = dict(before.through)
+    for shard, revision in after.through.items():
+        through[shard] = max(revision, through.get(shard, 0))
+    return Heads(epoch=after.epoch, generation=max(before.generation, after.generation), through=through)
+
+
+def merge_reports(before: HostReport, after: HostReport) -> HostReport:
+    """What two reports of one host say together: the later facts, no transition of a port lost but its middle.
+
+    Bound: one transition per port of the host.
+    """
+    ports: dict[str, PortReport] = {port.port_id: port for port in before.ports}
+    for port in after.ports:
+        ports.pop(port.port_id, None)
+        ports[port.port_id] = port
+    realized = dict(after.realized)
+    position_max = after.position_max
+    if before.epoch == after.epoch:
+        for shard, revision in before.realized.items():
+            realized[shard] = max(revision, realized.get(shard, 0))
+        position_max = max(position_max, before.position_max)
+    return HostReport(
+        host_id=after.host_id,
+        epoch=after.epoch,
+        alive=after.alive,
+        at_ms=after.at_ms,
+        agent_version=after.agent_version or before.agent_version,
+        realized=realized,
+        ports=tuple(ports.values()),
+        detail=after.detail,
+        position_max=position_max,
+    )

@@ -1,0 +1,247 @@
+"""Builders and fakes for the transport: items, a publisher of scopes, strategies for property tests."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+
+from hypothesis import strategies as st
+
+from alcor.bus.interface import Envelope, GoalBus, Heads, Publication, Put, ScopeUpdate
+from alcor.goalstate.item import (
+    Address,
+    HostItem,
+    Item,
+    Key,
+    LocalPort,
+    Neighbour,
+    NetworkHost,
+    NetworkItem,
+    RegionItem,
+    Route,
+    SubnetItem,
+    key_of,
+)
+from alcor.goalstate.scope import Scope, neighbours_scope, shard_of
+
+EPOCH = 7
+
+
+def a_neighbour(id: str = "port-1", **changes: object) -> Neighbour:
+    """A neighbour; `changes` by field name."""
+    fields: dict[str, object] = {
+        "mac": "fa:16:3e:00:00:01",
+        "ips": ("10.0.0.5",),
+        "host_id": "host-1",
+        "vtep": "192.0.2.1",
+        "groups": (),
+    }
+    return Neighbour(id=id, **(fields | changes))  # type: ignore[arg-type]  # a builder of known fields
+
+
+def a_local_port(id: str = "port-1", network_id: str = "net-1", **changes: object) -> LocalPort:
+    """A bound port; `changes` by field name."""
+    fields: dict[str, object] = {
+        "name": "",
+        "mac": "fa:16:3e:00:00:01",
+        "addresses": (Address("subnet-1", "10.0.0.5"),),
+        "admin_state_up": True,
+        "port_security_enabled": True,
+        "groups": (),
+    }
+    return LocalPort(id=id, network_id=network_id, **(fields | changes))  # type: ignore[arg-type]  # as above
+
+
+def a_network(id: str = "net-1", **changes: object) -> NetworkItem:
+    """An overlay network; `changes` by field name."""
+    fields: dict[str, object] = {
+        "network_type": "vxlan",
+        "segmentation_id": 100,
+        "mtu": 1450,
+        "admin_state_up": True,
+    }
+    return NetworkItem(id=id, **(fields | changes))  # type: ignore[arg-type]  # as above
+
+
+def a_region() -> RegionItem:
+    """The parameters of all hosts."""
+    return RegionItem(id="region", responder_mac="fa:16:3e:ff:ff:ff", dhcp_lease_s=86_400)
+
+
+class FakePublisher:
+    """The dataplane's side of a bus: scopes as plain maps; each `change` is the next revision.
+
+    Snapshots tell the present state at the head, as `compile` would.
+    """
+
+    def __init__(self, bus: GoalBus, *, epoch: int = EPOCH, generation: int = 1) -> None:
+        self.bus = bus
+        self.epoch = epoch
+        self.generation = generation
+        self.head = 0
+        self.items: dict[Scope, dict[Key, Put]] = {}
+        self.asked: list[Scope] = []
+
+    def serve(self) -> None:
+        """Begin to answer wanted scopes."""
+        self.bus.serve(self.snapshot)
+
+    def snapshot(self, scope: Scope) -> Publication:
+        """Everything of a scope, at the head."""
+        self.asked.append(scope)
+        return Publication(
+            scope=scope,
+            epoch=self.epoch,
+            generation=self.generation,
+            from_revision=0,
+            through=self.head,
+            put=tuple(self.items.get(scope, {}).values()),
+        )
+
+    def change(
+        self,
+        put: dict[Scope, Iterable[Item]] | None = None,
+        removed: dict[Scope, Iterable[Key]] | None = None,
+        *,
+        heads: Iterable[int] = range(64),
+    ) -> int:
+        """Publish one revision and the heads of `heads`; returns the revision."""
+        self.head += 1
+        put = {scope: tuple(items) for scope, items in (put or {}).items()}
+        removed = {scope: tuple(keys) for scope, keys in (removed or {}).items()}
+        steps = []
+        for scope in dict.fromkeys((*put, *removed)):
+            puts = tuple(Put(item, self.head) for item in put.get(scope, ()))
+            held = self.items.setdefault(scope, {})
+            for each in puts:
+                held[key_of(each.item)] = each
+            for key in removed.get(scope, ()):
+                held.pop(key, None)
+            steps.append(
+                Publication(
+                    scope=scope,
+                    epoch=self.epoch,
+                    generation=self.generation,
+                    from_revision=max(self.head - 1, 0) or 0,
+                    through=self.head,
+                    put=puts,
+                    removed=tuple(removed.get(scope, ())),
+                )
+            )
+        through = dict.fromkeys(heads, self.head)
+        self.bus.publish(steps, Heads(epoch=self.epoch, generation=self.generation, through=through))
+        return self.head
+
+
+class Reader:
+    """The ncm's side of a bus, applying what comes by the rules of protocol, section 4."""
+
+    def __init__(self, bus: GoalBus) -> None:
+        self._updates: AsyncIterator[Sequence[ScopeUpdate | Heads]] = bus.updates()
+        self.batches: list[Sequence[ScopeUpdate | Heads]] = []
+        self.held: dict[Scope, dict[Key, Envelope]] = {}
+        self.position: dict[Scope, int] = {}
+        self.gaps: list[ScopeUpdate] = []
+        self.heads: dict[int, int] = {}
+
+    async def take(self, within_s: float = 5.0) -> Sequence[ScopeUpdate | Heads]:
+        """The next batch, applied. Raises: TimeoutError."""
+        batch = await asyncio.wait_for(anext(self._updates), within_s)
+        self.batches.append(batch)
+        for message in batch:
+            if isinstance(message, Heads):
+                self.heads.update(message.through)
+            else:
+                self._apply(message)
+        return batch
+
+    async def take_until(self, head: int) -> None:
+        """Take batches until all shards are announced through `head`."""
+        while min(self.heads.values(), default=-1) < head:
+            await self.take()
+
+    def forget(self, scope: Scope) -> None:
+        """Hold a scope no longer."""
+        self.held.pop(scope, None)
+        self.position.pop(scope, None)
+
+    def _apply(self, update: ScopeUpdate) -> None:
+        scope = update.scope
+        if update.from_revision == 0:
+            self.held[scope] = {envelope.key: envelope for envelope in update.put}
+            self.position[scope] = update.through
+            return
+        position = max(self.position.get(scope, -1), self.heads.get(shard_of(scope), -1))
+        if scope not in self.held or update.from_revision > position:
+            self.gaps.append(update)
+        elif position < update.through:
+            for envelope in update.put:
+                self.held[scope][envelope.key] = envelope
+            for key in update.removed:
+                self.held[scope].pop(key, None)
+            self.position[scope] = update.through
+
+
+# --- strategies ------------------------------------------------------------------------------------------
+
+_text = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
+ids = st.one_of(st.uuids().map(str), _text, st.text("abcé-", min_size=14, max_size=18))
+ips = st.ip_addresses().map(str)
+macs = st.binary(min_size=6, max_size=6).map(lambda data: data.hex(":"))
+cidrs = st.tuples(st.ip_addresses(), st.integers(0, 128)).map(
+    lambda pair: f"{pair[0]}/{min(pair[1], pair[0].max_prefixlen)}"
+)
+_groups = st.none() | st.lists(ids, max_size=3).map(tuple)
+_uint = st.integers(0, 2**32 - 1)
+_mode = st.none() | st.sampled_from(("", "slaac", "dhcpv6-stateful"))
+
+items: dict[str, st.SearchStrategy[Item]] = {
+    "host": st.builds(
+        HostItem,
+        id=ids,
+        name=_text,
+        vtep_addresses=st.lists(ips, max_size=3).map(tuple),
+        token_digest=_text,
+    ),
+    "local_port": st.builds(
+        LocalPort,
+        id=ids,
+        network_id=ids,
+        name=_text,
+        mac=macs,
+        addresses=st.lists(st.builds(Address, ids, ips), max_size=3).map(tuple),
+        admin_state_up=st.booleans(),
+        port_security_enabled=st.booleans(),
+        groups=_groups,
+    ),
+    "network": st.builds(
+        NetworkItem,
+        id=ids,
+        network_type=_text,
+        segmentation_id=_uint,
+        mtu=_uint,
+        admin_state_up=st.booleans(),
+    ),
+    "subnet": st.builds(
+        SubnetItem,
+        id=ids,
+        network_id=ids,
+        cidr=cidrs,
+        gateway_ip=st.none() | ips,
+        dns_nameservers=st.lists(ips, max_size=3).map(tuple),
+        host_routes=st.lists(st.builds(Route, cidrs, ips), max_size=3).map(tuple),
+        enable_dhcp=st.booleans(),
+        ipv6_ra_mode=_mode,
+        ipv6_address_mode=_mode,
+    ),
+    "network_host": st.builds(NetworkHost, id=ids, vtep=ips | st.just("")),
+    "neighbour": st.builds(
+        Neighbour,
+        id=ids,
+        mac=macs,
+        ips=st.lists(ips, max_size=3).map(tuple),
+        host_id=ids,
+        vtep=ips | st.just(""),
+        groups=_groups,
+    ),
+    "region": st.builds(RegionItem, id=ids, responder_mac=macs, dhcp_lease_s=_uint),
+}
+scopes = st.builds(neighbours_scope, ids)
