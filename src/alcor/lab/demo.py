@@ -8,7 +8,6 @@ import fcntl
 import signal
 import sys
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,10 +15,11 @@ from rich.console import Console
 
 from alcor.lab import report
 from alcor.lab.command import LabError
-from alcor.lab.host import LabHost, Underlay, missing_parts
+from alcor.lab.host import missing_parts
 from alcor.lab.ledger import Ledger
 from alcor.lab.plan import HOSTS, PlannedVm, create_networks, create_port, may_reach, planned_vms
-from alcor.lab.region import DEFAULT_AGENTS, DEFAULT_API, Client, RegionProcess, free_or_any
+from alcor.lab.region import DEFAULT_AGENTS, DEFAULT_API, free_or_any
+from alcor.lab.site import Site
 from alcor.lab.vm import Vm
 
 PREFIX = "alcor-"
@@ -30,18 +30,13 @@ FOLDER = Path("/var/lib/alcor-demo")
 class Demo:
     """One run of the demo on real switches."""
 
-    def __init__(self, console: Console, folder: Path, ledger: Ledger) -> None:
+    def __init__(self, console: Console, ledger: Ledger) -> None:
         self.console = console
         self.plan = planned_vms()
-        self.region = RegionProcess(
-            folder, ledger, api=free_or_any(DEFAULT_API), agents=free_or_any(DEFAULT_AGENTS)
+        self.site = Site(
+            PREFIX, FOLDER, ledger, api=free_or_any(DEFAULT_API), agents=free_or_any(DEFAULT_AGENTS)
         )
-        self.hosts = {
-            name: LabHost(PREFIX, name, number, folder / "hosts", ledger)
-            for number, name in enumerate(HOSTS, start=1)
-        }
-        self.vms = {vm.name: Vm(PREFIX, vm.name, self.hosts[vm.host], ledger) for vm in self.plan}
-        self._ledger = ledger
+        self.vms: dict[str, Vm] = {}
         self._began = time.monotonic()
 
     def step(self, text: str) -> None:
@@ -51,28 +46,19 @@ class Demo:
     def run(self) -> bool:
         """Build everything and try every pair; returns whether all is as it must be."""
         self.step("Starting the region and three hosts, each with an Open vSwitch of its own …")
-        self.region.start()
-        underlay = Underlay(PREFIX, self._ledger)
-        with ThreadPoolExecutor(len(HOSTS)) as pool:
-            list(pool.map(lambda host: host.create(underlay), self.hosts.values()))
-        self.region.ready()
-        client = self.region.client()
-        self.step(f"Region at {self.region.endpoint}; registering the hosts and starting their agents …")
-        host_ids = {}
-        for host in self.hosts.values():
-            made = client.create("hosts", "host", name=host.name, vtep_addresses=[host.vtep])
-            host_ids[host.name] = made["id"]
-            host.start_agent(made["id"], made["token"], self.region.agents_socket)
+        self.site.start(HOSTS)
+        self.step(f"Region at {self.site.region.endpoint}; registering the hosts and starting their agents …")
+        self.site.register_hosts()
         self.step("Creating two networks and six ports through the Networking API …")
-        networks = create_networks(client)
-        for vm in self.plan:
-            create_port(client, vm, networks[vm.network])
-        self._wait("every agent", lambda: all(self._up(client, id) for id in host_ids.values()))
+        networks = create_networks(self.site.client)
+        ports = [create_port(self.site.client, vm, networks[vm.network]) for vm in self.plan]
+        self.site.wait_for_agents()
         with ThreadPoolExecutor(2) as pool:
-            list(pool.map(self._boot, self.plan))
-        self.step("Binding each port to its host and waiting for the switch's barrier …")
+            machines = pool.map(lambda vm, port: self.site.boot(vm.name, vm.host, port), self.plan, ports)
+            self.vms = {machine.name: machine for machine in machines}
+        self.step("Binding each port to its host and waiting for the barrier of the host's switch …")
         for vm in self.plan:
-            self._bind(client, vm, host_ids[vm.host])
+            vm.realized_ms = self.site.bind(vm.port_id, vm.host)
         self.step("Getting addresses: DHCP with a real client (udhcpc), IPv6 by router advertisement …")
         with ThreadPoolExecutor(len(self.plan)) as pool:
             list(pool.map(self._address, self.plan))
@@ -80,34 +66,15 @@ class Demo:
         pairs = [(a, b) for a in self.plan for b in self.plan if a is not b]
         with ThreadPoolExecutor(10) as pool:
             results = list(pool.map(lambda pair: self._pair(*pair), pairs))
-        client.close()
         self.step("Done.")
         return report.print_result(self.console, self.plan, results, simulated=False)
-
-    def _boot(self, vm: PlannedVm) -> None:
-        self.vms[vm.name].create(vm.mac)
-        self.vms[vm.name].plug(vm.port_id)
-
-    def _bind(self, client: Client, vm: PlannedVm, host_id: str) -> None:
-        called_ms = time.time_ns() / 1e6
-        client.update("v2.0/ports", "port", vm.port_id, **{"binding:host_id": vm.host})
-        path = f"hosts/{host_id}/health"
-
-        def realized() -> bool:
-            ports = client.show(path)["health"]["ports"]
-            at = next((p["realized_at_ms"] for p in ports if p["port_id"] == vm.port_id), 0)
-            vm.realized_ms = at - called_ms
-            return at > called_ms and client.show(f"v2.0/ports/{vm.port_id}")["port"]["status"] == "ACTIVE"
-
-        self._wait(f"port {vm.name} to become ACTIVE", realized)
 
     def _address(self, vm: PlannedVm) -> None:
         machine = self.vms[vm.name]
         machine.up()
         machine.dhcp()
-        self._wait(
-            f"{vm.name}'s addresses {vm.ip} {vm.ip6}", lambda: {vm.ip, vm.ip6} <= {*machine.addresses()}
-        )
+        wanted = {vm.ip, vm.ip6}
+        self.site.wait(f"{vm.name}'s addresses {vm.ip} {vm.ip6}", lambda: wanted <= {*machine.addresses()})
 
     def _pair(self, source: PlannedVm, target: PlannedVm) -> report.Pair:
         machine = self.vms[source.name]
@@ -116,19 +83,6 @@ class Demo:
         count = 3 if expected else 1
         four, six = (machine.ping(address, count=count) for address in (target.ip, target.ip6))
         return report.Pair(source, target, expected, four, six)
-
-    def _up(self, client: Client, host_id: str) -> bool:
-        return bool(client.show(f"hosts/{host_id}")["host"]["status"] == "UP")
-
-    def _wait(self, what: str, ready: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 20
-        while not ready():
-            for host in self.hosts.values():
-                if failed := host.failed_part():
-                    raise LabError(failed)
-            if time.monotonic() > deadline:
-                raise LabError(f"waited 20 s in vain for {what}; the logs are in {self.region.log.parent}")
-            time.sleep(0.02)
 
 
 def main() -> int:
@@ -160,10 +114,10 @@ def main() -> int:
     for name in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, _interrupt)
     try:
-        demo = Demo(console, FOLDER, ledger)
+        demo = Demo(console, ledger)
         works = demo.run()
         if not arguments.check:
-            report.print_explore(console, demo.region, demo.hosts, demo.plan, prefix=PREFIX)
+            report.print_explore(console, demo.site, demo.plan)
             signal.pause()
     except LabError as error:
         console.print(f"[red]The demo failed:[/red] {error}", markup=True)

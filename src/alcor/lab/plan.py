@@ -70,8 +70,8 @@ def create_networks(client: Client) -> dict[str, str]:
     return ids
 
 
-def create_port(client: Client, vm: PlannedVm, network_id: str) -> None:
-    """Create the VM's port, not yet bound, and note its addresses."""
+def create_port(client: Client, vm: PlannedVm, network_id: str) -> dict[str, Any]:
+    """Create the VM's port, not yet bound, note its addresses, and return it."""
     port = client.create(
         "v2.0/ports",
         "port",
@@ -86,6 +86,7 @@ def create_port(client: Client, vm: PlannedVm, network_id: str) -> None:
             vm.ip6 = fixed["ip_address"]
         else:
             vm.ip = fixed["ip_address"]
+    return port
 
 
 def may_reach(source: PlannedVm, target: PlannedVm) -> bool:

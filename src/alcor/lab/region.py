@@ -92,15 +92,21 @@ class Client:
 
     def create(self, collection: str, member: str, **attributes: Any) -> dict[str, Any]:
         """POST one resource, e.g. `create("v2.0/networks", "network", name="red")`."""
-        return self._call("POST", f"/{collection}", {member: attributes})[member]
+        return dict(self._call("POST", f"/{collection}", {member: attributes})[member])
+
+    def create_many(
+        self, collection: str, members: str, bodies: list[dict[str, Any]]
+    ) -> list[dict[str, Any]]:
+        """POST several resources of one kind, all or none."""
+        return list(self._call("POST", f"/{collection}", {members: bodies})[members])
 
     def update(self, collection: str, member: str, id: str, **attributes: Any) -> dict[str, Any]:
         """PUT changes of one resource."""
-        return self._call("PUT", f"/{collection}/{id}", {member: attributes})[member]
+        return dict(self._call("PUT", f"/{collection}/{id}", {member: attributes})[member])
 
     def show(self, path: str) -> dict[str, Any]:
         """GET a document."""
-        return self._call("GET", f"/{path}", None)
+        return dict(self._call("GET", f"/{path}", None))
 
     def delete(self, collection: str, id: str) -> None:
         """DELETE one resource."""

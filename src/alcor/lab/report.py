@@ -1,14 +1,13 @@
 """What the demo prints: the machines, the reachability matrix, and how to look around."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Table
 
-from alcor.lab.host import LabHost
 from alcor.lab.plan import PlannedVm
-from alcor.lab.region import RegionProcess
+from alcor.lab.site import Site
 from alcor.lab.vm import Ping
 
 
@@ -79,24 +78,17 @@ def _cell(pair: Pair, simulated: bool) -> str:
     return f"{pair.four.rtt_ms:.2f} / {pair.six.rtt_ms:.2f}"
 
 
-def print_explore(
-    console: Console,
-    region: RegionProcess,
-    hosts: Mapping[str, LabHost],
-    plan: Sequence[PlannedVm],
-    *,
-    prefix: str,
-) -> None:
+def print_explore(console: Console, site: Site, plan: Sequence[PlannedVm]) -> None:
     """Say how to look around in what stays up."""
     vm, other = plan[0], plan[1]
-    host = hosts[vm.host]
-    client = f"OS_CLIENT_CONFIG_FILE={region.data / 'clouds.yaml'} OS_CLOUD=alcor"
+    host = site.hosts[vm.host]
+    client = f"OS_CLIENT_CONFIG_FILE={site.region.data / 'clouds.yaml'} OS_CLOUD=alcor"
     console.print("\n[bold]It stays up until Ctrl-C.[/bold] Look around from another terminal:")
     for line in (
-        f"ip netns exec {prefix}{vm.name} ping {other.ip}",
+        f"ip netns exec {site.prefix}{vm.name} ping {other.ip}",
         f"{client} openstack port list",
         f".venv/bin/alcor-agent status --status-socket {host.status_socket}",
         f"OVS_RUNDIR={host.run_folder} ovs-ofctl -O OpenFlow15 dump-flows br-int",
     ):
         console.print(f"  {line}", markup=False, soft_wrap=True)
-    console.print(f"  API docs: {region.endpoint}/docs   logs: {region.log.parent}", soft_wrap=True)
+    console.print(f"  API docs: {site.region.endpoint}/docs   logs: {site.folder}", soft_wrap=True)

@@ -1,0 +1,76 @@
+"""Restart of a host's agent with 10,000 flows in the switch and nothing changed.
+
+From the start of the process to *in sync*: read the switch back, take snapshots, recompute everything, compare, barrier.
+It must send no flow change at all. The flows are those of one local port and some thousand neighbours.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from alcor.lab.ledger import Ledger
+from alcor.lab.site import Site
+from benchmarks.measure import load_average, report
+
+FLOWS = 10_000
+ROUNDS = 5
+
+
+def agent_status(site: Site) -> dict[str, Any]:
+    """What the agent of the measured host says; empty while none answers."""
+    socket = str(site.hosts["left"].status_socket)
+    command = [sys.executable, "-m", "alcor.cli.agent", "status", "--json", "--status-socket", socket]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return dict(json.loads(done.stdout)) if done.returncode == 0 else {}
+
+
+def main() -> None:
+    """Run and print."""
+    load_before = load_average()
+    folder = Path(tempfile.mkdtemp(prefix="alcor-bench-"))
+    ledger = Ledger(folder)
+    rows = []
+    try:
+        site = Site("bench-", folder, ledger)
+        site.start(("left", "right"))
+        site.register_hosts()
+        site.wait_for_agents()
+        network = site.client.create("v2.0/networks", "network", name="measured")
+        site.client.create(
+            "v2.0/subnets", "subnet", network_id=network["id"], ip_version=4, cidr="10.8.0.0/16"
+        )
+        port = site.client.create("v2.0/ports", "port", network_id=network["id"])
+        site.boot("vm", "left", port)
+        site.bind(port["id"], "left")
+        count = 0
+        while count < FLOWS:
+            bulk = [{"network_id": network["id"], "binding:host_id": "right"}] * 500
+            site.client.create_many("v2.0/ports", "ports", bulk)
+            time.sleep(1)
+            count = int(agent_status(site)["flows"])
+        for _ in range(ROUNDS):
+            site.hosts["left"].stop("agent")
+            began_ms = time.time_ns() / 1e6
+            site.start_agent("left")
+            site.wait("in sync", lambda: bool(agent_status(site).get("in_sync")))
+            status = agent_status(site)
+            rows.append(
+                {
+                    "flows": status["flows"],
+                    "in sync after s": round((status["in_sync_at_ms"] - began_ms) / 1000, 3),
+                    "flow changes": status["flow_changes"],
+                }
+            )
+    finally:
+        ledger.sweep()
+        shutil.rmtree(folder, ignore_errors=True)
+    report("agent_restart", rows, load_before=load_before)
+
+
+if __name__ == "__main__":
+    main()

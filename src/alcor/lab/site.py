@@ -1,0 +1,99 @@
+"""A region with hosts, as demo, tests and benchmarks use it: real switches, everything through the public API."""
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from alcor.lab.command import LabError
+from alcor.lab.host import LabHost, Underlay
+from alcor.lab.ledger import Ledger
+from alcor.lab.region import Client, RegionProcess
+from alcor.lab.vm import Vm
+
+# Real switches and clients on a busy machine; what takes longer is broken.
+PATIENCE_S = 20.0
+
+
+class Site:
+    """A region and its hosts. `prefix` starts the names of all namespaces, so that sites stand side by side."""
+
+    def __init__(self, prefix: str, folder: Path, ledger: Ledger, *, api: str = "", agents: str = "") -> None:
+        self.prefix = prefix
+        self.folder = folder
+        self.region = RegionProcess(folder, ledger, api=api, agents=agents)
+        self.hosts: dict[str, LabHost] = {}
+        self.host_ids: dict[str, str] = {}
+        self.client: Client
+        self._tokens: dict[str, str] = {}
+        self._ledger = ledger
+
+    def start(self, host_names: Sequence[str]) -> None:
+        """Start the region and, meanwhile, the hosts' switches."""
+        self.region.start()
+        underlay = Underlay(self.prefix, self._ledger)
+        self.hosts = {
+            name: LabHost(self.prefix, name, number, self.folder / "hosts", self._ledger)
+            for number, name in enumerate(host_names, start=1)
+        }
+        with ThreadPoolExecutor(len(self.hosts)) as pool:
+            list(pool.map(lambda host: host.create(underlay), self.hosts.values()))
+        self.region.ready()
+        self.client = self.region.client()
+
+    def register_hosts(self) -> None:
+        """Register every host and start its agent with the token of the answer."""
+        for host in self.hosts.values():
+            made = self.client.create("hosts", "host", name=host.name, vtep_addresses=[host.vtep])
+            self.host_ids[host.name], self._tokens[host.name] = made["id"], made["token"]
+            self.start_agent(host.name)
+
+    def start_agent(self, host: str) -> None:
+        """Start (again) the agent of a host."""
+        self.hosts[host].start_agent(self.host_ids[host], self._tokens[host], self.region.agents_socket)
+
+    def restart_region(self) -> None:
+        """Start the region again on its data, after `region.kill` or `region.stop`."""
+        self.client.close()
+        self.region.start()
+        self.region.ready()
+        self.client = self.region.client()
+
+    def wait_for_agents(self) -> None:
+        """Wait until every host is UP."""
+        self.wait("every agent to attach", lambda: all(self._host_up(id) for id in self.host_ids.values()))
+
+    def boot(self, name: str, host: str, port: dict[str, Any]) -> Vm:
+        """Make a VM for a port and plug it, as Nova does; its interface is still down."""
+        vm = Vm(self.prefix, name, self.hosts[host], self._ledger)
+        vm.create(port["mac_address"])
+        vm.plug(port["id"])
+        return vm
+
+    def bind(self, port_id: str, host: str) -> float:
+        """Bind a plugged port and wait until it is ACTIVE; returns ms from the API call to the host's barrier."""
+        called_ms = time.time_ns() / 1e6
+        self.client.update("v2.0/ports", "port", port_id, **{"binding:host_id": host})
+        self.wait(f"port {port_id} to become ACTIVE", lambda: self.port_status(port_id) == "ACTIVE")
+        health = self.client.show(f"hosts/{self.host_ids[host]}/health")["health"]
+        seen = next(port for port in health["ports"] if port["port_id"] == port_id)
+        return float(seen["realized_at_ms"]) - called_ms
+
+    def port_status(self, port_id: str) -> str:
+        """The status the API shows."""
+        return str(self.client.show(f"v2.0/ports/{port_id}?fields=status")["port"]["status"])
+
+    def wait(self, what: str, ready: Callable[[], bool], *, patience_s: float = PATIENCE_S) -> None:
+        """Wait for an outside thing. Raises: LabError naming it, or the part of a host that ended meanwhile."""
+        deadline = time.monotonic() + patience_s
+        while not ready():
+            for host in self.hosts.values():
+                if failed := host.failed_part():
+                    raise LabError(failed)
+            if time.monotonic() > deadline:
+                raise LabError(f"waited {patience_s:.0f} s in vain for {what}; the logs are in {self.folder}")
+            time.sleep(0.01)
+
+    def _host_up(self, host_id: str) -> bool:
+        return bool(self.client.show(f"hosts/{host_id}")["host"]["status"] == "UP")
