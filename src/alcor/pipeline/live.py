@@ -1,0 +1,76 @@
+"""What is *live*: the ports and networks that get flows. Everything else is closed by having none (I10)."""
+
+from typing import NamedTuple
+
+from alcor.goalstate.item import LocalPort, Neighbour
+from alcor.pipeline.view import Allocation, NetworkView, View
+
+
+class LiveNetwork(NamedTuple):
+    """A network with open local ports, administratively up, that has its key.
+
+    `tunnel`: the ofport of its tunnels; None if it has none here (no such tunnel port, no segment, or the host
+    does not know itself): then nothing goes to other hosts or comes from them.
+    """
+
+    id: str
+    key: int
+    tunnel: int | None
+    knowledge: NetworkView
+
+
+class LivePort(NamedTuple):
+    """An open port: plugged, numbered, up, of a live network."""
+
+    item: LocalPort
+    key: int
+    ofport: int
+    network: LiveNetwork
+
+
+def live_network(network_id: str, view: View, allocation: Allocation) -> LiveNetwork | None:
+    """The network, if it is live. Cost: O(1)."""
+    knowledge = view.networks.get(network_id)
+    key = allocation.network_keys.get(network_id, 0)
+    if knowledge is None or not key or not knowledge.network.admin_state_up or not view.ports_of(network_id):
+        return None
+    item = knowledge.network
+    tunnel = allocation.tunnels.get(item.network_type)
+    if view.host is None or not item.segmentation_id:
+        tunnel = None
+    return LiveNetwork(network_id, key, tunnel, knowledge)
+
+
+def live_port(port_id: str, view: View, allocation: Allocation) -> LivePort | None:
+    """The port, if it is live. A port that is both open and closed is closed. Cost: O(1)."""
+    item = view.ports.get(port_id)
+    if item is None or not item.admin_state_up or port_id in view.closed:
+        return None
+    key, ofport = allocation.port_keys.get(port_id, 0), allocation.ofports.get(port_id, 0)
+    if not key or ofport <= 0:
+        return None
+    network = live_network(item.network_id, view, allocation)
+    return None if network is None else LivePort(item, key, ofport, network)
+
+
+def is_remote(vtep: str, view: View) -> bool:
+    """Whether a VTEP is known and another host's."""
+    return bool(vtep) and view.host is not None and vtep not in view.host.vtep_addresses
+
+
+def owns_mac(port_id: str, mac: str, network_id: str, view: View) -> bool:
+    """Whether nobody else in the network claims the MAC.
+
+    Two claimants stand side by side only while knowledge is in transit (a chunked snapshot, one scope ahead of
+    another); then one of them is gone and nobody here can say which: the MAC is closed until it is settled.
+    """
+    for other in view.ports_with(network_id, mac):
+        if other != port_id:
+            return False
+    knowledge = view.networks.get(network_id)
+    return knowledge is None or all(other == port_id for other in knowledge.claimants(mac))
+
+
+def owns_ip(neighbour: Neighbour, ip: str, knowledge: NetworkView) -> bool:
+    """Whether no other neighbour claims the address: two claimants and it is answered for neither."""
+    return knowledge.claimants(ip) == (neighbour.id,)

@@ -1,0 +1,71 @@
+"""Units: the parts of the view that own flows. A flow belongs to exactly one unit, and its cookie says which."""
+
+from functools import lru_cache
+from hashlib import blake2b
+from typing import NamedTuple
+
+from alcor.pipeline.flow import Action, Flow, Match
+from alcor.pipeline.tables import (
+    COOKIE_HASH_BYTES,
+    COOKIE_KIND_SHIFT,
+    COOKIE_OURS,
+    Priority,
+    Table,
+    UnitKind,
+)
+
+
+class Unit(NamedTuple):
+    """What owns flows. `id`: a port's or network's; `sub`: of a neighbour, its port id (`id` is the network's)."""
+
+    kind: UnitKind
+    id: str = ""
+    sub: str = ""
+
+
+class Rule(NamedTuple):
+    """A flow before it is known whose it is."""
+
+    table: Table
+    priority: Priority
+    match: Match
+    actions: tuple[Action, ...]
+
+
+SHARED = Unit(UnitKind.SHARED)
+
+
+def port_unit(port_id: str) -> Unit:
+    """The unit of a local port."""
+    return Unit(UnitKind.PORT, port_id)
+
+
+def network_unit(network_id: str) -> Unit:
+    """The unit of a network's own flows."""
+    return Unit(UnitKind.NETWORK, network_id)
+
+
+def flood_unit(network_id: str) -> Unit:
+    """The unit of a network's broadcast and multicast."""
+    return Unit(UnitKind.FLOOD, network_id)
+
+
+def neighbour_unit(network_id: str, port_id: str) -> Unit:
+    """The unit of one port as its network sees it."""
+    return Unit(UnitKind.NEIGHBOUR, network_id, port_id)
+
+
+# Bounded by the units of one host's working set; a miss costs 1 µs.
+@lru_cache(65_536)
+def cookie_of(unit: Unit) -> int:
+    """The cookie of a unit's flows: never 0, the same for ever. Two units may share one (48-bit hash)."""
+    digest = blake2b(f"{unit.id}/{unit.sub}".encode(), digest_size=COOKIE_HASH_BYTES).digest()
+    return COOKIE_OURS | unit.kind << COOKIE_KIND_SHIFT | int.from_bytes(digest, "big")
+
+
+def stamp(unit: Unit, rules: list[Rule]) -> tuple[Flow, ...]:
+    """The rules as the unit's flows."""
+    cookie = cookie_of(unit)
+    return tuple(
+        Flow(int(rule.table), int(rule.priority), rule.match, rule.actions, cookie) for rule in rules
+    )
