@@ -27,9 +27,9 @@ class RowNode(Generic[F]):
         self.name, self.kind, self.scope_kind, self.inputs = kind.value, kind, scope_kind, (input,)
         self.table: Table[F] = Table()
         self.handlers: Mapping[Input, Handler] = {input: self._follow}
-        self._facts = facts
-        self._steps = steps
-        self._scope_id = scope_id
+        self._facts: Callable[[Intent], Mapping[str, F]] = facts
+        self._steps: Callable[[Turn], Sequence[Step[F]]] = steps
+        self._scope_id: Callable[[F], str] = scope_id
 
     def run(self, intent: Intent, turn: Turn) -> None:
         """Cost: O(facts)."""
