@@ -1,0 +1,89 @@
+"""One request on its way through the edge, and what an endpoint is."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from alcor.api.body import decode_json
+from alcor.api.errors import Refused, bad_request
+from alcor.api.limit import Limits
+from alcor.api.listing import Pairs
+from alcor.managers.interface import Caller
+
+# A thousand `?id=…` and a few more; what parses a query must not be made to build a million pairs.
+_PAIRS_MAX = 2_000
+
+
+@dataclass(slots=True)
+class Call:
+    """A request after authentication. `id` and `child` are what the path names."""
+
+    request: Request
+    caller: Caller
+    limits: Limits
+    base: str
+    id: str = ""
+    child: str = ""
+
+    def pairs(self) -> Pairs:
+        """The query string, decoded."""
+        query = self.request.scope["query_string"].decode("latin-1")
+        if not query:
+            return ()
+        try:
+            return parse_qsl(query, keep_blank_values=True, max_num_fields=_PAIRS_MAX)
+        except ValueError as error:
+            raise bad_request(f"The query string has more than {_PAIRS_MAX} parameters.") from error
+
+    async def json(self) -> Any:
+        """The body. Raises: Refused (400, 413, 415)."""
+        return decode_json(await self.raw(), self.limits.depth_max)
+
+    async def raw(self) -> bytes:
+        """The body's bytes; reading stops at the limit, whatever the client says of its length."""
+        headers = self.request.headers
+        kind = headers.get("content-type")
+        if kind is not None and not _is_json(kind):
+            raise Refused(415, f"The body's Content-Type is '{kind}'; only application/json is understood.")
+        length_max = self.limits.body_bytes_max
+        length = headers.get("content-length", "")
+        if length.isdecimal() and int(length[:18]) > length_max:
+            raise _too_large(length_max)
+        chunks, received = [], 0
+        async for chunk in self.request.stream():
+            received += len(chunk)
+            if received > length_max:
+                raise _too_large(length_max)
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+
+Handler = Callable[[Call], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """What answers at one path: a handler per method. `label` names it in metrics; `is_open`: no token needed."""
+
+    label: str
+    handlers: Mapping[str, Handler]
+    is_open: bool = False
+    status: dict[tuple[str, int], Any] = field(default_factory=dict, compare=False)
+    """Bound metric children by (method, status), filled as they occur: both are closed sets."""
+
+
+def _is_json(content_type: str) -> bool:
+    kind = content_type.split(";", 1)[0].strip().lower()
+    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+
+
+def _too_large(length_max: int) -> Refused:
+    return Refused(
+        413,
+        f"The body is larger than {length_max} bytes. Send it in several requests.",
+        headers={"Connection": "close"},
+    )

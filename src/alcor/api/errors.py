@@ -1,0 +1,190 @@
+"""How an error becomes an answer: one table from what went wrong to (status, `NeutronError.type`).
+
+Source: Networking API v2.0, "Faults"; the type names are those of the reference server, because clients (Nova,
+openstacksdk) tell errors apart by them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from alcor.model.errors import (
+    AlcorError,
+    Conflict,
+    Exhausted,
+    Forbidden,
+    InUse,
+    InvalidInput,
+    NotFound,
+    Problem,
+    QuotaExceeded,
+    StaleRevision,
+    Unauthenticated,
+    Unavailable,
+)
+
+# A message repeats what the client sent; a client that sends megabytes must not get them back.
+_MESSAGE_CHARS_MAX = 2_000
+
+HTTP_TYPES: Mapping[int, str] = {
+    400: "HTTPBadRequest",
+    404: "HTTPNotFound",
+    405: "HTTPMethodNotAllowed",
+    413: "HTTPRequestEntityTooLarge",
+    414: "HTTPRequestURITooLong",
+    415: "HTTPUnsupportedMediaType",
+    431: "HTTPRequestHeaderFieldsTooLarge",
+}
+"""The type of what the edge itself refuses, by status."""
+
+_BY_PROBLEM: Mapping[Problem, tuple[int, str]] = {
+    Problem.UNKNOWN_ATTRIBUTE: (400, "HTTPBadRequest"),
+    # The reference calls an overlap an input error, not a conflict.
+    Problem.SUBNET_OVERLAP: (400, "InvalidInput"),
+    Problem.ADDRESS_NOT_IN_SUBNET: (400, "InvalidIpForSubnet"),
+    Problem.ADDRESS_NOT_ON_NETWORK: (400, "InvalidIpForNetwork"),
+    Problem.ADDRESS_TAKEN: (409, "IpAddressAlreadyAllocated"),
+    Problem.MAC_TAKEN: (409, "MacAddressInUse"),
+    Problem.SEGMENT_TAKEN: (409, "TunnelIdInUse"),
+    Problem.POOL_OUT_OF_SUBNET: (400, "OutOfBoundsAllocationPool"),
+    Problem.POOLS_OVERLAP: (409, "OverlappingAllocationPools"),
+    Problem.GATEWAY_IN_POOL: (409, "GatewayConflictWithAllocationPools"),
+    Problem.NAME_TAKEN: (409, "HTTPConflict"),
+    Problem.TOO_LARGE: (413, "HTTPRequestEntityTooLarge"),
+}
+
+# What is exhausted → the reference's error. Matched by the words of `Exhausted.what`, lower case, first match.
+_EXHAUSTED: tuple[tuple[str, tuple[int, str]], ...] = (
+    ("mac", (503, "MacAddressGenerationFailure")),
+    ("address", (409, "IpAddressGenerationFailure")),
+    ("vni", (503, "NoNetworkAvailable")),
+    ("network identifier", (503, "NoNetworkAvailable")),
+    ("segment", (503, "NoNetworkAvailable")),
+)
+
+ERROR_TYPES: tuple[str, ...] = tuple(
+    sorted(
+        {name for _, name in _BY_PROBLEM.values()}
+        | {name for _, (_, name) in _EXHAUSTED}
+        | set(HTTP_TYPES.values())
+        | {"InvalidInput", "PolicyNotAuthorized", "RevisionNumberConstraintFailed", "OverQuota"}
+        | {"ResourceExhausted", "ServiceUnavailable", "HTTPConflict", "HTTPInternalServerError"}
+    )
+)
+"""Every `type` that does not name a resource; the others are <Resource>NotFound and <Resource>InUse."""
+
+
+class Refused(AlcorError):
+    """The edge itself refuses a request: wrong path, method, size, form or encoding."""
+
+    def __init__(self, status: int, reason: str, *, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(reason)
+        self.status, self.headers = status, dict(headers or {})
+
+
+class InItem(AlcorError):
+    """One item of a bulk request is wrong; `where` says which."""
+
+    def __init__(self, where: str, error: AlcorError) -> None:
+        super().__init__(error.message)
+        self.where, self.error = where, error
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An error as it leaves: `body` is encoded as JSON."""
+
+    status: int
+    type: str
+    body: dict[str, Any]
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def bad_request(reason: str) -> Refused:
+    """A 400 with the reference's type for malformed requests."""
+    return Refused(400, reason)
+
+
+def type_name(kind: str) -> str:
+    """The resource's part of an error type: "mac_range" → "MacRange"."""
+    return "".join(word.capitalize() for word in kind.replace("-", "_").split("_"))
+
+
+def failure_of(error: AlcorError, *, realm: str) -> Failure:
+    """The answer to `error`. `realm`: the URL at which a client asks for a token."""
+    if isinstance(error, InItem):
+        inner = failure_of(error.error, realm=realm)
+        return _failure(inner.status, inner.type, _sentence(error.error), error.where, inner.headers)
+    if isinstance(error, Unauthenticated):
+        return _unauthenticated(error, realm)
+    status, name = _status_and_type(error)
+    return _failure(status, name, _sentence(error), "", _headers(error))
+
+
+def internal_error(request_id: str) -> Failure:
+    """The answer to a bug of ours: no detail but the id under which it is logged."""
+    return _failure(
+        500,
+        "HTTPInternalServerError",
+        f"Request Failed: internal server error. It is logged under {request_id}.",
+        "",
+        {},
+    )
+
+
+def _status_and_type(error: AlcorError) -> tuple[int, str]:
+    if isinstance(error, Refused):
+        return error.status, HTTP_TYPES[error.status]
+    problem = error.problem
+    if problem is not Problem.GENERIC:
+        return _BY_PROBLEM[problem]
+    match error:
+        case InvalidInput():
+            return 400, "InvalidInput"
+        case Forbidden():
+            return 403, "PolicyNotAuthorized"
+        case NotFound():
+            return 404, f"{type_name(error.kind)}NotFound"
+        case InUse():
+            return 409, f"{type_name(error.kind)}InUse"
+        case Conflict():
+            return 409, "HTTPConflict"
+        case StaleRevision():
+            return 412, "RevisionNumberConstraintFailed"
+        case QuotaExceeded():
+            return 409, "OverQuota"
+        case Exhausted():
+            what = error.what.lower()
+            return next((found for word, found in _EXHAUSTED if word in what), (503, "ResourceExhausted"))
+        case Unavailable():
+            return 503, "ServiceUnavailable"
+        case _:
+            raise TypeError(f"no answer is declared for {type(error).__name__}") from error
+
+
+def _headers(error: AlcorError) -> Mapping[str, str]:
+    if isinstance(error, Refused):
+        return error.headers
+    if isinstance(error, Unavailable):
+        return {"Retry-After": str(error.retry_after_s)}
+    return {}
+
+
+def _sentence(error: AlcorError) -> str:
+    if isinstance(error, InvalidInput) and error.attribute:
+        reason = error.reason.rstrip(".")
+        return f"Invalid input for {error.attribute}. Reason: {reason}."
+    return error.message
+
+
+def _failure(status: int, name: str, message: str, detail: str, headers: Mapping[str, str]) -> Failure:
+    if len(message) > _MESSAGE_CHARS_MAX:
+        message = f"{message[: _MESSAGE_CHARS_MAX // 2]} … {message[-_MESSAGE_CHARS_MAX // 2 :]}"
+    body = {"NeutronError": {"type": name, "message": message, "detail": detail}}
+    return Failure(status, name, body, headers)
+
+
+def _unauthenticated(error: Unauthenticated, realm: str) -> Failure:
+    """The body the identity service's middleware gives, not a NeutronError."""
+    body = {"error": {"code": 401, "title": "Unauthorized", "message": error.message}}
+    return Failure(401, "Unauthorized", body, {"WWW-Authenticate": f'Keystone uri="{realm}"'})

@@ -1,0 +1,140 @@
+"""The API extensions this region has: what it does, no more. Declared once, served under `/v2.0/extensions`.
+
+Source: the aliases and their dates are the Networking API's (neutron-lib, api/definitions); the rows are in the
+order of the alias.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """One extension. `needs`: the collections without which it does nothing."""
+
+    alias: str
+    name: str
+    description: str
+    updated: str
+    needs: tuple[str, ...] = ()
+
+    def document(self) -> dict[str, object]:
+        """What clients see."""
+        return {
+            "alias": self.alias,
+            "name": self.name,
+            "description": self.description,
+            "updated": self.updated,
+            "links": [],
+        }
+
+
+EXTENSIONS: tuple[Extension, ...] = (
+    Extension(
+        "binding",
+        "Port Binding",
+        "The host a port is plugged on, and how: binding:host_id, vnic_type, profile, vif_type, vif_details.",
+        "2014-02-03T10:00:00-00:00",
+        ("ports",),
+    ),
+    Extension(
+        "empty-string-filtering",
+        "Empty String Filtering Extension",
+        "A filter with an empty value matches rows whose attribute is empty.",
+        "2018-05-01T10:00:00-00:00",
+    ),
+    Extension(
+        "filter-validation",
+        "Filter parameters validation",
+        "A filter that does not exist is an error, not passed over.",
+        "2018-07-04T10:00:00-00:00",
+    ),
+    Extension(
+        "ip-substring-filtering",
+        "IP address substring filtering",
+        "Ports are found by a part of an address: fixed_ips=ip_address_substr=….",
+        "2017-11-28T09:00:00-00:00",
+        ("ports",),
+    ),
+    Extension(
+        "net-mtu",
+        "Network MTU",
+        "Networks show the largest IP packet they carry.",
+        "2015-03-25T10:00:00-00:00",
+        ("networks",),
+    ),
+    Extension(
+        "net-mtu-writable",
+        "Network MTU (writable)",
+        "The mtu of a network can be set.",
+        "2017-07-12T00:00:00-00:00",
+        ("networks",),
+    ),
+    Extension(
+        "pagination",
+        "Pagination support",
+        "Lists come in pages: limit, marker, page_reverse and links.",
+        "2016-06-12T00:00:00-00:00",
+    ),
+    Extension(
+        "port-security",
+        "Port Security",
+        "Anti-spoofing can be switched off, per port and as a network's default.",
+        "2012-07-23T10:00:00-00:00",
+        ("networks", "ports"),
+    ),
+    Extension(
+        "project-id",
+        "project_id field enabled",
+        "Resources show project_id beside tenant_id.",
+        "2016-09-09T09:09:09-09:09",
+    ),
+    Extension(
+        "provider",
+        "Provider Network",
+        "Administrators see and choose how a network travels: provider:network_type, segmentation_id.",
+        "2012-09-07T10:00:00-00:00",
+        ("networks",),
+    ),
+    Extension(
+        "revision-if-match",
+        "If-Match constraints based on revision_number",
+        "A change happens only if the resource still has the revision_number that If-Match names.",
+        "2016-12-11T00:00:00-00:00",
+    ),
+    Extension(
+        "sort-key-validation",
+        "Sort keys validation",
+        "A sort key that does not exist is an error, not passed over.",
+        "2018-07-04T10:00:00-00:00",
+    ),
+    Extension(
+        "sorting",
+        "Sorting support",
+        "Lists are sorted: sort_key and sort_dir, each any number of times.",
+        "2016-06-12T00:00:00-00:00",
+    ),
+    Extension(
+        "standard-attr-description",
+        "standard-attr-description",
+        "Resources have a description.",
+        "2016-02-10T10:00:00-00:00",
+    ),
+    Extension(
+        "standard-attr-revisions",
+        "Resource revision numbers",
+        "Resources show how often they changed, as revision_number.",
+        "2016-04-11T10:00:00-00:00",
+    ),
+    Extension(
+        "standard-attr-timestamp",
+        "Resource timestamps",
+        "Resources show created_at and updated_at; lists can be confined by changed_since.",
+        "2016-09-12T10:00:00-00:00",
+    ),
+)
+
+
+def present(collections: Collection[str]) -> dict[str, Extension]:
+    """Alias → extension, for a process that serves these collections."""
+    return {one.alias: one for one in EXTENSIONS if all(name in collections for name in one.needs)}

@@ -1,0 +1,20 @@
+"""What the REST edge needs of others, as small Protocols; `runtime` supplies them."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
+
+from alcor.managers.interface import Caller
+
+
+class Authenticator(Protocol):
+    """Who a token speaks for.
+
+    Law: two calls with the same token give equal callers until the token is revoked or expires.
+    """
+
+    async def authenticate(self, token: str | None) -> Caller:
+        """The caller, its `request_id` empty. Raises: Unauthenticated, with a sentence that says the way out."""
+
+
+Ready = Callable[[], Awaitable[Mapping[str, str]]]
+"""What keeps the process from serving: part → reason. Empty: it serves. Must answer within a second."""
