@@ -35,6 +35,8 @@ def prepare_writer(connection: sqlite3.Connection, durability: Durability) -> No
     connection.execute(f"PRAGMA synchronous={durability}")
     connection.execute("PRAGMA foreign_keys=ON")
     connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+    # A savepoint keeps the old form of each page it touches: in memory, not in a temporary file per request.
+    connection.execute("PRAGMA temp_store=MEMORY")
     connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from alcor.model.errors import Unavailable
 from alcor.store.schema import SCHEMA_VERSION, ColumnType, Schema, SideTable, Table
+from alcor.store.sqlite.history import cut_log, get_meta, put_meta, read_head
 from alcor.store.sqlite.query import quote
 
 _TYPES = {ColumnType.TEXT: "TEXT", ColumnType.INTEGER: "INTEGER", ColumnType.BOOLEAN: "INTEGER"}
@@ -30,7 +31,7 @@ CREATE TABLE resting (
 CREATE INDEX resting_until ON resting (until_ms);
 CREATE TABLE kept_value (space TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (space, key));
 """
-_FIXED_NAMES = frozenset({"meta", "change_log", "claim", "resting", "kept_value"})
+_FIXED_NAMES = frozenset({"meta", "change_log", "claim", "resting", "kept_value", "carried"})
 
 MIGRATIONS: Mapping[int, Callable[[sqlite3.Connection], None]] = {}
 """From schema version n to n + 1."""
@@ -86,17 +87,6 @@ def fingerprint(schema: Schema) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def get_meta(connection: sqlite3.Connection, key: str) -> str | None:
-    """One fact about the database itself."""
-    found = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-    return None if found is None else found[0]
-
-
-def put_meta(connection: sqlite3.Connection, key: str, value: str) -> None:
-    """Replace such a fact."""
-    connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))
-
-
 def prepare_schema(
     connection: sqlite3.Connection,
     schema: Schema,
@@ -135,6 +125,8 @@ def prepare_schema(
             for table in schema.tables:
                 _make_again(connection, table)
             _check_references(connection, path)
+            # The log's documents are of the old shape; who follows begins with an image.
+            cut_log(connection, read_head(connection).revision)
             put_meta(connection, "fingerprint", wanted)
         connection.execute("COMMIT")
     except BaseException:
@@ -165,7 +157,7 @@ def _make_again(connection: sqlite3.Connection, table: Table) -> None:
     existed = _exists(connection, table.name)
     if existed:
         connection.execute(
-            f"CREATE TEMP TABLE carried AS SELECT id, revision, document FROM main.{quote(table.name)}"
+            f"CREATE TABLE carried AS SELECT id, revision, document FROM {quote(table.name)} ORDER BY rowid"
         )
         for name in _side_tables_of(connection, table.name):
             connection.execute(f"DROP TABLE {quote(name)}")
@@ -175,12 +167,12 @@ def _make_again(connection: sqlite3.Connection, table: Table) -> None:
     if existed:
         insert = insert_statement(table)
         sides = [(side.lookup, insert_side_statement(side)) for side in table.sides]
-        for id, revision, document in connection.execute("SELECT id, revision, document FROM temp.carried"):
+        for id, revision, document in connection.execute("SELECT id, revision, document FROM carried"):
             row = table.decode(document)
             connection.execute(insert, (id, *table.keys(row), revision, table.encode(row)))
             for lookup, insert_side in sides:
                 connection.executemany(insert_side, [(id, *values) for values in lookup.rows(row)])
-        connection.execute("DROP TABLE temp.carried")
+        connection.execute("DROP TABLE carried")
 
 
 def _side_tables_of(connection: sqlite3.Connection, owner: str) -> list[str]:

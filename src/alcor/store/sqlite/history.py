@@ -1,4 +1,4 @@
-"""The change log and where it stands, read on one connection."""
+"""The change log, where it stands, and what the database knows of itself; on one connection."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -7,8 +7,18 @@ from alcor.model.change import Change, Cut, Position
 from alcor.model.resource import Entity
 from alcor.store.interface import Image, TooOld
 from alcor.store.schema import Schema
-from alcor.store.sqlite.ddl import get_meta, put_meta
 from alcor.store.sqlite.query import quote
+
+
+def get_meta(connection: sqlite3.Connection, key: str) -> str | None:
+    """One fact about the database itself."""
+    found = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    return None if found is None else found[0]
+
+
+def put_meta(connection: sqlite3.Connection, key: str, value: str) -> None:
+    """Replace such a fact."""
+    connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))
 
 
 def read_head(connection: sqlite3.Connection) -> Position:
@@ -29,12 +39,16 @@ def cut_log(connection: sqlite3.Connection, through: int) -> None:
 
 
 def begin_epoch(connection: sqlite3.Connection, now_ms: int) -> Position:
-    """Another history from here on."""
+    """Another history from here on.
+
+    It takes a revision of its own, and the log is cut through it: who followed the old history is beyond the head no
+    more and gets TooOld, so that nobody can miss the change.
+    """
     head = read_head(connection)
-    epoch = max(head.epoch + 1, now_ms)
-    cut_log(connection, head.revision)
-    put_meta(connection, "epoch", str(epoch))
-    return Position(epoch, head.revision)
+    position = Position(max(head.epoch + 1, now_ms), head.revision + 1)
+    cut_log(connection, position.revision)
+    put_meta(connection, "epoch", str(position.epoch))
+    return position
 
 
 def read_cuts(connection: sqlite3.Connection, schema: Schema, after: int, limit: int) -> list[Cut]:

@@ -34,19 +34,27 @@ def _text(fact: msgspec.Struct) -> str:
     return msgspec.json.encode(fact).decode()
 
 
+def _prepare(connection: sqlite3.Connection) -> None:
+    prepare_writer(connection, Durability.NORMAL)
+    if connection.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
+        connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version={_VERSION}; COMMIT;")
+    connection.execute("UPDATE host_observation SET document = json_set(document, '$.alive', json('false'))")
+
+
 class SqliteObservations:
     """The adapter of `interface.Observations`: one thread writes, the pool reads."""
 
     def __init__(self, path: Path, connect: Connect) -> None:
+        """Open the file; from now on no host is alive until it is heard. Raises: Unavailable."""
         self._path = path
         self._connection = connect(path)
-        prepare_writer(self._connection, Durability.NORMAL)
-        if self._connection.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
-            self._connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version={_VERSION}; COMMIT;")
-        # Nobody has been heard yet: who is alive will say so.
-        self._connection.execute(
-            "UPDATE host_observation SET document = json_set(document, '$.alive', json('false'))"
-        )
+        try:
+            _prepare(self._connection)
+        except sqlite3.Error as error:
+            self._connection.close()
+            raise Unavailable(
+                f"{path} cannot be used: {error}. It holds only what is observed again: remove it and start."
+            ) from error
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="write-observations")
         self._pool = ReaderPool(path, connect)
 

@@ -72,9 +72,12 @@ class SqliteStore:
         `clock` gives unix milliseconds; `rng` makes ids and choices (the system's by default); `connect` opens a
         database file. Raises: StoreLocked, StoreTooNew, Unavailable if the files cannot be used.
         """
-        folder.mkdir(parents=True, exist_ok=True)
         schema = render_schema(resources)
-        lock = FolderLock(folder / "alcor.lock")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = FolderLock(folder / "alcor.lock")
+        except OSError as error:
+            raise Unavailable(f"The data folder {folder} cannot be used: {error}.") from error
         path = folder / "alcor.db"
         connection: sqlite3.Connection | None = None
         try:

@@ -6,13 +6,14 @@ Answers are handed to the event loop after COMMIT returned.
 """
 
 import asyncio
+import contextlib
 import contextvars
 import queue
 import random
 import sqlite3
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,11 +24,14 @@ from alcor.store.schema import Schema
 from alcor.store.sqlite.history import begin_epoch, cut_log, read_floor, read_head
 from alcor.store.sqlite.transaction import SqliteTransaction, Statements
 from alcor.telemetry import metrics
+from alcor.telemetry.log import get_log
 
 # Bounds how long the first request of a group waits for the last one; beyond this a larger group saves nothing.
 _GROUP_REQUESTS_MAX = 256
 # The log is cut this often, so that the cost of one cut is that of as many revisions, and hardly seen.
 _CUT_EVERY_REVISIONS = 1_024
+
+_log = get_log("store")
 
 _Answer = tuple["asyncio.Future[Any]", Any, BaseException | None]
 
@@ -117,7 +121,7 @@ class Writer:
     def _commit_group(self, group: list[_Request]) -> list[_Answer]:
         """One transaction. Every request gets its own answer, or all of them Unavailable."""
         began = time.perf_counter()
-        connection = self._connection
+        connection, floor = self._connection, self._floor
         try:
             connection.execute("BEGIN IMMEDIATE")
             if group[0].work is None:
@@ -126,7 +130,8 @@ class Writer:
             else:
                 answers, head = self._run_requests(group)
             connection.execute("COMMIT")
-        except (sqlite3.Error, _GroupLost) as error:
+        except Exception as error:
+            self._floor = floor
             return self._give_up(group, error)
         if head.epoch != self.head.epoch:
             self._floor = head.revision
@@ -167,7 +172,7 @@ class Writer:
         connection = self._connection
         assert request.work is not None
         try:
-            value = request.context.run(_drive, request.work(tx))
+            value = request.context.run(_drive, request.work, tx)
             tx.flush()
             if tx.begun:
                 connection.execute("RELEASE request")
@@ -193,8 +198,10 @@ class Writer:
 
     def _give_up(self, group: list[_Request], cause: Exception) -> list[_Answer]:
         if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
-        self._floor = read_floor(self._connection)
+            # If even this fails, the next group cannot begin, and comes here in its turn.
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("ROLLBACK")
+        _log.error("group_commit_failed", requests=len(group), reason=str(cause))
         answers: list[_Answer] = []
         for request in group:
             error = Unavailable(f"The store could not commit: {cause}. Nothing was kept; try again.")
@@ -203,9 +210,9 @@ class Writer:
         return answers
 
 
-def _drive(awaitable: Awaitable[Any]) -> Any:
+def _drive(work: Work[Any], tx: SqliteTransaction) -> Any:
     """Run a transaction function to its end. Raises: what it raises; RuntimeError if it waits for anything else."""
-    steps = awaitable.__await__()
+    steps = work(tx).__await__()
     try:
         next(steps)
     except StopIteration as end:
@@ -213,7 +220,7 @@ def _drive(awaitable: Awaitable[Any]) -> Any:
     if hasattr(steps, "close"):
         steps.close()
     raise RuntimeError(
-        f"{awaitable!r} waited for something that is not its transaction: between BEGIN and COMMIT only the methods "
+        f"{work!r} waited for something that is not its transaction: between BEGIN and COMMIT only the methods "
         "of `tx` may be awaited"
     )
 
