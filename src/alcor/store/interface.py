@@ -30,7 +30,10 @@ class Op(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """`field` is an entity field, or `<lookup>.<column>` of a side table. Conditions are ANDed, values ORed."""
+    """`field` is an entity field, or `<lookup>.<column>` of a side table. Conditions are ANDed, values ORed.
+
+    Conditions on one lookup must hold in one and the same row of it. A value None means null; no values match nothing.
+    """
 
     field: str
     values: tuple[Any, ...]
@@ -39,7 +42,10 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Sort:
-    """One sort key; `id` is always appended, so that the order is total."""
+    """One sort key; null sorts before every value, text by its code points.
+
+    `id` is always appended, in the direction of the last key, so that the order is total and one index gives it.
+    """
 
     field: str
     descending: bool = False
@@ -76,7 +82,7 @@ class Reader(Protocol):
         """Rows in the query's order. Raises: NotFound if `marker` names no row."""
 
     async def count(self, entity: type[E], query: Query = Query()) -> int:
-        """How many rows match, `limit` and `marker` aside."""
+        """How many rows match, `limit` and `marker` aside. Cost: one pass over what matches."""
 
 
 class Transaction(Protocol):
@@ -93,7 +99,7 @@ class Transaction(Protocol):
     """The same in milliseconds since 1970."""
 
     def new_id(self) -> str:
-        """A fresh random UUID."""
+        """A fresh UUID: time first, then at least 74 random bits, so that new rows lie together in every index."""
 
     def new_secret(self) -> str:
         """A fresh secret: 256 bits of the system's random source, as URL-safe text of 43 characters."""
@@ -111,19 +117,28 @@ class Transaction(Protocol):
         """As `Reader.list`."""
 
     def insert(self, row: Entity) -> None:
-        """Add a row; the store sets created_at, updated_at and revision_number 0."""
+        """Add a row; the store sets created_at, updated_at and revision_number 0 (`get` shows them).
+
+        A missing parent (NotFound) or a taken id (Conflict) is found at the flush and ends the transaction.
+        """
 
     def update(self, row: Entity) -> None:
         """Replace a row by id; the store sets updated_at and adds 1 to revision_number.
 
-        A row equal to what is stored is left alone: nothing is logged.
+        A row equal to what is stored is left alone: nothing is logged. Raises: NotFound.
         """
 
     def delete(self, row: Entity) -> None:
-        """Remove a row and log its tombstone."""
+        """Remove a row and log its tombstone. Raises: NotFound.
+
+        A row that others refer to (InUse) is found at the flush and ends the transaction.
+        """
 
     async def claim(self, space: str, key: str, owner: str) -> bool:
-        """Take a unique key; False if another owner holds it. Spaces: see `managers`."""
+        """Take a unique key; False if another owner holds it. Spaces: see `managers`.
+
+        A resting key is granted too: rest is advice to whoever chooses.
+        """
 
     def release(self, space: str, key: str, *, rest_s: int = 0) -> None:
         """Give a key back; for `rest_s` seconds automatic choice passes it over (`resting`)."""
@@ -135,7 +150,7 @@ class Transaction(Protocol):
         """Which of `keys` were released and still rest."""
 
     async def claims_count(self, space: str) -> int:
-        """How many keys of `space` are taken."""
+        """How many keys of `space` are taken. Cost: one pass over them."""
 
     async def load(self, space: str, key: str) -> bytes | None:
         """A small unlogged value beside the rows (allocator bitmaps, cursors)."""
@@ -237,7 +252,8 @@ class Store(Protocol):
 
     async def new_epoch(self) -> Position:
         """Begin another history: epoch `max(previous + 1, unix_ms)`; the log of the old one is not continued
-        (revisions count on). Source: protocol, section 2."""
+        (revisions count on: it takes one for itself, so that `follow` from an older one raises TooOld, and
+        `wait_beyond` returns). Source: protocol, section 2."""
 
     async def wait_beyond(self, after: int) -> None:
         """Return once the head may be beyond `after`. A wake-up only says "look"."""
