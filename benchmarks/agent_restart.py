@@ -1,7 +1,7 @@
 """Restart of a host's agent with 10,000 flows in the switch and nothing changed.
 
-From the start of the process to *in sync*: read the switch back, take snapshots, recompute everything, compare, barrier.
-It must send no flow change at all. The flows are those of one local port and some thousand neighbours.
+From the start of the process to *in sync*: read the switch back, take snapshots, recompute everything, compare,
+barrier. It must send no flow change at all. The flows are those of one local port and some thousand neighbours.
 """
 
 import json

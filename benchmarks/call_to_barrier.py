@@ -1,7 +1,7 @@
 """Milliseconds from an API call to the barrier reply of the port's own switch, a real Open vSwitch.
 
-The call binds a plugged port to its host (`PUT /v2.0/ports/{id}`); the clock starts before it is sent and stops when the
-host's switch replied to the barrier behind the port's flows, as the agent reports it. Both clocks are this
+The call binds a plugged port to its host (`PUT /v2.0/ports/{id}`); the clock starts before it is sent and stops when
+the host's switch replied to the barrier behind the port's flows, as the agent reports it. Both clocks are this
 machine's. With 0 and with 100,000 ports stored, the latter half in the measured network.
 """
 

@@ -1,8 +1,8 @@
 """Port creates per second: one by one (32 clients) and in bulks of 100, with 0 and 100,000 ports stored.
 
-Claim: full durability (the answer leaves after the commit), the region whole (dataplane and ncm running), the load from
-a process of its own over real sockets. Beside it the *skeleton*: the same server and the same store writing one row and one
-claim a request without any rule of ours, measured in the same run.
+Claim: full durability (the answer leaves after the commit), the region whole (dataplane and ncm running), the load
+from a process of its own over real sockets. Beside it the *skeleton*: the same server and the same store writing one
+row and two claims a request without any rule of ours, measured in the same run.
 """
 
 import shutil

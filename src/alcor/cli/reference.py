@@ -1,0 +1,163 @@
+"""The generated pages of docs/reference: `python -m alcor.cli.reference` writes them, `--check` compares.
+
+Each page is a function of declarations in the code, so that it cannot say something else than the code does.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from alcor.model.catalogue import RESOURCES
+from alcor.model.resource import REQUIRED, UNSET, Attribute, Who
+from alcor.runtime.agent_config import AgentConfig
+from alcor.runtime.config import RegionConfig
+from alcor.runtime.settings import describe
+from alcor.telemetry.metrics import REGISTRY
+
+FOLDER = Path(__file__).parents[3] / "docs" / "reference"
+NOTE = "<!-- Made by bin/docs from {source}; edit that, then run it. -->\n\n"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return (
+        "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+        + "\n"
+    )
+
+
+def config_page() -> str:
+    """Every setting of region and agent."""
+    text = NOTE.format(source="src/alcor/runtime/config.py and agent_config.py")
+    text += (
+        "# Configuration\n\n"
+        "One tree; later wins: built-in defaults, the file (`/etc/alcor/alcor.toml`, or `--config`), the environment "
+        "(`ALCOR_<SECTION>__<FIELD>`, such as `ALCOR_API__LISTEN`), flags. A setting that is not known or out of "
+        "bounds stops the start with a sentence that names it and where it came from. `[agent]` and `[agent_log]` "
+        "may stand in "
+        'the same file as the region\'s sections.\n\n```toml\n[api]\nlisten = "127.0.0.1:9696"\n```\n'
+    )
+    for title, tree in (
+        ("The region (`alcor up`, `alcor serve`)", RegionConfig),
+        ("A host's agent", AgentConfig),
+    ):
+        rows = [
+            (f"`{name}`", f"`{kind}`", f"`{default}`" if default else "", words)
+            for name, kind, default, words in describe(tree)
+        ]
+        text += f"\n## {title}\n\n" + _table(("setting", "type and bounds", "default", "meaning"), rows)
+    # The default folder depends on who asks; the page must not.
+    return _without_home(text)
+
+
+def _without_home(text: str) -> str:
+    from alcor.runtime.config import default_data_folder
+
+    return text.replace(str(default_data_folder()), "/var/lib/alcor as root, else ~/.local/share/alcor")
+
+
+def _settable(attribute: Attribute) -> str:
+    words = []
+    if attribute.create is not Who.NOBODY:
+        words.append("create" + (" (admin)" if attribute.create is Who.ADMIN else ""))
+    if attribute.update is not Who.NOBODY:
+        words.append("update" + (" (admin)" if attribute.update is Who.ADMIN else ""))
+    return ", ".join(words) or "read only"
+
+
+def _default(attribute: Attribute) -> str:
+    if attribute.create is Who.NOBODY:
+        return ""
+    if attribute.default is REQUIRED:
+        return "required"
+    if attribute.default is UNSET:
+        return "decided"
+    return f"`{attribute.default!r}`"
+
+
+def resources_page() -> str:
+    """Every resource and attribute of the API."""
+    from alcor.managers.registry import managers
+
+    text = NOTE.format(source="the declarations in src/alcor/model")
+    text += (
+        "# REST API\n\nThe full description, with schemas and errors, is the OpenAPI 3.1 document a region serves at "
+        "`/openapi.json` and shows at `/docs`, offline. Below: what each resource has. *decided*: the manager chooses "
+        "if nothing is said. Every collection takes `fields`, `sort_key`, `sort_dir`, `limit`, `marker` and "
+        "`page_reverse`; `tenant_id` is another name of `project_id`.\n"
+    )
+    served = {manager.resource.name: manager for manager in managers()}
+    for resource in RESOURCES:
+        manager = served.get(resource.name)
+        if manager is None:
+            continue
+        verbs = ["list", "show"]
+        verbs += [verb for verb in ("create", "update", "delete") if getattr(manager, verb) is not None]
+        text += (
+            f"\n## `{resource.prefix}/{resource.collection}`\n\n{resource.text} Service: {manager.service}. "
+        )
+        text += f"Verbs: {', '.join(verbs)}."
+        if manager.children:
+            paths = [f"`{resource.prefix}/{resource.collection}/{{id}}/{name}`" for name in manager.children]
+            text += f" Also: {', '.join(paths)}."
+        text += "\n\n"
+        rows = [
+            (
+                f"`{a.name}`",
+                _settable(a),
+                _default(a),
+                "yes" if a.filters else "",
+                "yes" if a.sorts else "",
+                a.text,
+            )
+            for a in resource.attributes
+        ]
+        text += _table(("attribute", "settable", "default", "filters", "sorts", "meaning"), rows)
+    return text
+
+
+def metrics_page() -> str:
+    """Every metric."""
+    text = NOTE.format(source="src/alcor/telemetry/metrics.py")
+    text += "# Metrics\n\nPrometheus text at `/metrics` of the region.\n\n"
+    rows = [(f"`{metric.name}`", metric.type, metric.documentation) for metric in REGISTRY.collect()]
+    return text + _table(("metric", "type", "meaning"), sorted(rows))
+
+
+def pages() -> dict[str, Callable[[], str]]:
+    """File name → what makes its text."""
+    from alcor.api.errors import reference as errors_page
+    from alcor.pipeline.reference import page as pipeline_page
+
+    return {
+        "config.md": config_page,
+        "rest-api.md": resources_page,
+        "metrics.md": metrics_page,
+        "errors.md": errors_page,
+        "pipeline.md": pipeline_page,
+    }
+
+
+def main() -> int:
+    """Write the pages, or with `--check` say which are stale; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="bin/docs", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a page is stale")
+    arguments = parser.parse_args()
+    stale = []
+    for name, make in pages().items():
+        path = FOLDER / name
+        text = make()
+        if path.exists() and path.read_text() == text:
+            continue
+        stale.append(name)
+        if not arguments.check:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+    if stale:
+        print(f"{'stale' if arguments.check else 'written'}: {', '.join(stale)}")
+    return 1 if stale and arguments.check else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
