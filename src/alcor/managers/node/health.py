@@ -1,0 +1,50 @@
+"""Health of hosts: what was observed, joined at read time."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from alcor.model.host import Host
+from alcor.store.interface import HostObservation, Store
+
+
+async def load_status(store: Store, rows: Sequence[Host]) -> dict[str, str]:
+    """UP while a host's agent is heard, else DOWN. Cost: one read, however many hosts."""
+    seen = await store.observations.hosts([row.id for row in rows])
+    return {row.id: _status(seen.get(row.id)) for row in rows}
+
+
+def _status(seen: HostObservation | None) -> str:
+    return "UP" if seen is not None and seen.alive else "DOWN"
+
+
+async def load_health(store: Store, row: Host) -> dict[str, Any]:
+    """What is known of a host and of the ports seen on it.
+
+    Shape: `seen_at` is UTC, ISO 8601, seconds, null if it was never heard; `realized_at_ms` unix milliseconds by
+           the host's clock, 0 if its switch never confirmed the port.
+    """
+    seen = (await store.observations.hosts([row.id])).get(row.id)
+    ports = await store.observations.ports_of_host(row.id)
+    return {
+        "status": _status(seen),
+        "alive": seen is not None and seen.alive,
+        "seen_at": _iso(seen.seen_at_ms) if seen is not None and seen.seen_at_ms else None,
+        "agent_version": seen.agent_version if seen else "",
+        "realized_revision": seen.realized_revision if seen else 0,
+        "detail": seen.detail if seen else "",
+        "ports": [
+            {
+                "port_id": port.port_id,
+                "status": port.status,
+                "plugged": port.plugged,
+                "ofport": port.ofport,
+                "realized_at_ms": port.realized_at_ms,
+            }
+            for port in sorted(ports, key=lambda port: port.port_id)
+        ],
+    }
+
+
+def _iso(unix_ms: int) -> str:
+    return datetime.fromtimestamp(unix_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,117 @@
+"""The Node Manager: hosts."""
+
+import hashlib
+import ipaddress
+from collections.abc import Sequence
+from typing import Any
+
+from alcor.managers.interface import Caller, Made, Manager, Values
+from alcor.managers.node.health import load_health, load_status
+from alcor.managers.row import NAMED_MAX, name_users, replace_row
+from alcor.model.errors import Conflict, InUse, InvalidInput, Problem
+from alcor.model.host import HOST, Host
+from alcor.model.port import Port
+from alcor.store.interface import Condition, Query, Transaction
+
+_NAMES = "host_name"
+_VTEPS = "vtep"
+
+
+def manager() -> Manager:
+    """`/hosts`, with `GET /hosts/<id>/health` and `PUT /hosts/<id>/rotate_token`."""
+    return Manager(
+        HOST,
+        "node",
+        create=create,
+        update=update,
+        delete=delete,
+        computed={"status": load_status},
+        children={"health": load_health},
+        actions={"rotate_token": rotate_token},
+    )
+
+
+async def create(tx: Transaction, _caller: Caller, many: Sequence[Values]) -> list[Made]:
+    """Register hosts. The secret of a host's agent is in this answer and nowhere else; its digest is stored.
+
+    Ports that name the host already stay `binding_failed` until they are bound again.
+    Raises: Conflict (NAME_TAKEN, or an address another host has); InvalidInput (no address, or one no host can have).
+    """
+    made = []
+    for values in many:
+        id, name = tx.new_id(), values["name"]
+        if not await tx.claim(_NAMES, name, id):
+            raise Conflict(
+                f"Host name '{name}' is taken; choose another, or delete that host first.",
+                kind="host",
+                problem=Problem.NAME_TAKEN,
+            )
+        vteps = tuple(values["vtep_addresses"])
+        await _take_vteps(tx, vteps, id)
+        secret = tx.new_secret()
+        tx.insert(
+            Host(
+                id=id,
+                name=name,
+                description=values.get("description", ""),
+                vtep_addresses=vteps,
+                token_digest=digest(secret),
+            )
+        )
+        made.append(Made(await tx.get(Host, id), {"token": secret}))
+    return made
+
+
+def digest(secret: str) -> str:
+    """What is stored of a secret: its SHA-256 in hexadecimal. It has 256 random bits, so no salt is needed."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+async def _take_vteps(tx: Transaction, vteps: Sequence[str], host_id: str) -> None:
+    if not vteps:
+        raise InvalidInput("a host needs at least one address for tunnels.", attribute="vtep_addresses")
+    for vtep in vteps:
+        address = ipaddress.ip_address(vtep)
+        if address.is_multicast or address.is_unspecified:
+            raise InvalidInput(f"{vtep} is not an address a host can have.", attribute="vtep_addresses")
+        if not await tx.claim(_VTEPS, vtep, host_id):
+            raise Conflict(
+                f"Tunnel address {vtep} belongs to another host already; packets for both would go to one.",
+                kind="host",
+            )
+
+
+async def update(tx: Transaction, _caller: Caller, row: Host, values: Values) -> Host:
+    """Change description or tunnel addresses. Raises: Conflict, InvalidInput; as `create`."""
+    if "vtep_addresses" in values:
+        vteps = tuple(values["vtep_addresses"])
+        await _take_vteps(tx, vteps, row.id)
+        for gone in set(row.vtep_addresses) - set(vteps):
+            tx.release(_VTEPS, gone)
+        values = values | {"vtep_addresses": vteps}
+    return await replace_row(tx, row, values)
+
+
+async def rotate_token(tx: Transaction, _caller: Caller, row: Host, values: Values) -> dict[str, Any]:
+    """Give the host's agent a new secret; the old one is refused from now on.
+
+    Returns: `{"token": <secret>}`, shown this once. Raises: InvalidInput if the body is not empty.
+    """
+    if values:
+        raise InvalidInput(f"rotate_token takes no members, got {sorted(values)}.")
+    secret = tx.new_secret()
+    await replace_row(tx, row, {"token_digest": digest(secret)})
+    return {"token": secret}
+
+
+async def delete(tx: Transaction, _caller: Caller, row: Host) -> None:
+    """Forget a host. Raises: InUse naming the ports that are bound to it."""
+    bound = await tx.list(
+        Port, Query(where=(Condition("binding_host_id", (row.name,)),), limit=NAMED_MAX + 1)
+    )
+    if bound:
+        raise InUse("host", row.id, by=f"{name_users('port', [port.id for port in bound])} is bound to it")
+    tx.release(_NAMES, row.name)
+    for vtep in row.vtep_addresses:
+        tx.release(_VTEPS, vtep)
+    tx.delete(row)
