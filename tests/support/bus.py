@@ -120,7 +120,7 @@ class FakePublisher:
                     scope=scope,
                     epoch=self.epoch,
                     generation=self.generation,
-                    from_revision=max(self.head - 1, 0) or 0,
+                    from_revision=self.head - 1,
                     through=self.head,
                     put=puts,
                     removed=tuple(removed.get(scope, ())),

@@ -19,7 +19,7 @@ from alcor.bus.interface import (
     ScopeUpdate,
 )
 from alcor.goalstate.item import Key, key_of, refers
-from alcor.goalstate.scope import Scope
+from alcor.goalstate.scope import Scope, shard_of
 
 # How many scopes one batch holds: bounds the time the reader keeps the event loop when many are newly wanted.
 BATCH_SCOPES = 64
@@ -30,18 +30,21 @@ class _Step:
 
     __slots__ = ("epoch", "from_revision", "generation", "put", "removed", "scope", "through")
 
-    def __init__(self, first: Publication) -> None:
+    def __init__(self, first: Publication, from_revision: int) -> None:
         self.scope = first.scope
         self.epoch = first.epoch
         self.generation = first.generation
-        self.from_revision = first.from_revision
+        self.from_revision = from_revision
         self.through = first.through
         self.put: dict[Key, Put] = {key_of(put.item): put for put in first.put}
         self.removed: dict[Key, None] = dict.fromkeys(first.removed)
 
-    def merges(self, next: Publication) -> bool:
-        """Take in the next step of this epoch; False if it does not follow from this one."""
-        if next.from_revision > self.through:
+    def merges(self, next: Publication, head: int) -> bool:
+        """Take in the next step of this epoch; False if it does not follow from this one.
+
+        head: through which revision nothing but what was published before happened in this scope's shard.
+        """
+        if next.from_revision > max(self.through, head):
             return False
         for put in next.put:
             key = key_of(put.item)
@@ -75,6 +78,10 @@ class LocalBus:
         # What the reader is being given now: a scope that is unwanted meanwhile leaves these too.
         self._taken_fresh: dict[Scope, None] = {}
         self._taken_steps: dict[Scope, _Step] = {}
+        # Scope → (epoch, through) of what the reader was given last.
+        self._given: dict[Scope, tuple[int, int]] = {}
+        # All heads published so far, and those the reader was not given yet.
+        self._published = Heads(epoch=0, generation=0, through={})
         self._heads: Heads | None = None
         self._ready = asyncio.Event()
         self._reports: dict[str, HostReport] = {}
@@ -87,6 +94,7 @@ class LocalBus:
         for update in updates:
             if update.scope in self._wanted:
                 self._add(update)
+        self._published = _merge_heads(self._published, heads)
         self._heads = heads if self._heads is None else _merge_heads(self._heads, heads)
         self._ready.set()
 
@@ -96,14 +104,35 @@ class LocalBus:
             return  # the snapshot is still to be made, and will say it
         step = self._steps.get(scope)
         if step is None:
-            self._steps[scope] = _Step(update)
+            self._begin(update)
         elif (update.epoch, update.generation) < (step.epoch, step.generation):
             return  # from a publisher that was replaced (I9)
         elif update.from_revision == 0:
-            self._steps[scope] = _Step(update)
-        elif update.epoch != step.epoch or (update.through > step.through and not step.merges(update)):
+            self._steps[scope] = _Step(update, 0)
+        elif update.epoch != step.epoch or (
+            update.through > step.through and not step.merges(update, self._head(scope, update.epoch))
+        ):
             del self._steps[scope]
             self._fresh[scope] = None
+
+    def _begin(self, update: Publication) -> None:
+        """Hold the first pending step of a scope.
+
+        It may start at a head that the reader will see only after it, because heads follow the steps they cover:
+        then it is told from where the reader is. What is not covered by a head is left as it came: a gap.
+        """
+        scope, from_revision = update.scope, update.from_revision
+        taken = self._taken_steps.get(scope)
+        epoch, through = (taken.epoch, taken.through) if taken else self._given.get(scope, (0, 0))
+        if epoch == update.epoch and through < from_revision <= self._head(scope, epoch):
+            from_revision = through
+            if from_revision == 0:
+                self._fresh[scope] = None  # a step from 0 would say that it is everything
+                return
+        self._steps[scope] = _Step(update, from_revision)
+
+    def _head(self, scope: Scope, epoch: int) -> int:
+        return self._published.through.get(shard_of(scope), 0) if self._published.epoch == epoch else 0
 
     def serve(self, snapshot: Callable[[Scope], Publication]) -> None:
         """As `GoalBus.serve`; scopes wanted before are answered now. Called from the reader's task.
@@ -135,6 +164,7 @@ class LocalBus:
     def unwant(self, scope: Scope) -> None:
         """As `GoalBus.unwant`; what is pending of the scope is dropped."""
         self._wanted.discard(scope)
+        self._given.pop(scope, None)
         for pending in (self._fresh, self._taken_fresh):
             pending.pop(scope, None)
         for steps in (self._steps, self._taken_steps):
@@ -178,10 +208,11 @@ class LocalBus:
             assert self._snapshot is not None  # `_taken_fresh` is only filled when there is one
             scope = next(iter(self._taken_fresh))
             del self._taken_fresh[scope]
-            taken.append(self._encode(_Step(self._snapshot(scope))))
+            taken.append(self._encode(_Step(self._snapshot(scope), 0)))
         return taken
 
     def _encode(self, step: _Step) -> ScopeUpdate:
+        self._given[step.scope] = (step.epoch, step.through)
         return ScopeUpdate(
             scope=step.scope,
             epoch=step.epoch,
