@@ -48,7 +48,6 @@ HOST = Resource(
             create=Who.NOBODY,
             update=Who.NOBODY,
             stored=False,
-            filters=False,
             sorts=False,
             text="UP while its agent is heard, else DOWN.",
         ),

@@ -90,7 +90,6 @@ PORT = Resource(
             update=Who.NOBODY,
             stored=False,
             sorts=False,
-            filters=False,
             text="DOWN, BUILD (plugged, not yet programmed) or ACTIVE (programmed on its host).",
         ),
         Attribute(

@@ -6,7 +6,7 @@ import msgspec
 
 from alcor.model.resource import REQUIRED, UNSET, Attribute, Entity, Resource, Who
 from alcor.model.standard import COUNTED, STANDARD
-from alcor.model.value import CIDR, IP, Boolean, Choice, ListOf, Nullable, Record, Uuid
+from alcor.model.value import CIDR, IP, Boolean, Choice, Cleared, ListOf, Nullable, Record, Uuid
 
 IPV6_MODES = ("dhcpv6-stateful", "dhcpv6-stateless", "slaac")
 
@@ -84,7 +84,7 @@ SUBNET = Resource(
         ),
         Attribute(
             "dns_nameservers",
-            ListOf(IP, items_max=5),
+            Cleared(ListOf(IP, items_max=5), ()),
             default=(),
             filters=False,
             sorts=False,
@@ -92,7 +92,7 @@ SUBNET = Resource(
         ),
         Attribute(
             "host_routes",
-            ListOf(Record({"destination": CIDR, "nexthop": IP}, HostRoute), items_max=20),
+            Cleared(ListOf(Record({"destination": CIDR, "nexthop": IP}, HostRoute), items_max=20), ()),
             default=(),
             filters=False,
             sorts=False,
@@ -131,7 +131,6 @@ SUBNET = Resource(
             update=Who.NOBODY,
             stored=False,
             derive=_not_shared,
-            filters=False,
             sorts=False,
             text="As its network.",
         ),

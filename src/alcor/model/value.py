@@ -156,6 +156,20 @@ class Nullable:
 
 
 @dataclass(frozen=True, slots=True)
+class Cleared:
+    """`inner`, where null means `empty`: clients clear the attribute with null, and it is never stored as null."""
+
+    inner: ValueType
+    empty: Any
+
+    def parse(self, value: object) -> Any:
+        return self.empty if value is None else self.inner.parse(value)
+
+    def schema(self) -> Schema:
+        return {"anyOf": [self.inner.schema(), {"type": "null"}]}
+
+
+@dataclass(frozen=True, slots=True)
 class ListOf:
     """A list of at most `items_max` values, without equal ones if `unique`."""
 
