@@ -229,8 +229,13 @@ class Image:
 class Store(Protocol):
     """One region's database."""
 
-    reader: Reader
-    observations: Observations
+    @property
+    def reader(self) -> Reader:
+        """Committed rows."""
+
+    @property
+    def observations(self) -> Observations:
+        """Observed facts."""
 
     async def write(self, work: Work[T]) -> Done[T]:
         """Run `work` in a transaction and return after its COMMIT, made durable.
