@@ -1,0 +1,338 @@
+"""`Switch` on a real Open vSwitch: a database connection and an OpenFlow connection, kept together.
+
+One *session* is both connections at once. When either ends, both are given up, `Lost` is told, and the driver goes
+on trying: first the database, then the bridge in it, then the bridge's management socket, then, once ovs-vswitchd
+says that it carried out the configuration, `Connected`. A restart of ovs-vswitchd, however quick, ends the
+OpenFlow connection and so cannot be missed.
+
+Promises: a fresh driver recognises flows by cookie and numbers by the database, and remembers nothing itself (I11).
+Flows with other cookies, and ports it did not make, are left alone. It starts no process.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from alcor.agent.driver import (
+    FlowDiff,
+    PacketIn,
+    RawKey,
+    SwitchError,
+    SwitchEvent,
+    VifsChanged,
+)
+from alcor.agent.ovs import openflow
+from alcor.agent.ovs.bridge import Bridge
+from alcor.agent.ovs.connection import Connection
+from alcor.agent.ovs.events import EventQueue
+from alcor.agent.ovs.openflow import MeterCommand, Multipart, PuntedPacket, Type
+from alcor.agent.ovs.ovsdb import Database
+from alcor.agent.ovs.oxm import enclose
+from alcor.agent.ovs.readback import diff_flows, diff_meters
+from alcor.agent.ovs.warm import encode_probe
+from alcor.pipeline.flow import Flow, FlowKey, MeterSpec
+from alcor.pipeline.tables import COOKIE_OURS, COOKIE_OURS_MASK
+from alcor.telemetry.log import get_log
+
+_log = get_log("agent.ovs")
+
+_RETRY_S_MIN: Final = 0.02
+_RETRY_S_MAX: Final = 1.0
+
+
+@dataclass(slots=True)
+class _Session:
+    """Both connections while they last. `meters` is what the switch holds."""
+
+    database: Database
+    bridge: Bridge
+    openflow: Connection
+    meters: dict[int, MeterSpec | None]
+    vifs: dict[str, int]
+    ports_version: int
+
+    def close(self) -> None:
+        self.openflow.close()
+        self.database.close()
+
+
+class OvsSwitch:
+    """The Open vSwitch of this host. One reader of `events` at a time; it must be read for anything to happen.
+
+    `db_socket`: where ovsdb-server listens. `run_folder`: where ovs-vswitchd puts `<bridge>.mgmt`.
+    `datapath_type`: `netdev` for the userspace datapath; None leaves it as it is.
+    A flow is ours if `cookie & cookie_mask == flow.cookie & cookie_mask`.
+    """
+
+    def __init__(
+        self,
+        db_socket: Path,
+        run_folder: Path,
+        *,
+        bridge: str = "br-int",
+        datapath_type: str | None = None,
+        cookie: int = COOKIE_OURS,
+        cookie_mask: int = COOKIE_OURS_MASK,
+    ) -> None:
+        if cookie & ~cookie_mask:
+            raise ValueError(f"cookie {cookie:#x} has bits outside its mask {cookie_mask:#x}")
+        self._db_socket = db_socket
+        self._mgmt_socket = run_folder / f"{bridge}.mgmt"
+        self._bridge_name = bridge
+        self._datapath_type = datapath_type
+        self._cookie = cookie
+        self._cookie_mask = cookie_mask
+        self._events = EventQueue()
+        self._session: _Session | None = None
+        self._absence = "not connected yet"
+        self._task: asyncio.Task[None] | None = None
+        self._tunnels: dict[str, int] = {}
+        self._programming = asyncio.Lock()
+
+    # Events and the session behind them.
+
+    async def events(self) -> AsyncIterator[SwitchEvent]:
+        """See `Switch.events`. The first call starts the driver; the iteration ends after `close`."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name=f"ovs-{self._bridge_name}")
+        async for event in self._events.read():
+            yield event
+
+    async def _run(self) -> None:
+        delay_s = _RETRY_S_MIN
+        while True:
+            was_connected = False
+            try:
+                session = await self._connect()
+                was_connected = True
+                await self._serve(session)
+            except SwitchError as error:
+                self._note_absence(str(error), was_connected)
+            delay_s = _RETRY_S_MIN if was_connected else min(delay_s * 2, _RETRY_S_MAX)
+            await asyncio.sleep(delay_s)
+
+    def _note_absence(self, reason: str, was_connected: bool) -> None:
+        if was_connected:
+            _log.warning("switch_lost", bridge=self._bridge_name, reason=reason)
+            self._events.lost(reason)
+        elif reason != self._absence:
+            _log.info("switch_awaited", bridge=self._bridge_name, reason=reason)
+        self._absence = reason
+
+    async def _serve(self, session: _Session) -> None:
+        """Hold a session until one of its connections ends, then raise SwitchError."""
+        self._session = session
+        try:
+            ends = (session.openflow.closed, session.database.rpc.closed)
+            self._events.connected(VifsChanged(session.vifs))
+            _log.info("switch_connected", bridge=self._bridge_name, vifs=len(session.vifs))
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            raise SwitchError(next(end.result() for end in ends if end.done()))
+        finally:
+            self._session = None
+            session.close()
+
+    async def _connect(self) -> _Session:
+        """One attempt at a session; waits as long as the database is there but the switch is not."""
+        database = await Database.open(self._db_socket, self._vifs_may_have_changed)
+        connection: Connection | None = None
+        try:
+            bridge = Bridge(database, self._bridge_name, self._datapath_type)
+            was_open = await bridge.ensure()
+            connection = await self._reach(database, bridge)
+            await self._settle(bridge, connection)
+            if was_open:
+                await self._remove_standalone_flow(connection)
+            meters = await self._read_meters(connection)
+            version = database.ports_version
+            return _Session(database, bridge, connection, meters, bridge.vifs(), version)
+        except BaseException:
+            if connection is not None:
+                connection.close()
+            database.close()
+            raise
+
+    async def _reach(self, database: Database, bridge: Bridge) -> Connection:
+        """Connect to the management socket, as often as it takes while the database is there."""
+        delay_s = _RETRY_S_MIN
+        while True:
+            try:
+                return await Connection.open(self._mgmt_socket, self._take_packet)
+            except SwitchError as error:
+                complaint = bridge.complaint()
+                reason = f"{error}; bridge {self._bridge_name}: {complaint}" if complaint else str(error)
+                self._note_absence(reason, was_connected=False)
+            await asyncio.wait((database.rpc.closed,), timeout=delay_s)
+            if database.rpc.closed.done():
+                raise SwitchError(database.rpc.closed.result())
+            if bridge.find() is None:
+                raise SwitchError(f"bridge {self._bridge_name} has been deleted")
+            delay_s = min(delay_s * 2, _RETRY_S_MAX)
+
+    async def _settle(self, bridge: Bridge, connection: Connection) -> None:
+        """Wait until ovs-vswitchd has made all ports, so that their numbers are true."""
+        settling = asyncio.ensure_future(bridge.settle())
+        try:
+            await asyncio.wait((settling, connection.closed), return_when=asyncio.FIRST_COMPLETED)
+            if connection.closed.done():
+                raise SwitchError(connection.closed.result())
+            await settling
+        finally:
+            settling.cancel()
+            with contextlib.suppress(asyncio.CancelledError, SwitchError):
+                await settling
+
+    async def _remove_standalone_flow(self, connection: Connection) -> None:
+        """Take away the flow with which a bridge that was not secure switched everything to everywhere."""
+        request = openflow.encode_flow_desc_request(0, 0xFFFF_FFFF_FFFF_FFFF, table=0)
+        parts = await connection.multipart(Multipart.FLOW_DESC, request)
+        for part in parts:
+            for flow in openflow.decode_flow_descs(part):
+                if openflow.is_standalone(flow):
+                    _log.warning("standalone_flow_removed", bridge=self._bridge_name)
+                    key = RawKey(flow.table, flow.priority, flow.oxms)
+                    await connection.commit([key], _Encoder(0, 0xFFFF_FFFF_FFFF_FFFF).encode, _render)
+
+    async def _read_meters(self, connection: Connection) -> dict[int, MeterSpec | None]:
+        parts = await connection.multipart(Multipart.METER_DESC, openflow.encode_meter_desc_request())
+        meters: dict[int, MeterSpec | None] = {}
+        for part in parts:
+            meters |= openflow.decode_meter_descs(part)
+        return meters
+
+    def _vifs_may_have_changed(self) -> None:
+        session = self._session
+        if session is None or session.database.ports_version == session.ports_version:
+            return
+        session.ports_version = session.database.ports_version
+        if session.bridge.find() is None:
+            return  # deleted: its OpenFlow connection ends next
+        vifs = session.bridge.vifs()
+        if vifs != session.vifs:
+            session.vifs = vifs
+            self._events.vifs_changed(VifsChanged(vifs))
+
+    def _take_packet(self, packet: PuntedPacket) -> None:
+        in_port = packet.fields.get("in_port", 0)
+        self._events.packet_in(PacketIn(in_port, packet.table, packet.data, packet.fields))
+
+    def _get_session(self) -> _Session:
+        if self._session is None:
+            raise SwitchError(f"switch {self._bridge_name} is gone: {self._absence}")
+        return self._session
+
+    # What the agent asks for.
+
+    async def load_numbers(self) -> dict[str, int]:
+        """See `Switch.load_numbers`."""
+        return self._get_session().bridge.load_numbers()
+
+    async def save_numbers(self, put: Mapping[str, int], remove: Sequence[str] = ()) -> None:
+        """See `Switch.save_numbers`."""
+        if put or remove:
+            await self._get_session().bridge.save_numbers(put, remove)
+
+    async def ensure_tunnels(self, local_vtep: str, types: Sequence[str]) -> dict[str, int]:
+        """See `Switch.ensure_tunnels`. Idempotent; a port with other options is corrected.
+
+        Raises: SwitchError with the switch's own reason if it cannot make a port.
+        """
+        tunnels = await self._get_session().bridge.ensure_tunnels(local_vtep, types)
+        self._tunnels = dict(tunnels)
+        return tunnels
+
+    async def compare(self, desired: Mapping[FlowKey, Flow], meters: Sequence[MeterSpec]) -> FlowDiff:
+        """See `Switch.compare`.
+
+        A flow of another's with the table, priority and match of a desired one is not seen here, and is replaced
+        when the desired one is put: a switch has only one.
+        """
+        session = self._get_session()
+        async with self._programming:
+            session.meters = await self._read_meters(session.openflow)
+            request = openflow.encode_flow_desc_request(self._cookie, self._cookie_mask)
+            parts = await session.openflow.multipart(Multipart.FLOW_DESC, request)
+        flows = await diff_flows(desired, parts)
+        return FlowDiff(flows.put, flows.remove, diff_meters(meters, session.meters))
+
+    async def apply(self, diff: FlowDiff) -> None:
+        """See `Switch.apply`. Puts go before removals, so that what moves to another key has no gap.
+
+        An empty difference sends nothing. Cost: measured in the tests of speed, over 50,000 flows a second.
+        Raises: SwitchError naming the flow or meter refused. Bundles before its own stay: compare again.
+        """
+        if not diff:
+            return
+        session = self._get_session()
+        async with self._programming:
+            if diff.meters:
+                await self._apply_meters(session, diff.meters)
+            items: list[Flow | FlowKey | RawKey] = [*diff.put, *diff.remove]
+            if items:
+                encoder = _Encoder(self._cookie, self._cookie_mask)
+                await session.openflow.commit(items, encoder.encode, _render)
+
+    async def _apply_meters(self, session: _Session, meters: Sequence[MeterSpec]) -> None:
+        def encode(meter: MeterSpec, xid: int) -> bytes:
+            command = MeterCommand.MODIFY if meter.id in session.meters else MeterCommand.ADD
+            return openflow.encode_message(Type.METER_MOD, xid, openflow.encode_meter_mod(command, meter))
+
+        changed = diff_meters(meters, session.meters)
+        if changed:
+            await session.openflow.send_each(changed, encode, repr)
+            session.meters |= {meter.id: meter for meter in changed}
+
+    async def send_packet(self, data: bytes, out_port: int) -> None:
+        """See `Switch.send_packet`. A port that does not exist is logged, not raised: packet-outs have no reply."""
+        connection = self._get_session().openflow
+        await connection.drain()
+        connection.send(openflow.encode_packet_out(connection.next_xid(), data, openflow.output(out_port)))
+
+    async def warm_tunnels(self, vteps: Sequence[str]) -> None:
+        """See `Switch.warm_tunnels` and `warm`: one empty frame through the tunnel to each VTEP.
+
+        Does nothing before `ensure_tunnels`. Returns when the switch has sent them, not when they were answered.
+        """
+        connection = self._get_session().openflow
+        for port in list(self._tunnels.values())[:1]:
+            for vtep in vteps:
+                await connection.drain()
+                connection.send(encode_probe(connection.next_xid(), port, vtep))
+            await connection.barrier()
+
+    async def close(self) -> None:
+        """See `Switch.close`. Idempotent."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        self._events.end()
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoder:
+    """Messages for the items of a difference; removals hit only flows with our cookie."""
+
+    cookie: int
+    cookie_mask: int
+
+    def encode(self, item: Flow | FlowKey | RawKey, xid: int) -> bytes:
+        if isinstance(item, Flow):
+            return openflow.encode_put(item, xid)
+        if isinstance(item, FlowKey):
+            return openflow.encode_remove(item, xid, self.cookie, self.cookie_mask)
+        match = enclose(item.raw)
+        return openflow.encode_remove_raw(
+            item.table, item.priority, match, xid, self.cookie, self.cookie_mask
+        )
+
+
+def _render(item: Flow | FlowKey | RawKey) -> str:
+    if isinstance(item, Flow):
+        return f"flow {openflow.render_flow(item)}"
+    if isinstance(item, FlowKey):
+        return f"to remove {openflow.render_flow(Flow(*item, actions=(), cookie=0))}"
+    return f"to remove table={item.table},priority={item.priority},match {item.raw.hex()}"

@@ -1,0 +1,25 @@
+"""The control socket of ovs-vswitchd, for what OpenFlow and OVSDB cannot ask (`ofproto/trace`, `tnl/neigh/show`).
+
+Source: ovs-appctl(8); ovs-vswitchd(8), "Runtime management commands".
+"""
+
+from pathlib import Path
+
+from alcor.agent.driver import SwitchError
+from alcor.agent.ovs.jsonrpc import JsonRpc, RpcRefused
+
+
+async def call(socket: Path, command: str, *words: str) -> str:
+    """Run one command in the daemon and return what it prints.
+
+    Cost:   one connection; a trace takes 0.25 ms.
+    Raises: SwitchError if nobody listens or the command fails; its text is the daemon's.
+    """
+    rpc = await JsonRpc.open(socket)
+    try:
+        answer = await rpc.request(command, list(words))
+    except RpcRefused as error:
+        raise SwitchError(f"{command}: {str(error.error).strip()}") from error
+    finally:
+        rpc.close()
+    return str(answer)
