@@ -81,6 +81,8 @@ class HostReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     `position_max`: the highest position the agent showed in this epoch; above the head it means that the
     database lost history, and a new epoch begins (protocol, section 2).
+    `session`: which of its attachments the agent speaks in; another number than before voids all it said before
+    (its ports and `realized` must be told anew), however fast it came back.
     """
 
     host_id: str
@@ -92,6 +94,7 @@ class HostReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     ports: tuple[PortReport, ...] = ()
     detail: str = ""
     position_max: int = 0
+    session: int = 0
 
 
 class GoalBus(Protocol):

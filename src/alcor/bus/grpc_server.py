@@ -1,0 +1,184 @@
+"""The ncm's end of agents' streams: one bidirectional gRPC stream each, `/alcor.bus.Ncm/Attach`.
+
+Handlers are generic: frames go through as bytes (`bus.frame`), and no stub is generated. TLS plugs in at `_bind`,
+by `add_secure_port` with the region's credentials in place of `add_insecure_port`; nothing else changes.
+"""
+
+import os
+import socket
+import stat
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import grpc
+import grpc.aio
+
+from alcor.bus.frame import FRAME_BYTES_MAX, FrameEncoder, decode_agent_frame
+from alcor.bus.interface import AgentHandler, AgentMessage, NcmMessage
+from alcor.telemetry.log import get_log
+
+log = get_log("bus")
+
+SERVICE = "alcor.bus.Ncm"
+METHOD = "Attach"
+# What an agent sends is small: positions of its scopes (30 octets each) and transitions of its ports.
+AGENT_FRAME_BYTES_MAX = 8 << 20
+KEEPALIVE_MS = 20_000
+KEEPALIVE_TIMEOUT_MS = 10_000
+# The kernel's limit of a socket's path, its closing NUL excluded (unix(7)).
+_UNIX_PATH_BYTES_MAX = 107
+
+_OPTIONS: tuple[tuple[str, int], ...] = (
+    ("grpc.max_receive_message_length", AGENT_FRAME_BYTES_MAX),
+    ("grpc.max_send_message_length", FRAME_BYTES_MAX),
+    # A host that lost its power says no farewell: ping it.
+    ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+    ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+    ("grpc.http2.max_pings_without_data", 0),
+    # Agents ping as often as we do; gRPC's default takes that for an attack.
+    ("grpc.http2.min_ping_interval_without_data_ms", KEEPALIVE_MS // 2),
+    # Two servers on one port would share the agents by chance; the second one must fail.
+    ("grpc.so_reuseport", 0),
+)
+
+_Context = grpc.aio.ServicerContext[bytes, bytes]
+
+
+class _Peer:
+    """Implements `AgentPeer` on one stream."""
+
+    def __init__(self, context: _Context, encoder: FrameEncoder) -> None:
+        self._context = context
+        self._encoder = encoder
+
+    async def send(self, messages: Sequence[NcmMessage]) -> None:
+        try:
+            for frame in self._encoder.encode(messages):
+                # Returns when flow control has taken the frame: this is where a slow agent slows its session.
+                await self._context.write(frame)
+        except (grpc.RpcError, grpc.aio.UsageError, grpc.aio.InternalError) as error:
+            raise ConnectionError(f"the stream to agent {self._context.peer()} broke: {error}") from error
+
+    async def receive(self) -> AsyncIterator[AgentMessage]:
+        """Raises: ConnectionError if a frame cannot be read."""
+        while True:
+            try:
+                frame = await self._context.read()
+            except (grpc.RpcError, grpc.aio.UsageError, grpc.aio.InternalError):
+                return  # broken or ended, the agent is gone either way
+            if not isinstance(frame, bytes):
+                return  # grpc.aio.EOF
+            try:
+                messages = decode_agent_frame(frame)
+            except ValueError as error:
+                raise ConnectionError(f"agent {self._context.peer()}: {error}") from error
+            for message in messages:
+                yield message
+
+
+class AgentServer:
+    """Listens for agents and gives each stream to `handler`, for as long as that runs.
+
+    addresses: `host:port` (port 0: any free one), `[v6]:port`, or `unix:/path`.
+    unix_mode: who may connect to the sockets; agents prove themselves by host id and token in any case.
+    """
+
+    def __init__(self, handler: AgentHandler, addresses: Sequence[str], *, unix_mode: int = 0o660) -> None:
+        self._handler = handler
+        self._wanted = tuple(addresses)
+        self._unix_mode = unix_mode
+        self._encoder = FrameEncoder()
+        self._server: grpc.aio.Server | None = None
+        self._paths: list[Path] = []
+        self.addresses: tuple[str, ...] = ()
+
+    async def start(self) -> tuple[str, ...]:
+        """Listen; returns the addresses with the ports that were taken, also as `addresses`.
+
+        Raises: OSError that names the address and the reason.
+        """
+        server = grpc.aio.server(options=_OPTIONS)
+        handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(self._attach)
+        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, {METHOD: handler})])
+        try:
+            self.addresses = tuple([self._bind(server, address) for address in self._wanted])
+            await server.start()
+        except BaseException:
+            await server.stop(None)
+            self._unlink()
+            raise
+        self._server = server
+        log.info("agents_awaited", addresses=self.addresses)
+        return self.addresses
+
+    async def stop(self, grace_s: float = 0.5) -> None:
+        """End all streams and stop to listen; handlers that do not end within `grace_s` are cancelled."""
+        if self._server is not None:
+            await self._server.stop(grace_s)
+            self._server = None
+        self._unlink()
+
+    def _bind(self, server: grpc.aio.Server, address: str) -> str:
+        if address.startswith("unix:"):
+            return self._bind_unix(server, address)
+        try:
+            port = server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise OSError(
+                f"cannot listen for agents on {address}: {error}. Choose another address, or stop what uses it."
+            ) from error
+        host, _, wanted = address.rpartition(":")
+        return f"{host}:{port}" if wanted == "0" else address
+
+    def _bind_unix(self, server: grpc.aio.Server, address: str) -> str:
+        path = Path(address.removeprefix("unix:"))
+        if len(os.fsencode(path)) > _UNIX_PATH_BYTES_MAX:
+            raise OSError(
+                f"cannot listen for agents on {address}: a socket's path has at most {_UNIX_PATH_BYTES_MAX} "
+                "octets. Choose a shorter one."
+            )
+        _remove_stale(path)
+        # Between its making and chmod nobody else may connect: the mask closes it, chmod opens it as wanted.
+        before = os.umask(0o177)
+        try:
+            server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise OSError(
+                f"cannot listen for agents on {address}: {error}. Does its folder exist, and may this user write there?"
+            ) from error
+        finally:
+            os.umask(before)
+        path.chmod(self._unix_mode)
+        self._paths.append(path)
+        return address
+
+    def _unlink(self) -> None:
+        for path in self._paths:
+            path.unlink(missing_ok=True)
+        self._paths.clear()
+
+    async def _attach(self, _: AsyncIterator[bytes], context: _Context) -> None:
+        # The agent waits for these to know that somebody is there, before it has anything to be answered.
+        await context.send_initial_metadata(())
+        try:
+            await self._handler(_Peer(context, self._encoder))
+        except ConnectionError as error:
+            log.info("agent_stream_broken", reason=str(error))
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove a socket that nobody listens on. Raises: OSError if somebody does, or if it is no socket."""
+    try:
+        is_socket = stat.S_ISSOCK(path.lstat().st_mode)
+    except FileNotFoundError:
+        return
+    if not is_socket:
+        raise OSError(f"cannot listen for agents on unix:{path}: a file of this name exists. Remove it.")
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            path.unlink(missing_ok=True)  # its process died
+            return
+    raise OSError(f"cannot listen for agents on unix:{path}: another process does. Stop it first.")
