@@ -4,13 +4,18 @@ import random
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from alcor.model.catalogue import RESOURCES
-from alcor.model.resource import Resource
+from alcor.model.network import Network
+from alcor.model.port import FixedIp, Port
+from alcor.model.resource import Entity, Resource
+from alcor.model.subnet import Subnet
+from alcor.store.interface import Done, Store, Transaction
 from alcor.store.sqlite import SqliteStore
-from alcor.store.sqlite.connection import Connect, connect
+from alcor.store.sqlite.connection import connect
 
 NOW_MS = 1_790_000_000_000
 NOW = "2026-09-21T14:13:20Z"
@@ -36,7 +41,7 @@ class Faults:
     `lose` also ends the transaction first, as a full disk does.
     """
 
-    refuse: dict[str, int]
+    refuse: dict[str, int] = field(default_factory=dict)
     lose: bool = False
 
     def connect(self, path: Path) -> sqlite3.Connection:
@@ -71,19 +76,48 @@ async def sqlite_store(
     clock: Callable[[], int] | None = None,
     seed: int | None = None,
     resources: Sequence[Resource] = RESOURCES,
-    connect: Connect = connect,
+    faults: Faults | None = None,
     log_revisions_kept: int = 65_536,
 ) -> AsyncIterator[SqliteStore]:
-    """The embedded store in `folder`, closed at the end. `seed` makes its ids and choices repeatable."""
+    """The embedded store in `folder`, closed at the end. `seed` makes its ids and choices repeatable; without a
+    `clock` time stands still."""
     store = SqliteStore.open(
         folder,
         resources=resources,
         clock=clock or Clock(),
         rng=None if seed is None else random.Random(seed),
-        connect=connect,
+        connect=connect if faults is None else faults.connect,
         log_revisions_kept=log_revisions_kept,
     )
     try:
         yield store
     finally:
         await store.close()
+
+
+def a_network(id: str = "net-1", **fields: Any) -> Network:
+    """A network of which only the id matters."""
+    return Network(id=id, **{"project_id": "p-1", "name": id, **fields})
+
+
+def a_subnet(id: str = "sub-1", network_id: str = "net-1", **fields: Any) -> Subnet:
+    """An IPv4 subnet of a network."""
+    return Subnet(id=id, network_id=network_id, **{"ip_version": 4, "cidr": "10.0.0.0/24", **fields})
+
+
+def a_port(id: str = "port-1", network_id: str = "net-1", *addresses: tuple[str, str], **fields: Any) -> Port:
+    """A port with the given (subnet id, address) pairs."""
+    fixed = tuple(FixedIp(subnet, address) for subnet, address in addresses)
+    return Port(
+        id=id, network_id=network_id, fixed_ips=fixed, **{"mac_address": "02:00:00:00:00:01", **fields}
+    )
+
+
+async def insert(store: Store, *rows: Entity) -> Done[None]:
+    """Add rows in one transaction."""
+
+    async def work(tx: Transaction) -> None:
+        for row in rows:
+            tx.insert(row)
+
+    return await store.write(work)

@@ -70,7 +70,9 @@ class SqliteStore:
         """Open the store in `folder`; both are made if they are not there.
 
         `clock` gives unix milliseconds; `rng` makes ids and choices (the system's by default); `connect` opens a
-        database file. Raises: StoreLocked, StoreTooNew, Unavailable if the files cannot be used.
+        database file; the change log holds at least the last `log_revisions_kept` revisions.
+
+        Raises: StoreLocked, StoreTooNew; Unavailable if the files cannot be used.
         """
         schema = render_schema(resources)
         try:

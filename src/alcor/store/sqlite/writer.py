@@ -70,6 +70,7 @@ class Writer:
         self._statements = {table.name: Statements(table) for table in schema.tables}
         self._committed = committed
         self._log_revisions_kept = log_revisions_kept
+        self._cut_every = min(_CUT_EVERY_REVISIONS, max(1, log_revisions_kept // 8))
         self._queue: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._gate = threading.Lock()
         self._open = True
@@ -160,7 +161,7 @@ class Writer:
             if error is None:
                 logged += tx.logged
         head = Position(self.head.epoch, revision) if logged else self.head
-        if logged and revision % _CUT_EVERY_REVISIONS == 0:
+        if logged and revision % self._cut_every == 0:
             self._cut(revision)
         answers = [
             (request.future, None if error else Done(value, head.revision), error)
