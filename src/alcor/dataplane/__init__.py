@@ -1,1 +1,1 @@
-"""The Data-Plane Manager: follow the change log, compute goal state, publish it by scope."""
+"""Data-Plane Manager: follow the change log, compute the goal state, publish it; and write what hosts realized."""

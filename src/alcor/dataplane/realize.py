@@ -1,0 +1,337 @@
+"""The one writer of observations: what hosts report, joined with where ports are, gives the status of ports.
+
+Rules (protocol, section 5), for a port whose last binding or change of administrative state was in revision r:
+- ACTIVE: administratively up, its VIF plugged on the host it is bound to, and that host confirmed at least r in the
+  shards of its own scope and of every scope the port refers to;
+- BUILD:  the same, not yet confirmed;
+- DOWN:   everything else.
+Later edits do not move r, so they do not lower a status. A confirmation of another epoch counts for nothing.
+
+A host that is lost keeps its facts: readers join them with `alive` (nothing is written per port). A host that attaches
+again starts from nothing: what it does not say again is written DOWN together with the host's return, so that
+a status from before can never be taken for one of now.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from alcor.bus.interface import GoalBus, HostReport, PortReport
+from alcor.goalstate.graph import Graph, Outcome
+from alcor.goalstate.item import refers
+from alcor.goalstate.node.contract import Placement
+from alcor.goalstate.scope import Scope, host_scope, shard_of
+from alcor.store.interface import HostObservation, PortObservation, Store
+from alcor.telemetry.log import get_log
+
+ACTIVE, BUILD, DOWN = "ACTIVE", "BUILD", "DOWN"
+
+# The first transition is written at once, those of the next 20 ms together (protocol, section 5).
+GATHER_S = 0.02
+# A host's `seen_at_ms` and `realized_revision` move with every revision: of these alone one write a second will do,
+# or 1,000 hosts would cost 50,000 writes a second.
+HOST_WRITE_S = 1.0
+# Bounds the pause between attempts when observations cannot be written; nothing is lost meanwhile.
+RETRY_S_MAX = 5.0
+
+HistoryLost = Callable[[int, int, str], Awaitable[None]]
+"""(epoch, position, host id): a host shows more than the present history may hold."""
+
+
+@dataclass(slots=True)
+class _HostFacts:
+    """What a host said since it attached.
+
+    `at_ms`: the time it gave last; `seen_ms`: when that was, by our clock. `waiting`: its ports that are BUILD.
+    `known`: its ports that the store has a fact of. `written`: what the store has of the host itself.
+    """
+
+    alive: bool = False
+    session: int = 0
+    at_ms: int = 0
+    seen_ms: int = 0
+    realized: dict[int, int] = field(default_factory=dict)
+    plugged: dict[str, PortReport] = field(default_factory=dict)
+    waiting: set[str] = field(default_factory=set)
+    known: set[str] = field(default_factory=set)
+    written: HostObservation | None = None
+    agent_version: str = ""
+    detail: str = ""
+
+    def realized_through(self, scopes: Iterable[Scope]) -> int:
+        """The lowest revision confirmed in the shards of these scopes; 0 if one was never confirmed."""
+        return min(self.realized.get(shard_of(scope), 0) for scope in scopes)
+
+
+@dataclass(slots=True)
+class _Pending:
+    """What is to be written: at most one value per row."""
+
+    ports: dict[str, PortObservation] = field(default_factory=dict)
+    hosts: dict[str, HostObservation] = field(default_factory=dict)
+    ports_gone: dict[str, None] = field(default_factory=dict)
+    hosts_gone: dict[str, None] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.ports or self.hosts or self.ports_gone or self.hosts_gone)
+
+    def under(self, later: "_Pending") -> "_Pending":
+        """Both, where the later one has the last word."""
+        for gone in later.ports_gone:
+            self.ports.pop(gone, None)
+        for gone in later.hosts_gone:
+            self.hosts.pop(gone, None)
+        ports_gone = {id: None for id in self.ports_gone if id not in later.ports} | later.ports_gone
+        hosts_gone = {id: None for id in self.hosts_gone if id not in later.hosts} | later.hosts_gone
+        return _Pending(self.ports | later.ports, self.hosts | later.hosts, ports_gone, hosts_gone)
+
+
+class Realizer:
+    """Keeps `store.observations`. Memory: about 200 bytes per plugged port.
+
+    Cost of a report: O(its ports + the host's ports that wait); of an attachment: O(the host's ports).
+    """
+
+    def __init__(
+        self, store: Store, bus: GoalBus, *, now_ms: Callable[[], int], history_lost: HistoryLost
+    ) -> None:
+        """`now_ms`: unix milliseconds, one clock for when all hosts were heard."""
+        self._store, self._bus = store, bus
+        self._now_ms, self._history_lost = now_ms, history_lost
+        self._graph: Graph | None = None
+        self._epoch = 0
+        self._hosts: dict[str, _HostFacts] = {}
+        self._written: dict[str, PortObservation] = {}
+        self._pending = _Pending()
+        self._late: dict[str, None] = {}
+        self._stirred = asyncio.Event()
+
+    async def begin(self, epoch: int, graph: Graph, *, anew: bool) -> None:
+        """Go on with a graph made from an image. `anew`: confirmations so far are of another history, or of none.
+
+        Raises: Unavailable if the observations cannot be read.
+        """
+        if self._graph is None:
+            await self._read(graph)
+        first = self._graph is None
+        self._graph, self._epoch = graph, epoch
+        if anew:
+            for facts in self._hosts.values():
+                facts.realized.clear()
+        self._forget_ports([id for id in self._written if id not in graph.intent.ports])
+        self._forget_hosts([id for id in self._hosts if id not in graph.intent.hosts])
+        if first:
+            return  # nobody is heard yet; each host's ports are judged when it attaches
+        for id in {id for facts in self._hosts.values() for id in (*facts.plugged, *facts.known)}:
+            self._judge(id)
+
+    def advance(self, outcome: Outcome) -> None:
+        """Follow a turn of the graph. Cost: O(placements that changed)."""
+        for step in outcome.placements:
+            self._judge(step.id)
+        self._forget_ports(outcome.ports_gone)
+        self._forget_hosts(outcome.hosts_gone)
+
+    async def listen(self) -> None:
+        """Take in what hosts report, until cancelled."""
+        async for batch in self._bus.reports():
+            for report in batch:
+                try:
+                    await self._hear(report)
+                except Exception as error:
+                    # A report is not repeated: the host's next attachment says all of it again.
+                    get_log("dataplane").error("report_failed", host_id=report.host_id, exc_info=error)
+
+    async def write(self) -> None:
+        """Write what is pending, as long as there is anything, until cancelled. Nothing is lost by a failure."""
+        retry_s = GATHER_S
+        while True:
+            await self._stirred.wait()
+            self._stirred.clear()
+            taken, self._pending = self._pending, _Pending()
+            try:
+                await self._flush(taken)
+                retry_s = GATHER_S
+            except Exception as error:
+                self._pending = taken.under(self._pending)
+                self._stirred.set()
+                retry_s = min(retry_s * 2, RETRY_S_MAX)
+                get_log("dataplane").error("observations_not_written", retry_s=retry_s, exc_info=error)
+            await asyncio.sleep(retry_s)
+
+    async def _flush(self, taken: _Pending) -> None:
+        observations = self._store.observations
+        if taken.ports or taken.hosts:
+            await observations.put(taken.ports.values(), taken.hosts.values())
+        if taken.ports_gone or taken.hosts_gone:
+            await observations.forget(taken.ports_gone, taken.hosts_gone)
+
+    async def _read(self, graph: Graph) -> None:
+        """What an earlier run wrote, so that only what differs is written."""
+        observations = self._store.observations
+        for id, seen in (await observations.hosts(list(graph.intent.hosts))).items():
+            facts = _HostFacts(written=seen, agent_version=seen.agent_version, seen_ms=seen.seen_at_ms)
+            self._hosts[id] = facts
+            if seen.alive:  # by an earlier run: nobody has been heard in this one
+                facts.written = self._pending.hosts[id] = msgspec.structs.replace(seen, alive=False)
+                self._stirred.set()
+        for id in list(self._hosts):
+            for port in await observations.ports_of_host(id):
+                self._remember(port)
+
+    async def _hear(self, report: HostReport) -> None:
+        graph = self._present()
+        if report.host_id not in graph.intent.hosts:
+            get_log("dataplane").info("unknown_host_reported", host_id=report.host_id, alive=report.alive)
+            return
+        facts = self._hosts.setdefault(report.host_id, _HostFacts())
+        judged: set[str] = set()
+        if report.alive and (not facts.alive or report.session != facts.session):
+            judged |= facts.known | facts.plugged.keys()
+            facts.realized.clear()
+            facts.plugged.clear()
+        facts.alive, facts.session, facts.at_ms = report.alive, report.session, report.at_ms
+        if report.alive:
+            facts.seen_ms = self._now_ms()
+        if report.epoch == self._epoch:
+            for shard, through in report.realized.items():
+                facts.realized[shard] = max(through, facts.realized.get(shard, 0))
+            judged |= facts.waiting
+        at_ms: dict[str, float] = {}
+        for port in report.ports:
+            if port.plugged:
+                facts.plugged[port.port_id] = port
+            else:
+                facts.plugged.pop(port.port_id, None)
+            at_ms[port.port_id] = port.at_ms
+        for id in judged | at_ms.keys():
+            self._judge(id, at_ms.get(id))
+        self._see(report, facts)
+        if report.epoch > self._epoch or (
+            report.epoch == self._epoch and report.position_max > graph.revision
+        ):
+            await self._history_lost(report.epoch, report.position_max, report.host_id)
+
+    def _judge(self, port_id: str, at_ms: float | None = None) -> None:
+        """Bring a port's fact to what is true now. `at_ms`: when its host spoke of it; else, of anything."""
+        graph = self._present()
+        port = graph.intent.ports.get(port_id)
+        placement = graph.placement(port_id)
+        old = self._written.get(port_id)
+        if port is None:
+            return  # gone, and forgotten with its row, or not yet heard of
+        if placement is None:
+            new = PortObservation(port_id, "", DOWN, binding_generation=port.generation)
+        else:
+            new = self._observed(placement, old, at_ms)
+        if new != (old or PortObservation(port_id, "", DOWN)) and not _both_idle(old, new):
+            self._remember(new)
+            self._pending.ports[port_id] = new
+            self._pending.ports_gone.pop(port_id, None)
+            self._stirred.set()
+
+    def _observed(
+        self, placement: Placement, old: PortObservation | None, at_ms: float | None
+    ) -> PortObservation:
+        local, host_id = placement.port.local, placement.host_id
+        facts = self._hosts.get(host_id) or _HostFacts()
+        vif = facts.plugged.get(local.id)
+        new = PortObservation(
+            local.id,
+            host_id,
+            DOWN,
+            plugged=vif is not None,
+            ofport=vif.ofport if vif is not None else 0,
+            revision=placement.bound_at,
+            binding_generation=placement.port.generation,
+        )
+        if vif is None or not local.admin_state_up:
+            return new
+        if facts.realized_through((host_scope(host_id), *refers(local))) < placement.bound_at:
+            return msgspec.structs.replace(new, status=BUILD)
+        since_ms = float(facts.at_ms) if at_ms is None else at_ms
+        if old is not None and old.status == ACTIVE and _of_one_binding(old, new):
+            since_ms = old.realized_at_ms
+        return msgspec.structs.replace(new, status=ACTIVE, realized_at_ms=since_ms)
+
+    def _remember(self, new: PortObservation) -> None:
+        """Note what the store has (or is about to have) of a port, in every index."""
+        id = new.port_id
+        self._release(id)
+        self._written[id] = new
+        if new.host_id:
+            facts = self._hosts.setdefault(new.host_id, _HostFacts())
+            facts.known.add(id)
+            if new.status == BUILD:
+                facts.waiting.add(id)
+
+    def _release(self, port_id: str) -> None:
+        old = self._written.pop(port_id, None)
+        if old is not None and old.host_id in self._hosts:
+            facts = self._hosts[old.host_id]
+            facts.known.discard(port_id)
+            facts.waiting.discard(port_id)
+
+    def _see(self, report: HostReport, facts: _HostFacts) -> None:
+        """Write a host's own fact: at once what people wait for, the rest once in HOST_WRITE_S."""
+        old = facts.written
+        facts.agent_version = report.agent_version or facts.agent_version
+        facts.detail = report.detail
+        seen = (facts.alive, facts.agent_version, facts.detail)
+        if old is None or (old.alive, old.agent_version, old.detail) != seen:
+            self._write_host(report.host_id, facts)
+            return
+        if not self._late:
+            asyncio.get_running_loop().call_later(HOST_WRITE_S, self._write_late)
+        self._late[report.host_id] = None
+
+    def _write_late(self) -> None:
+        late, self._late = self._late, {}
+        for host_id in late:
+            if host_id in self._hosts:
+                self._write_host(host_id, self._hosts[host_id])
+
+    def _write_host(self, host_id: str, facts: _HostFacts) -> None:
+        facts.written = self._pending.hosts[host_id] = HostObservation(
+            host_id=host_id,
+            alive=facts.alive,
+            seen_at_ms=facts.seen_ms,
+            agent_version=facts.agent_version,
+            realized_revision=facts.realized_through(self._present().closure(host_id)),
+            detail=facts.detail,
+        )
+        self._pending.hosts_gone.pop(host_id, None)
+        self._late.pop(host_id, None)
+        self._stirred.set()
+
+    def _forget_ports(self, ids: Iterable[str]) -> None:
+        for id in ids:
+            if id in self._written:
+                self._release(id)
+                self._pending.ports.pop(id, None)
+                self._pending.ports_gone[id] = None
+                self._stirred.set()
+
+    def _forget_hosts(self, ids: Iterable[str]) -> None:
+        for id in ids:
+            facts = self._hosts.pop(id, None)
+            if facts is not None:
+                self._pending.hosts.pop(id, None)
+                self._pending.hosts_gone[id] = None
+                self._stirred.set()
+
+    def _present(self) -> Graph:
+        assert self._graph is not None  # `begin` comes first
+        return self._graph
+
+
+def _of_one_binding(old: PortObservation, new: PortObservation) -> bool:
+    return (old.host_id, old.binding_generation) == (new.host_id, new.binding_generation)
+
+
+def _both_idle(old: PortObservation | None, new: PortObservation) -> bool:
+    """Whether nothing was and nothing is to be seen of the port: no fact is needed to say DOWN."""
+    idle = old is None or (old.status == DOWN and not old.plugged)
+    return idle and new.status == DOWN and not new.plugged

@@ -1,0 +1,189 @@
+"""The Data-Plane Manager's role: image → graph → publications; then follow the change log for ever.
+
+A wake-up only says "look": what is done is decided by the log alone, so a lost or a needless one is harmless.
+Everything that goes wrong ends in the same place: take an image, compare with what was published, publish the
+difference. Nothing equal is sent again.
+"""
+
+import asyncio
+from collections.abc import Callable
+from time import perf_counter
+
+from alcor.bus.interface import GoalBus, Publication
+from alcor.dataplane.publish import Publisher
+from alcor.dataplane.realize import Realizer
+from alcor.goalstate.graph import Graph, difference
+from alcor.goalstate.intent import ENTITIES
+from alcor.goalstate.item import RegionItem
+from alcor.goalstate.scope import Scope
+from alcor.model.change import Cut, Position
+from alcor.store.interface import Image, Store, TooOld
+from alcor.telemetry.log import get_log
+from alcor.telemetry.metrics import COMPILE_SECONDS, RECOMPUTED, REVISION
+
+# Cuts taken in one turn: bounds a turn's time (some 10 ms) and how far a status waits behind a burst.
+CUTS_PER_TURN_MAX = 256
+# Failures in a row before the role gives up and its supervisor must act; with the delays below about 20 s, which
+# is longer than a disk's hiccup and shorter than an operator's patience.
+ATTEMPTS_MAX = 10
+DELAY_MIN_S = 0.05
+DELAY_MAX_S = 5.0
+
+
+class Dataplane:
+    """One data-plane manager that holds all shards. `run` it in one task; `started` is set when it serves."""
+
+    def __init__(
+        self,
+        store: Store,
+        bus: GoalBus,
+        *,
+        generation: int,
+        region: RegionItem,
+        now_ms: Callable[[], int],
+        delay_min_s: float = DELAY_MIN_S,
+    ) -> None:
+        """`generation`: fencing number; higher than that of any dataplane before. `region`: parameters of all hosts.
+
+        `now_ms`: unix milliseconds. `delay_min_s`: before the first retry; doubled for each further one.
+        """
+        self.started = asyncio.Event()
+        self._store, self._bus = store, bus
+        self._generation, self._region = generation, region
+        self._delay_min_s = delay_min_s
+        # Whether the graph must be made anew, and whether all it says was published: only then is it worth comparing.
+        self._stale, self._published = True, True
+        self._realizer = Realizer(store, bus, now_ms=now_ms, history_lost=self._begin_epoch)
+        self._graph: Graph | None = None
+        self._publisher = Publisher(0, generation)
+        self._failures = 0
+
+    async def run(self) -> None:
+        """Follow, compute, publish, and write down what hosts report, until cancelled.
+
+        Raises: a group with the last error, after ATTEMPTS_MAX failures in a row.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow(), name="dataplane-follow")
+            await self.started.wait()
+            tasks.create_task(self._realizer.listen(), name="dataplane-listen")
+            tasks.create_task(self._realizer.write(), name="dataplane-write")
+
+    async def _follow(self) -> None:
+        """Turn after turn. Broad catch: this is the loop's edge; the repair of everything is a reload."""
+        log = get_log("dataplane")
+        while True:
+            try:
+                await self._turn()
+            except Exception as error:
+                self._stale = True
+                self._failures += 1
+                if self._failures >= ATTEMPTS_MAX:
+                    raise
+                if isinstance(error, TooOld) and self._failures == 1:
+                    log.warning("log_outrun", reason=str(error))
+                    continue
+                delay_s = min(self._delay_min_s * 2 ** (self._failures - 1), DELAY_MAX_S)
+                log.error("turn_failed", attempt=self._failures, delay_s=delay_s, exc_info=error)
+                await asyncio.sleep(delay_s)
+
+    async def _turn(self) -> None:
+        graph = self._graph
+        if graph is None or self._stale:
+            await self._load()
+            return
+        await self._store.wait_beyond(graph.revision)
+        begun = perf_counter()
+        cuts = await self._store.follow(graph.revision, CUTS_PER_TURN_MAX)
+        # Set here and not by a reload, which may lead to the same failure again and again.
+        self._failures = 0
+        if cuts:
+            self._advance(graph, cuts)
+            COMPILE_SECONDS.observe(perf_counter() - begun)
+        if (await self._store.head()).epoch != self._publisher.epoch:
+            self._stale = True
+
+    def _advance(self, graph: Graph, cuts: list[Cut]) -> None:
+        """All cuts in one turn: one publication per changed scope, whatever lay between (I8)."""
+        before, through = graph.revision, cuts[-1].revision
+        if cuts[0].revision != before + 1:
+            raise TooOld(f"the change log goes on with revision {cuts[0].revision} after {before}")
+        self._published = False
+        outcome = graph.advance((change for cut in cuts for change in cut.changes), through)
+        self._publish(graph, self._publisher.steps(outcome.scopes, before, through))
+        self._realizer.advance(outcome)
+        for node in outcome.stats.recomputed:
+            RECOMPUTED.labels(node).inc()
+
+    async def _load(self) -> None:
+        """Begin from an image, or begin again from one. Cost: O(rows), off the event loop where it can be."""
+        begun = perf_counter()
+        old, epoch = self._graph, self._publisher.epoch
+        image = await self._store.image(ENTITIES)
+        continues = old is not None and image.position.epoch == epoch and self._published
+        if old is not None and image.position.epoch < epoch:
+            raise RuntimeError(
+                f"the store shows epoch {image.position.epoch}, but epoch {epoch} was published: "
+                "another database was put in its place; restart with that one's history"
+            )
+        graph = await asyncio.to_thread(self._build, image, old if continues else None)
+        publisher = Publisher(image.position.epoch, self._generation)
+        if old is None:
+            steps: list[Publication] = []
+        elif continues:
+            changes = await asyncio.to_thread(lambda: list(difference(old, graph)))
+            steps = publisher.steps(changes, old.revision, graph.revision)
+        else:
+            # What was published is not known, or its positions are of another epoch: every scope is said anew, also
+            # those that are gone.
+            steps = list(publisher.snapshots(graph, dict.fromkeys([*old.scopes(), *graph.scopes()])))
+        await self._realizer.begin(image.position.epoch, graph, anew=image.position.epoch != epoch)
+        self._graph, self._publisher = graph, publisher
+        self._publish(graph, steps)
+        self._stale = False
+        if old is None:
+            self._bus.serve(self._snapshot)
+            self.started.set()
+        get_log("dataplane").info(
+            "goal_state_loaded",
+            epoch=image.position.epoch,
+            revision=graph.revision,
+            scopes=len(steps),
+            elapsed_ms=round((perf_counter() - begun) * 1000),
+        )
+
+    def _build(self, image: Image, earlier: Graph | None) -> Graph:
+        return Graph.load(
+            self._region,
+            (row for entity in ENTITIES for row in image.rows[entity]),
+            revision=image.position.revision,
+            row_revisions=image.revisions,
+            earlier=earlier,
+        )
+
+    def _snapshot(self, scope: Scope) -> Publication:
+        assert self._graph is not None  # served only once there is one
+        return self._publisher.snapshot(self._graph, scope)
+
+    def _publish(self, graph: Graph, steps: list[Publication]) -> None:
+        position = Position(self._publisher.epoch, graph.revision)
+        self._published = False
+        self._bus.publish(steps, self._publisher.heads(position))
+        self._published = True
+        REVISION.labels("dataplane").set(graph.revision)
+
+    async def _begin_epoch(self, epoch: int, position_max: int, host_id: str) -> None:
+        """A host holds more than the log ever said in this epoch: the database lost history (protocol, 2)."""
+        head = await self._store.head()
+        if head.epoch > epoch or (head.epoch == epoch and position_max <= head.revision):
+            return
+        get_log("dataplane").critical(
+            "history_lost",
+            host_id=host_id,
+            position=position_max,
+            head=head.revision,
+            epoch=epoch,
+            action="a new epoch begins; hosts are told everything anew and delete nothing that lives",
+        )
+        await self._store.new_epoch()
+        self._stale = True
