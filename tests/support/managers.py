@@ -124,9 +124,9 @@ class Desk:
 
 @asynccontextmanager
 async def desk_of(folder: Path) -> AsyncIterator[Desk]:
-    """A desk on a fresh store whose time stands still until it is moved."""
+    """A desk on a fresh store whose time stands still until it is moved, and whose choices are repeatable."""
     clock = Clock()
-    async with sqlite_store(folder, clock=clock) as store:
+    async with sqlite_store(folder, clock=clock, seed=7) as store:
         yield Desk(store, clock, folder)
 
 
