@@ -49,7 +49,7 @@ def load(
     for flag, value in flags.items():
         if value is not None:
             name, _, field = flag.partition(".")
-            found.setdefault(name, {})[field] = (value, f"--{field.replace('_', '-')}")
+            found.setdefault(name, {})[field] = (value, f"the flag of {flag}")
     sections = {name: _section(type_, found.get(name, {})) for name, type_ in known.items()}
     return tree(**sections)
 
