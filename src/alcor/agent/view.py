@@ -6,7 +6,7 @@ last chunk and then replaces the scope at once, so that no state is ever seen ha
 its target is held through `since` or later in the holder's epoch; else the port is *closed* (I10).
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -29,6 +29,8 @@ from alcor.pipeline.view import NetworkView, View
 
 _T = TypeVar("_T", bound=Item)
 _NOTHING = -1
+_References = dict[Key, tuple[int, tuple[Scope, ...]]]
+"""Item → (since, the scopes it refers to)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +45,15 @@ class ItemChange:
 
 @dataclass(slots=True)
 class Changes:
-    """What a batch did. `resume`: scopes with a gap. `lost`: local ports that a *snapshot* did not hold any more;
-    `deleted`: local ports that a logged step removed; `reopened`: ports that moved between open and closed."""
+    """What a batch did.
+
+    Shape: `items` in order; `resume`: scopes with a gap; `lost`: local ports that a *snapshot* did not hold any more;
+    `deleted`: ids of items that a logged step removed; `reopened`: ports that moved between open and closed.
+    """
 
     items: list[ItemChange] = field(default_factory=list)
     resume: list[Resume] = field(default_factory=list)
-    lost: set[str] = field(default_factory=set)
+    lost: dict[str, LocalPort] = field(default_factory=dict)
     deleted: set[str] = field(default_factory=set)
     reopened: set[str] = field(default_factory=set)
 
@@ -60,7 +65,7 @@ class _Held:
     epoch: int = 0
     position: int = _NOTHING
     items: dict[Key, Item] = field(default_factory=dict)
-    references: dict[Key, tuple[int, tuple[Scope, ...]]] = field(default_factory=dict)
+    references: _References = field(default_factory=dict)
     # Collected chunks of a snapshot that is not whole yet.
     chunks: list[ScopeUpdate] = field(default_factory=list)
     gap: bool = False
@@ -81,6 +86,8 @@ class HostView:
         self._by_shard: dict[int, set[Scope]] = defaultdict(set)
         self._fences: dict[int, tuple[int, int]] = {}
         self._ports_of: dict[str, set[str]] = defaultdict(set)
+        # How many references of the host's own scope name each scope: its closure, kept by counting.
+        self._needed: Counter[Scope] = Counter((self._own, REGION))
         self.resolved = View()
         self.epoch = 0
 
@@ -143,32 +150,35 @@ class HostView:
         if update.more:
             return
         items: dict[Key, Item] = {}
-        references: dict[Key, tuple[int, tuple[Scope, ...]]] = {}
+        references: _References = {}
         for chunk in held.chunks:
             self._read(chunk, items, references)
         held.chunks = []
         before = held.items
+        self._count_references(update.scope, held.references, references)
         held.items, held.references = items, references
         held.epoch, held.position, held.gap = update.epoch, update.through, False
         for key in before.keys() - items.keys():
-            if key.kind is ItemKind.LOCAL_PORT:
-                changes.lost.add(key.id)
-            self._show(update.scope, key, before[key], None, changes)
+            item = before[key]
+            if isinstance(item, LocalPort):
+                changes.lost[key.id] = item
+            self._show(update.scope, key, item, None, changes)
         for key, item in items.items():
             self._show(update.scope, key, before.get(key), item, changes)
         self._settle(update.scope, held, items, changes)
 
     def _step(self, held: _Held, update: ScopeUpdate, changes: Changes) -> None:
         put: dict[Key, Item] = {}
-        references: dict[Key, tuple[int, tuple[Scope, ...]]] = {}
+        references: _References = {}
         for envelope in update.put:
             put[envelope.key] = self._decode(envelope)
             references[envelope.key] = (envelope.since, envelope.refers)
         for key in update.removed:
-            if key.kind is ItemKind.LOCAL_PORT:
-                changes.deleted.add(key.id)
-            held.references.pop(key, None)
+            changes.deleted.add(key.id)
+            self._count_references(update.scope, {key: held.references.pop(key, (0, ()))}, {})
             self._show(update.scope, key, held.items.pop(key, None), None, changes)
+        gone = {key: held.references[key] for key in references if key in held.references}
+        self._count_references(update.scope, gone, references)
         held.references |= references
         for key, item in put.items():
             before = held.items.get(key)
@@ -177,11 +187,22 @@ class HostView:
         held.position = update.through
         self._settle(update.scope, held, put, changes)
 
+    def _count_references(self, scope: Scope, gone: _References, come: _References) -> None:
+        if scope != self._own:
+            return
+        for _, refers in come.values():
+            self._needed.update(refers)
+        for _, refers in gone.values():
+            for target in refers:
+                self._needed[target] -= 1
+                if not self._needed[target]:
+                    del self._needed[target]
+
     def _read(
         self,
         chunk: ScopeUpdate,
         items: dict[Key, Item],
-        references: dict[Key, tuple[int, tuple[Scope, ...]]],
+        references: _References,
     ) -> None:
         for envelope in chunk.put:
             items[envelope.key] = self._decode(envelope)
@@ -349,14 +370,9 @@ class HostView:
 
     def missing(self) -> list[Scope]:
         """The scopes of this host's closure that are not held whole."""
-        needed = {self._own: None, REGION: None}
-        own = self._scopes.get(self._own)
-        if own is not None:
-            for _, refers in own.references.values():
-                needed |= dict.fromkeys(refers)
         return [
             scope
-            for scope in needed
+            for scope in self._needed
             if (held := self._scopes.get(scope)) is None or held.position == _NOTHING
         ]
 

@@ -1,0 +1,376 @@
+"""The agent of one host: its loops and what joins them.
+
+    switch events ─┐                                   ┌─ answers (DHCP, router advertisements)
+                   ├─ view, numbers, hold ─ turn ──────┤
+    stream ────────┘   (state, immediate)   (awaits)   └─ acknowledgement after the barrier
+
+All state changes happen between two awaits of one event loop. Work is coalesced: however much arrives while a turn
+waits for the switch, the next turn does it at once. Cancelling `run` leaves all flows as they are.
+"""
+
+import asyncio
+import time
+from collections import ChainMap
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, assert_never
+
+from alcor.agent.advertise import Timetable
+from alcor.agent.allocation import LocalNumbers
+from alcor.agent.answer.dispatch import Answer, Answerer
+from alcor.agent.driver import Connected, Lost, PacketIn, Switch, SwitchError, SwitchEvent, VifsChanged
+from alcor.agent.hold import Hold
+from alcor.agent.reconcile import Reconciler, Turn
+from alcor.agent.report import PortLedger
+from alcor.agent.session import Session, Step, full_jitter
+from alcor.agent.view import Changes, HostView
+from alcor.bus.interface import AgentConnector, Hello, ItemCodec, PortReport, Welcome
+from alcor.goalstate.item import ItemKind
+from alcor.telemetry.log import get_log
+from alcor.telemetry.metrics import INSTALL_SECONDS
+
+log = get_log("agent")
+
+REPAIR_S_BASE = 0.05
+REPAIR_S_MAX = 5.0
+# Answers on their way to the switch; what comes when so many wait is not answered, and the client asks again.
+ANSWERS_WAITING_MAX = 256
+_ADVERTISED_KINDS = frozenset((ItemKind.SUBNET, ItemKind.NETWORK, ItemKind.REGION))
+
+
+class Agent:
+    """Programs one switch from its region's goal state."""
+
+    def __init__(
+        self,
+        connector: AgentConnector,
+        switch: Switch,
+        codec: ItemCodec,
+        *,
+        host_id: str,
+        token: str,
+        version: str,
+        now_ms: Callable[[], float],
+        random: Callable[[], float],
+        release_hold: bool = False,
+        monotonic_s: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """`now_ms`: unix milliseconds; `random`: uniform in [0, 1); `release_hold`: never hold a deletion."""
+        self._host_id, self._token, self._version = host_id, token, version
+        self._switch, self._now_ms, self._random = switch, now_ms, random
+        self._monotonic_s, self._sleep = monotonic_s, sleep
+        self._view = HostView(host_id, codec)
+        self._numbers = LocalNumbers(monotonic_s)
+        self._hold = Hold(is_released=release_hold)
+        self._reconciler = Reconciler(switch, self._view, self._numbers, self._hold)
+        self._session = Session(connector, self, random=random, sleep=sleep)
+        self._ledger = PortLedger()
+        self._answerer = Answerer(monotonic_s)
+        self._answers: asyncio.Queue[Answer] = asyncio.Queue(ANSWERS_WAITING_MAX)
+        self._timetable = Timetable(random)
+        self._realized: dict[int, int] = {}
+        self._realized_epoch = 0
+        self._arrived_s: float | None = None
+        self._wake = asyncio.Event()
+        self._switch_back = asyncio.Event()
+        self._advertise = asyncio.Event()
+        self._cold = asyncio.Event()
+        self._vteps: set[str] = set()
+        self._switch_error = "the switch has not answered yet"
+        self._turns = 0
+        self._answers_dropped = 0
+        self._started_ms = now_ms()
+
+    # --- the session's owner ---------------------------------------------------------------------------
+
+    def hello(self) -> Hello:
+        """Who we are and what we hold."""
+        return Hello(
+            host_id=self._host_id,
+            token=self._token,
+            agent_version=self._version,
+            epoch=self._view.epoch or self._numbers.epoch,
+            positions=self._view.positions(),
+        )
+
+    def welcomed(self, welcome: Welcome) -> None:
+        """A stream is open: everything is told anew on it. Raises: ValueError if it would lead backwards (I9)."""
+        known = max(self._view.epoch, self._numbers.epoch)
+        if welcome.epoch < known:
+            raise ValueError(f"the region is in epoch {welcome.epoch}, this host has seen {known}")
+        self._view.begin(welcome.epoch)
+        self._reconciler.note(Changes())
+        self._ledger.new_stream()
+        self._realized.clear()
+        self._wake.set()
+
+    def received(self, steps: Sequence[Step]) -> None:
+        """Goal state arrived."""
+        if self._arrived_s is None:
+            self._arrived_s = self._monotonic_s()
+        changes = self._view.apply(steps)
+        self._reconciler.note(changes)
+        self._session.resume(changes.resume)
+        self._note_advertised(changes)
+        self._wake.set()
+
+    def detail(self) -> str:
+        """One sentence about the switch; empty if all is well."""
+        return "; ".join(sentence for sentence in (self._switch_error, self._hold.sentence) if sentence)
+
+    # --- the loops -------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Work until cancelled; the switch keeps all flows."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for loop in (
+                    self._listen(),
+                    self._session.run(),
+                    self._work(),
+                    self._send_answers(),
+                    self._send_advertisements(),
+                    self._warm(),
+                ):
+                    group.create_task(loop)
+        finally:
+            await self._switch.close()
+
+    def release_hold(self) -> None:
+        """The present state is right: let held deletions go."""
+        log.warning("hold_released", held=self._hold.sentence)
+        self._hold.release()
+        self._wake.set()
+
+    async def _listen(self) -> None:
+        async for event in self._switch.events():
+            self._on(event)
+
+    def _on(self, event: SwitchEvent) -> None:
+        match event:
+            case Connected():
+                self._switch_error = ""
+                self._reconciler.connected()
+                self._switch_back.set()
+                self._cold.set()
+                self._wake.set()
+                log.info("switch_connected")
+            case Lost(reason):
+                self._switch_error = f"the switch is gone: {reason}"
+                self._reconciler.lost()
+                self._session.beat()
+                log.warning("switch_lost", reason=reason)
+            case VifsChanged(ofports):
+                for port_id in self._reconciler.vifs_changed(ofports):
+                    self._ledger.unplugged(port_id, self._now_ms())
+                    self._answerer.budget.forget(port_id)
+                self._wake.set()
+            case PacketIn():
+                self._on_packet(event)
+            case _:
+                assert_never(event)
+
+    def _on_packet(self, packet: PacketIn) -> None:
+        port_id = self._numbers.port_of(packet.fields.get("reg14", 0))
+        answer = self._answerer.answer(packet, port_id, self._view.resolved, self._numbers.allocation)
+        if answer is not None:
+            self._send(answer)
+
+    def _send(self, answer: Answer) -> None:
+        try:
+            self._answers.put_nowait(answer)
+        except asyncio.QueueFull:
+            self._answers_dropped += 1
+
+    async def _work(self) -> None:
+        """Turns, one after another; after a refusal the whole switch is compared again, later and later."""
+        failures = 0
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            arrived_s, self._arrived_s = self._arrived_s, None
+            try:
+                turn = await self._reconciler.turn()
+            except SwitchError as error:
+                self._refused(str(error))
+            except Exception as error:
+                # The edge of the loop: whatever went wrong, everything is computed and compared anew.
+                log.exception("turn_failed")
+                self._refused(f"{type(error).__name__}: {error}")
+            else:
+                failures = 0
+                self._turns += 1
+                if turn is not None:
+                    self._done(turn, arrived_s)
+                elif self._arrived_s is None:
+                    self._arrived_s = arrived_s
+                continue
+            self._arrived_s = arrived_s if self._arrived_s is None else self._arrived_s
+            await self._pause(full_jitter(failures, self._random, base_s=REPAIR_S_BASE, max_s=REPAIR_S_MAX))
+            failures += 1
+            self._wake.set()
+
+    def _refused(self, reason: str) -> None:
+        if self._reconciler.is_connected:
+            if reason != self._switch_error:
+                log.error("install_refused", reason=reason)
+            self._switch_error = reason
+            self._session.beat()
+        self._reconciler.distrust()
+
+    async def _pause(self, delay_s: float) -> None:
+        """Wait, but not longer than until the switch is back."""
+        self._switch_back.clear()
+        sleeping = asyncio.ensure_future(self._sleep(delay_s))
+        back = asyncio.ensure_future(self._switch_back.wait())
+        try:
+            await asyncio.wait((sleeping, back), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleeping.cancel()
+            back.cancel()
+            await asyncio.gather(sleeping, back, return_exceptions=True)
+
+    def _done(self, turn: Turn, arrived_s: float | None) -> None:
+        """The barrier replied: tell the region, and do what follows from it."""
+        if arrived_s is not None:
+            INSTALL_SECONDS.observe(self._monotonic_s() - arrived_s)
+        if self._switch_error and self._reconciler.is_connected:
+            self._switch_error = ""
+            self._session.beat()
+        view, allocation = self._view.resolved, self._numbers.allocation
+        known = ChainMap(view.ports, view.closed)
+        self._ledger.observe(turn.plugged, allocation.ofports, known, self._now_ms())
+        if self._session.is_open:
+            self._acknowledge(turn, self._ledger.take())
+        new = [port_id for port_id in turn.plugged if port_id not in self._timetable.due_s]
+        self._timetable.keep(turn.plugged)
+        self._timetable.at_once(new, self._monotonic_s())
+        if new:
+            self._advertise.set()
+        self._cold.set()
+
+    def _acknowledge(self, turn: Turn, reports: Sequence[PortReport]) -> None:
+        if turn.epoch != self._realized_epoch:
+            self._realized.clear()
+            self._realized_epoch = turn.epoch
+        news = {
+            shard: through for shard, through in turn.realized.items() if self._realized.get(shard) != through
+        }
+        self._realized |= news
+        self._session.acknowledge(turn.epoch, news, reports)
+
+    async def _send_answers(self) -> None:
+        while True:
+            answer = await self._answers.get()
+            # A VIF that went while the answer waited must not get another's: its number may be another's now.
+            if self._numbers.allocation.ofports.get(answer.port_id) != answer.ofport:
+                continue
+            try:
+                await self._switch.send_packet(answer.frame, answer.ofport)
+            except SwitchError as error:
+                log.debug("answer_lost", port=answer.port_id, reason=str(error))
+
+    def _note_advertised(self, changes: Changes) -> None:
+        """What is advertised has changed: tell the plugged ports of those networks now, not in ten minutes."""
+        networks = {
+            network_id
+            for change in changes.items
+            if change.key.kind in _ADVERTISED_KINDS
+            for network_id in (self._view.resolved.networks if not change.scope.id else (change.scope.id,))
+        }
+        if not networks:
+            return
+        ports = self._view.resolved.ports
+        due = [id for id in self._timetable.due_s if id in ports and ports[id].network_id in networks]
+        self._timetable.at_once(due, self._monotonic_s())
+        self._advertise.set()
+
+    async def _send_advertisements(self) -> None:
+        """Unsolicited router advertisements; networks without one cost a look-up every few minutes."""
+        while True:
+            next_s = self._timetable.next_s()
+            delay_s = None if next_s is None else max(0.0, next_s - self._monotonic_s())
+            try:
+                async with asyncio.timeout(delay_s):
+                    await self._advertise.wait()
+            except TimeoutError:
+                pass
+            self._advertise.clear()
+            for port_id in self._timetable.take(self._monotonic_s()):
+                answer = self._answerer.advertise(port_id, self._view.resolved, self._numbers.allocation)
+                if answer is not None:
+                    self._send(answer)
+
+    async def _warm(self) -> None:
+        """Resolve new VTEPs in the underlay, beside the turns: an unreachable host must not delay anybody."""
+        while True:
+            await self._cold.wait()
+            self._cold.clear()
+            wanted = self._peers()
+            if wanted == self._vteps or not self._reconciler.is_connected:
+                continue
+            try:
+                await self._switch.warm_tunnels(sorted(wanted))
+            except SwitchError as error:
+                log.warning("tunnels_not_warmed", reason=str(error))
+            else:
+                self._vteps = wanted
+
+    def _peers(self) -> set[str]:
+        view = self._view.resolved
+        own = view.host.vtep_addresses if view.host is not None else ()
+        peers = {host.vtep for network in view.networks.values() for host in network.hosts.values()}
+        return {vtep for vtep in peers if vtep and vtep not in own}
+
+    # --- status ----------------------------------------------------------------------------------------
+
+    def status(self) -> dict[str, Any]:
+        """What `alcor-agent status` shows; all values are JSON's.
+
+        Shape: host {id, name, vtep_addresses}, region {state, error, connections, epoch}, switch {connected, error,
+        flows}, in_sync, missing (scopes), hold (sentence), positions (scope → through), ports (id → {name, network_id,
+        plugged, closed, ofport, port_key}), counters.
+        """
+        view, allocation = self._view.resolved, self._numbers.allocation
+        host = view.host
+        return {
+            "host": {
+                "id": self._host_id,
+                "name": host.name if host is not None else "",
+                "vtep_addresses": list(host.vtep_addresses) if host is not None else [],
+            },
+            "version": self._version,
+            "started_ms": self._started_ms,
+            "region": {
+                "state": self._session.state,
+                "error": self._session.error,
+                "connections": self._session.connections,
+                "epoch": self._view.epoch,
+            },
+            "switch": {
+                "connected": self._reconciler.is_connected,
+                "error": self._switch_error,
+                "flows": len(self._reconciler.flows),
+                "tunnels": dict(allocation.tunnels),
+            },
+            "in_sync": self._view.in_sync,
+            "missing": [str(scope) for scope in self._view.missing()],
+            "hold": self._hold.sentence,
+            "positions": {str(scope): through for scope, through in self._view.positions().items()},
+            "ports": {
+                port.id: {
+                    "name": port.name,
+                    "network_id": port.network_id,
+                    "plugged": port.id in allocation.ofports,
+                    "closed": port.id in view.closed,
+                    "ofport": allocation.ofports.get(port.id, 0),
+                    "port_key": allocation.port_keys.get(port.id, 0),
+                }
+                for port in (*view.ports.values(), *view.closed.values())
+            },
+            "counters": {
+                "turns": self._turns,
+                "answers_dropped": self._answers_dropped,
+                "punts": dict(self._answerer.counts),
+            },
+        }

@@ -1,0 +1,255 @@
+"""A switch without a switch: the driver of `pipeline.simulate`, and a fabric of several joined by tunnels.
+
+For machines where Open vSwitch cannot run, and for tests: flows are executed, not measured. What survives what is as
+with the real one: flows and the database outlive the agent; a restart of the switch loses flows and meters and keeps
+the database.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address, ip_address
+
+from alcor.agent.driver import (
+    Connected,
+    FlowDiff,
+    Lost,
+    PacketIn,
+    RawKey,
+    SwitchError,
+    SwitchEvent,
+    VifsChanged,
+)
+from alcor.pipeline.flow import Flow, FlowKey, MeterSpec
+from alcor.pipeline.simulate import Emission, SimulatedTables, TunnelMetadata
+
+_TUNNEL_PORTS = {"vxlan": 1, "geneve": 2, "gre": 3}
+_VIF_PORTS_FROM = 101
+# A frame crosses at most one tunnel (from a VM's host to its peer's); more means a loop.
+_HOPS_MAX = 4
+
+
+@dataclass(slots=True)
+class MessageCounts:
+    """What was sent to the switch: an unchanged view must add nothing (I13)."""
+
+    applies: int = 0
+    puts: int = 0
+    removes: int = 0
+    compares: int = 0
+    saves: int = 0
+
+    @property
+    def changes(self) -> int:
+        """Flow changes."""
+        return self.puts + self.removes
+
+
+class SimulatedSwitch:
+    """One host's switch, as the driver's `Switch`. `name` is for people."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.tables = SimulatedTables()
+        self.meters: dict[int, MeterSpec] = {}
+        self.numbers: dict[str, int] = {}
+        self.vifs: dict[str, int] = {}
+        self.tunnels: dict[str, int] = {}
+        self.local_vtep = ""
+        self.counts = MessageCounts()
+        self.sent: list[tuple[int, bytes]] = []
+        self.warmed: set[str] = set()
+        self.is_up = True
+        # What the next calls that change something fail with: a switch that refuses.
+        self.refusals: list[str] = []
+        self._listener: asyncio.Queue[SwitchEvent] | None = None
+        self._next_ofport = _VIF_PORTS_FROM
+
+    # --- the driver ------------------------------------------------------------------------------------
+
+    async def events(self) -> AsyncIterator[SwitchEvent]:
+        """As the driver says. A new reader (a restarted agent) begins with the state as it is."""
+        queue = self._listener = asyncio.Queue()
+        if self.is_up:
+            self._announce()
+        while True:
+            yield await queue.get()
+
+    async def load_numbers(self) -> dict[str, int]:
+        """As the driver says."""
+        self._check()
+        return dict(self.numbers)
+
+    async def save_numbers(self, put: Mapping[str, int], remove: Sequence[str] = ()) -> None:
+        """As the driver says."""
+        self._check()
+        self._refuse()
+        self.counts.saves += 1
+        self.numbers |= put
+        for name in remove:
+            self.numbers.pop(name, None)
+
+    async def ensure_tunnels(self, local_vtep: str, types: Sequence[str]) -> dict[str, int]:
+        """As the driver says."""
+        self._check()
+        self.local_vtep = local_vtep
+        self.tunnels = {type: _TUNNEL_PORTS[type] for type in types}
+        return dict(self.tunnels)
+
+    async def compare(self, desired: Mapping[FlowKey, Flow], meters: Sequence[MeterSpec]) -> FlowDiff:
+        """As the driver says."""
+        self._check()
+        self.counts.compares += 1
+        present = self.tables.flows
+        put = [flow for key, flow in desired.items() if present.get(key) != flow]
+        remove: list[FlowKey | RawKey] = [key for key in present if key not in desired]
+        return FlowDiff(put, remove, [meter for meter in meters if self.meters.get(meter.id) != meter])
+
+    async def apply(self, diff: FlowDiff) -> None:
+        """As the driver says."""
+        self._check()
+        await asyncio.sleep(0)  # as a barrier does: others run before its reply
+        self._check()
+        self._refuse()
+        self.counts.applies += 1
+        self.counts.puts += len(diff.put)
+        self.counts.removes += len(diff.remove)
+        self.meters |= {meter.id: meter for meter in diff.meters}
+        for flow in diff.put:
+            self.tables.put(flow)
+        for key in diff.remove:
+            if isinstance(key, RawKey):
+                raise SwitchError(f"{self.name}: {key} is not a key of this driver")
+            self.tables.remove(key)
+
+    async def send_packet(self, data: bytes, out_port: int) -> None:
+        """As the driver says; see `sent`."""
+        self._check()
+        self.sent.append((out_port, data))
+
+    async def warm_tunnels(self, vteps: Sequence[str]) -> None:
+        """As the driver says: notes who was asked for."""
+        self._check()
+        self.warmed |= set(vteps)
+
+    async def close(self) -> None:
+        """As the driver says."""
+        self._listener = None
+
+    # --- the machine room ------------------------------------------------------------------------------
+
+    def plug(self, iface_id: str) -> int:
+        """Plug a VIF; returns its OpenFlow port. A port number is never used twice."""
+        ofport, self._next_ofport = self._next_ofport, self._next_ofport + 1
+        self.vifs[iface_id] = ofport
+        self._tell(VifsChanged(dict(self.vifs)))
+        return ofport
+
+    def unplug(self, iface_id: str) -> None:
+        """Pull a VIF out."""
+        del self.vifs[iface_id]
+        self._tell(VifsChanged(dict(self.vifs)))
+
+    def restart(self) -> None:
+        """The switch's process ends and comes back: flows and meters are gone, the database is not."""
+        self.stop("the switch was restarted")
+        self.start()
+
+    def stop(self, reason: str) -> None:
+        """The switch's process ends; flows and meters go with it."""
+        self.is_up = False
+        self.tables = SimulatedTables()
+        self.meters.clear()
+        self._tell(Lost(reason))
+
+    def start(self) -> None:
+        """The switch's process comes back, empty."""
+        self.is_up = True
+        self._announce()
+
+    def punt(self, packet: PacketIn) -> None:
+        """Give the agent a packet."""
+        self._tell(packet)
+
+    def _announce(self) -> None:
+        self._tell(Connected())
+        self._tell(VifsChanged(dict(self.vifs)))
+
+    def _tell(self, event: SwitchEvent) -> None:
+        if self._listener is not None:
+            self._listener.put_nowait(event)
+
+    def _check(self) -> None:
+        if not self.is_up:
+            raise SwitchError(f"{self.name}: the switch is down")
+
+    def _refuse(self) -> None:
+        if self.refusals:
+            raise SwitchError(f"{self.name}: {self.refusals.pop(0)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A frame that left a switch by a VIF's port."""
+
+    switch: str
+    ofport: int
+    frame: bytes
+
+
+@dataclass(slots=True)
+class Fabric:
+    """Several simulated switches whose tunnels reach each other by VTEP. Keys: switch names."""
+
+    switches: dict[str, SimulatedSwitch] = field(default_factory=dict)
+
+    def add(self, switch: SimulatedSwitch) -> None:
+        """Connect a switch; its VTEP is what its agent gives `ensure_tunnels`."""
+        self.switches[switch.name] = switch
+
+    def send(self, switch: str, ofport: int, frame: bytes) -> list[Delivery]:
+        """What comes out of VIF ports when a VM sends `frame`. Punted packets go to the agent of the switch that
+        punts; its answers come out by `answers`. Raises: SimulationError; RuntimeError if a frame loops.
+        """
+        return self._process(self.switches[switch], frame, ofport, None, 0)
+
+    def answers(self, switch: str) -> list[Delivery]:
+        """The frames that the switch's agent has sent since the last call."""
+        sent = self.switches[switch].sent
+        found = [Delivery(switch, ofport, frame) for ofport, frame in sent]
+        sent.clear()
+        return found
+
+    def _process(
+        self, switch: SimulatedSwitch, frame: bytes, in_port: int, tunnel: TunnelMetadata | None, hops: int
+    ) -> list[Delivery]:
+        if hops > _HOPS_MAX:
+            raise RuntimeError(f"a frame went through more than {_HOPS_MAX} tunnels: {frame.hex()}")
+        found = []
+        for emission in switch.tables.process(frame, in_port, tunnel):
+            if emission.port is None:
+                fields = {name: value for name, value in emission.fields.items() if name != "in_port"}
+                switch.punt(PacketIn(in_port, emission.table, emission.frame, fields))
+            elif emission.port in switch.tunnels.values():
+                found += self._tunnel(switch, emission, hops)
+            elif emission.port in switch.vifs.values():
+                found.append(Delivery(switch.name, emission.port, emission.frame))
+        return found
+
+    def _tunnel(self, source: SimulatedSwitch, emission: Emission, hops: int) -> list[Delivery]:
+        """Through the underlay: to the switch that has the VTEP and a tunnel port of the same type; else lost."""
+        type = next(type for type, port in source.tunnels.items() if port == emission.port)
+        end = emission.tunnel_end
+        for switch in self.switches.values():
+            if switch.is_up and switch.local_vtep == end and type in switch.tunnels and switch is not source:
+                metadata = _tunnel_metadata(emission.tun_id, source.local_vtep)
+                port = switch.tunnels[type]
+                return self._process(switch, emission.frame, port, metadata, hops + 1)
+        return []
+
+
+def _tunnel_metadata(tun_id: int, source_vtep: str) -> TunnelMetadata:
+    address = ip_address(source_vtep)
+    if isinstance(address, IPv6Address):
+        return TunnelMetadata(tun_id, ipv6_src=int(address))
+    return TunnelMetadata(tun_id, ipv4_src=int(address))
