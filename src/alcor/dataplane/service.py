@@ -95,11 +95,11 @@ class Dataplane:
         await self._store.wait_beyond(graph.revision)
         begun = perf_counter()
         cuts = await self._store.follow(graph.revision, CUTS_PER_TURN_MAX)
-        # Set here and not by a reload, which may lead to the same failure again and again.
-        self._failures = 0
         if cuts:
             self._advance(graph, cuts)
             COMPILE_SECONDS.observe(perf_counter() - begun)
+        # Here and not after a reload, which may lead to the same failure again and again.
+        self._failures = 0
         if (await self._store.head()).epoch != self._publisher.epoch:
             self._stale = True
 
