@@ -7,13 +7,16 @@ from alcor.pipeline.live import LiveNetwork, LivePort
 from alcor.pipeline.tables import FLAGS, INGRESS, NETWORK, Flag, Priority, Table
 from alcor.pipeline.unit import Rule
 
+# No tag at all: the "present" bit and the VLAN id are 0. The form in which Open vSwitch gives it back.
+_UNTAGGED = (0, 0x1FFF)
+
 
 def port_rules(port: LivePort) -> Iterator[Rule]:
     """An untagged frame from a VM. Tagged ones are dropped: no network here is VLAN-transparent."""
     yield Rule(
         Table.CLASSIFY,
         Priority.NORMAL,
-        match(in_port=port.ofport, vlan_tci=0),
+        match(in_port=port.ofport, vlan_tci=_UNTAGGED),
         (SetField(INGRESS, port.key), SetField(NETWORK, port.network.key), Resubmit(Table.PORT_SECURITY)),
     )
 

@@ -1,0 +1,190 @@
+"""A site for packet cases: rows of intent, compiled to goal state, to flows, and run on simulated switches."""
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+import msgspec
+
+from alcor.goalstate.compile import compile as compile_states
+from alcor.goalstate.intent import Intent
+from alcor.goalstate.item import (
+    HostItem,
+    LocalPort,
+    Neighbour,
+    NetworkHost,
+    NetworkItem,
+    RegionItem,
+    State,
+    SubnetItem,
+    refers,
+)
+from alcor.goalstate.scope import REGION, Scope, host_scope
+from alcor.model.address import Ip, ip_int, ip_version
+from alcor.model.host import Host
+from alcor.model.port import Port
+from alcor.model.resource import Entity
+from alcor.pipeline.compile import flows
+from alcor.pipeline.simulate import Emission, SimulatedTables, TunnelMetadata
+from alcor.pipeline.view import Allocation, NetworkView, View
+
+RESPONDER_MAC = "fe:00:00:00:00:01"
+A_REGION = RegionItem(id="region", responder_mac=RESPONDER_MAC, dhcp_lease_s=86_400)
+TUNNEL = 1
+"""The OpenFlow port of each host's tunnels."""
+
+
+@dataclass(frozen=True, eq=False)
+class Site:
+    """Rows of intent (names are ids), and what is so on the hosts.
+
+    `unplugged`: ports without a VIF. `closed`: ports whose network the host does not know for certain.
+    `without_tunnels`: hosts that have no tunnel port.
+    """
+
+    rows: tuple[Entity, ...]
+    unplugged: frozenset[str] = frozenset()
+    closed: frozenset[str] = frozenset()
+    without_tunnels: frozenset[str] = frozenset()
+
+    def but(self, id: str, **fields: object) -> "Site":
+        """The same with other values in one row."""
+        assert any(row.id == id for row in self.rows)
+        return replace(
+            self,
+            rows=tuple(msgspec.structs.replace(row, **fields) if row.id == id else row for row in self.rows),
+        )
+
+    def and_row(self, row: Entity) -> "Site":
+        """The same with one row more."""
+        return replace(self, rows=(*self.rows, row))
+
+    def without(self, id: str) -> "Site":
+        """The same without one row."""
+        assert any(row.id == id for row in self.rows)
+        return replace(self, rows=tuple(row for row in self.rows if row.id != id))
+
+    def states(self) -> dict[Scope, State]:
+        """The goal state of the whole site."""
+        return compile_states(Intent.of(A_REGION, self.rows))
+
+    def port(self, id: str) -> Port:
+        """One port's row."""
+        return next(row for row in self.rows if isinstance(row, Port) and row.id == id)
+
+    @property
+    def hosts(self) -> dict[str, Host]:
+        """The hosts by id."""
+        return {row.id: row for row in self.rows if isinstance(row, Host)}
+
+
+def view_of(states: Mapping[Scope, State], host_id: str, closed: Iterable[str] = ()) -> View:
+    """What a host that received its whole closure knows."""
+    view = View()
+    pending, seen = [host_scope(host_id), REGION], set[Scope]()
+    while pending:
+        scope = pending.pop()
+        if scope in seen:
+            continue
+        seen.add(scope)
+        for item in states.get(scope, {}).values():
+            pending += refers(item)
+    networks = {scope.id: NetworkView(item) for scope in seen for item in _networks(states, scope)}
+    view.networks.update(sorted(networks.items()))
+    for scope in sorted(seen):
+        for item in states.get(scope, {}).values():
+            match item:
+                case HostItem():
+                    view.host = item
+                case RegionItem():
+                    view.region = item
+                case LocalPort():
+                    (view.closed if item.id in closed else view.ports)[item.id] = item
+                case SubnetItem():
+                    view.networks[scope.id].subnets[item.id] = item
+                case NetworkHost():
+                    view.networks[scope.id].hosts[item.id] = item
+                case Neighbour():
+                    view.networks[scope.id].neighbours[item.id] = item
+                case NetworkItem():
+                    pass
+    return view
+
+
+def _networks(states: Mapping[Scope, State], scope: Scope) -> Iterable[NetworkItem]:
+    return (item for item in states.get(scope, {}).values() if isinstance(item, NetworkItem))
+
+
+def allocation_of(site: Site, host_id: str, view: View) -> Allocation:
+    """Numbers that differ from host to host, as they are in life: nothing may rest on their being equal."""
+    first = 100 * (1 + sorted(site.hosts).index(host_id))
+    ports = sorted([*view.ports, *view.closed])
+    return Allocation(
+        port_keys={id: first + n for n, id in enumerate(ports)},
+        network_keys={id: 7 * first + n for n, id in enumerate(sorted(view.networks))},
+        ofports={id: 1000 + first + n for n, id in enumerate(ports) if id not in site.unplugged},
+        tunnels={} if host_id in site.without_tunnels else {"vxlan": TUNNEL},
+    )
+
+
+@dataclass
+class Outcome:
+    """Where one frame went. `delivered`: (port id, frame) as often as it arrived."""
+
+    delivered: list[tuple[str, bytes]] = field(default_factory=list)
+    punted: list[tuple[str, Emission]] = field(default_factory=list)
+
+
+class Fabric:
+    """All hosts of a site with their simulated switches, connected by tunnels."""
+
+    def __init__(self, site: Site) -> None:
+        states = site.states()
+        self.views = {id: view_of(states, id, site.closed) for id in site.hosts}
+        self.allocations = {id: allocation_of(site, id, view) for id, view in self.views.items()}
+        self.switches = {
+            id: SimulatedTables(flows(view, self.allocations[id]).values()) for id, view in self.views.items()
+        }
+        self._by_vtep = {vtep: host.id for host in site.hosts.values() for vtep in host.vtep_addresses}
+        self._vteps = {host.id: host.vtep_addresses for host in site.hosts.values()}
+        self._ports = {
+            (host_id, ofport): port_id
+            for host_id, allocation in self.allocations.items()
+            for port_id, ofport in allocation.ofports.items()
+        }
+
+    def send(self, port_id: str, frame: bytes) -> Outcome:
+        """Send a frame from a VM, and follow it through all hosts."""
+        (host_id, in_port) = next(place for place, id in self._ports.items() if id == port_id)
+        outcome = Outcome()
+        pending: deque[tuple[str, int, bytes, TunnelMetadata | None]] = deque()
+        pending.append((host_id, in_port, frame, None))
+        while pending:
+            host_id, in_port, data, tunnel = pending.popleft()
+            for emission in self.switches[host_id].process(data, in_port, tunnel):
+                if emission.port is None:
+                    outcome.punted.append((host_id, emission))
+                elif emission.port == TUNNEL:
+                    assert emission.tunnel_end is not None
+                    target = self._by_vtep[emission.tunnel_end]
+                    if target in self._tunnelled:
+                        metadata = self._metadata(host_id, emission)
+                        pending.append((target, TUNNEL, emission.frame, metadata))
+                else:
+                    outcome.delivered.append((self._ports[host_id, emission.port], emission.frame))
+        return outcome
+
+    @property
+    def _tunnelled(self) -> set[str]:
+        return {id for id, allocation in self.allocations.items() if allocation.tunnels}
+
+    def _metadata(self, host_id: str, emission: Emission) -> TunnelMetadata:
+        assert emission.tunnel_end is not None
+        version = ip_version(emission.tunnel_end)
+        own = next((Ip(vtep) for vtep in self._vteps[host_id] if ip_version(Ip(vtep)) == version), None)
+        number = 0 if own is None else ip_int(own)
+        return TunnelMetadata(
+            emission.tun_id,
+            ipv4_src=number if version == 4 else 0,
+            ipv6_src=number if version == 6 else 0,
+        )
