@@ -1,8 +1,9 @@
 """The laws of `store.interface`, for every adapter: writing, claims, the change log."""
 
 import asyncio
+import contextvars
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,23 @@ from alcor.model.port import Port
 from alcor.model.resource import Entity
 from alcor.model.subnet import Subnet
 from alcor.store.interface import Condition, Image, Query, Store, TooOld, Transaction
-from tests.support.store import NOW, NOW_MS, Clock, Faults, a_network, a_port, a_subnet, insert, sqlite_store
+from tests.support.store import (
+    ADAPTERS,
+    NOW,
+    NOW_MS,
+    Clock,
+    Faults,
+    OpenStore,
+    a_network,
+    a_port,
+    a_subnet,
+    insert,
+)
 
-OpenStore = Callable[..., AbstractAsyncContextManager[Store]]
 KINDS = (Network, Subnet, Port)
 
 
-@pytest.fixture(params=[pytest.param(sqlite_store, id="sqlite")])
+@pytest.fixture(params=ADAPTERS)
 def open_store(request: pytest.FixtureRequest) -> OpenStore:
     """How to open a store in a folder, once per adapter."""
     opener: OpenStore = request.param
@@ -139,7 +150,7 @@ class TestTransaction:
             return number
 
         answers = await asyncio.gather(
-            *(store.write(lambda tx, n=n: work(tx, n)) for n in range(60)), return_exceptions=True
+            *(store.write(partial(work, number=n)) for n in range(60)), return_exceptions=True
         )
 
         for number, answer in enumerate(answers):
@@ -349,13 +360,13 @@ class TestReferences:
             tx.delete(row)
 
         with pytest.raises(InUse) as caught:
-            await store.write(lambda tx: delete(tx, a_network()))
+            await store.write(partial(delete, row=a_network()))
         assert (caught.value.kind, caught.value.id, caught.value.by) == ("network", "net-1", "subnet sub-1")
         with pytest.raises(InUse, match="Subnet sub-1 is in use: port port-1\\."):
-            await store.write(lambda tx: delete(tx, a_subnet()))
+            await store.write(partial(delete, row=a_subnet()))
         await insert(store, *ports[1:])
         with pytest.raises(InUse, match="port port-1, port port-2, port port-3 and more"):
-            await store.write(lambda tx: delete(tx, a_subnet()))
+            await store.write(partial(delete, row=a_subnet()))
 
     async def test_a_family_comes_and_goes_in_any_order(self, store: Store) -> None:
         """Parents and children of one request may be written in any order."""
@@ -398,9 +409,7 @@ class TestClaims:
                     return key
             return None
 
-        answers = await asyncio.gather(
-            *(store.write(lambda tx, n=n: take(tx, f"owner-{n}")) for n in range(40))
-        )
+        answers = await asyncio.gather(*(store.write(partial(take, owner=f"owner-{n}")) for n in range(40)))
 
         async def owners(tx: Transaction) -> dict[str, str]:
             return await tx.claimed("vni", ["a", "b", "c"])
@@ -481,7 +490,7 @@ class TestHistory:
             if number % 5 == 4:
                 tx.delete(a_network(f"more-{number}"))
 
-        await asyncio.gather(*(store.write(lambda tx, n=n: work(tx, n)) for n in range(80)))
+        await asyncio.gather(*(store.write(partial(work, number=n)) for n in range(80)))
 
         changes = await follow_all(store)
         assert len(changes) == 4 + 80 * 2 + 16
@@ -506,7 +515,7 @@ class TestHistory:
             tx.insert(a_network(f"net-{number}"))
             tx.update(replace(await tx.get(Network, "net-0"), name=str(number)))
 
-        writes = [asyncio.create_task(store.write(lambda tx, n=n: work(tx, n))) for n in range(1, 60)]
+        writes = [asyncio.create_task(store.write(partial(work, number=n))) for n in range(1, 60)]
         images = [await store.image(KINDS) for _ in range(10)]
         await asyncio.gather(*writes)
 
@@ -646,8 +655,6 @@ class TestLife:
 
     async def test_a_request_keeps_its_context(self, store: Store) -> None:
         """Context variables of the caller (a trace, a request id) are seen inside the transaction."""
-        import contextvars
-
         request_id = contextvars.ContextVar("request_id", default="none")
         request_id.set("req-1")
 

@@ -3,10 +3,12 @@
 import random
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from alcor.model.catalogue import RESOURCES
 from alcor.model.network import Network
@@ -93,6 +95,11 @@ async def sqlite_store(
         yield store
     finally:
         await store.close()
+
+
+OpenStore = Callable[..., AbstractAsyncContextManager[Store]]
+ADAPTERS = [pytest.param(sqlite_store, id="sqlite")]
+"""Every adapter of the store, for the contract suites."""
 
 
 def a_network(id: str = "net-1", **fields: Any) -> Network:
