@@ -13,8 +13,14 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
+
+from alcor.agent.driver import Connected, SwitchEvent, VifsChanged
+from alcor.agent.ovs.switch import OvsSwitch
+
+_Event = TypeVar("_Event")
 
 SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
 START_S_MAX = 20.0
@@ -167,3 +173,61 @@ def a_namespace(prefix: str) -> Iterator[str]:
         yield name
     finally:
         run("ip", "netns", "del", name, check=False)
+
+
+class Heard:
+    """What a driver has told, read in the background; each event is taken once, in order."""
+
+    def __init__(self, switch: OvsSwitch) -> None:
+        self._switch = switch
+        self._events: asyncio.Queue[SwitchEvent] = asyncio.Queue()
+        self._task = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        async for event in self._switch.events():
+            self._events.put_nowait(event)
+
+    async def next(self, deadline_s: float = 20.0) -> SwitchEvent:
+        """The next event. Raises: TimeoutError."""
+        async with asyncio.timeout(deadline_s):
+            return await self._events.get()
+
+    async def until(self, kind: type[_Event], deadline_s: float = 20.0) -> _Event:
+        """Skip to the next event of one kind. Raises: TimeoutError."""
+        async with asyncio.timeout(deadline_s):
+            while not isinstance(event := await self._events.get(), kind):
+                pass
+            return event
+
+    def nothing(self) -> bool:
+        """Whether all that was told has been taken."""
+        return self._events.empty()
+
+    async def stop(self) -> None:
+        """Close the driver; its events end."""
+        await self._switch.close()
+        await self._task
+
+
+@contextlib.asynccontextmanager
+async def a_driver(pair: OvsPair, *, bridge: str | None = None) -> AsyncIterator[tuple[OvsSwitch, Heard]]:
+    """A driver on a bridge (of its own, unless named) of a running pair, not yet connected."""
+    switch = OvsSwitch(
+        pair.db_socket, pair.folder, bridge=bridge or f"br{secrets.token_hex(4)}", datapath_type="netdev"
+    )
+    heard = Heard(switch)
+    try:
+        yield switch, heard
+    finally:
+        await heard.stop()
+
+
+@contextlib.asynccontextmanager
+async def a_connected_driver(
+    pair: OvsPair, *, bridge: str | None = None
+) -> AsyncIterator[tuple[OvsSwitch, Heard]]:
+    """The same, when `Connected` and the first `VifsChanged` have been heard."""
+    async with a_driver(pair, bridge=bridge) as (switch, heard):
+        await heard.until(Connected)
+        await heard.until(VifsChanged)
+        yield switch, heard

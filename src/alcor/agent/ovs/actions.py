@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, assert_never
 
-from alcor.agent.ovs.oxm import Unencodable, encode_header, encode_value
+from alcor.agent.ovs.oxm import Unencodable, encode_header, encode_old_header, encode_value
 from alcor.pipeline.flow import (
     Action,
     Clone,
@@ -61,7 +61,7 @@ def _encode_move(action: Move) -> bytes:
 
 def _encode_stack(subtype: int, field: Field) -> bytes:
     head = struct.pack("!HHIHH", _EXPERIMENTER, 24, _NICIRA, subtype, 0)
-    return head + encode_header(field) + struct.pack("!H6x", field.bits)
+    return head + encode_old_header(field) + struct.pack("!H6x", field.bits)
 
 
 def _encode_output(port: int, bytes_max: int) -> bytes:

@@ -51,17 +51,19 @@ class Bridge:
     def _where(self) -> list[Any]:
         return [["_uuid", "==", ["uuid", self.get()[0]]]]
 
-    async def ensure(self) -> bool:
-        """Have the bridge, secure and without a controller; returns whether an adopted one was not secure before.
+    async def ensure(self) -> None:
+        """Have the bridge, secure and without a controller; ports and other settings of one that is there stay.
 
-        Ports and other settings of a bridge that is there are kept.
+        Open vSwitch itself drops all flows of a bridge whose fail_mode or controller changes: foreign flows
+        survive the adoption of a bridge that is secure already, and the flow with which a standalone bridge
+        switches everything to everywhere never does.
         """
         await self._database.until(lambda: bool(self._database.roots))
         found = self.find()
         if found is None:
             await self._create()
             await self._database.until(lambda: self.find() is not None)
-            return False
+            return
         _, row = found
         change: dict[str, Any] = {}
         if row.fail_mode != "secure":
@@ -80,7 +82,6 @@ class Bridge:
             await self._database.transact(
                 {"op": "update", "table": "Bridge", "where": self._where, "row": change}
             )
-        return "fail_mode" in change
 
     async def _create(self) -> None:
         row: dict[str, Any] = {

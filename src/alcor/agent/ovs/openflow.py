@@ -284,9 +284,3 @@ def render_flow(flow: Flow) -> str:
     actions = ", ".join(repr(action) for action in flow.actions[:20])
     more = f", … {len(flow.actions)} in all" if len(flow.actions) > 20 else ""
     return f"{','.join(parts)} actions=[{actions}{more}] cookie={flow.cookie:#018x}"
-
-
-def is_standalone(flow: FlowDesc) -> bool:
-    """Whether a flow is the one that Open vSwitch gives a bridge without controller: priority 0, to NORMAL."""
-    normal = struct.pack("!HH4xHHIH6x", 4, 24, 0, 16, 0xFFFF_FFFA, 0)
-    return (flow.table, flow.priority, flow.cookie, flow.instructions) == (0, 0, 0, normal)

@@ -69,6 +69,35 @@ _NUMBERS: Final[Mapping[Field, tuple[int, int]]] = {
     **{register: (_NXM_1, 111 + n) for register, n in _WIDE_REGISTERS.items()},
 }
 
+# Names that the fields had before OpenFlow 1.2, by which stack actions are given back.
+_OLD_NUMBERS: Final[Mapping[Field, tuple[int, int]]] = {
+    Field.ETH_DST: (_NXM_0, 1),
+    Field.ETH_SRC: (_NXM_0, 2),
+    Field.ETH_TYPE: (_NXM_0, 3),
+    Field.IP_PROTO: (_NXM_0, 6),
+    Field.IPV4_SRC: (_NXM_0, 7),
+    Field.IPV4_DST: (_NXM_0, 8),
+    Field.TCP_SRC: (_NXM_0, 9),
+    Field.TCP_DST: (_NXM_0, 10),
+    Field.UDP_SRC: (_NXM_0, 11),
+    Field.UDP_DST: (_NXM_0, 12),
+    Field.ICMPV4_TYPE: (_NXM_0, 13),
+    Field.ICMPV4_CODE: (_NXM_0, 14),
+    Field.ARP_OP: (_NXM_0, 15),
+    Field.ARP_SPA: (_NXM_0, 16),
+    Field.ARP_TPA: (_NXM_0, 17),
+    Field.TUN_ID: (_NXM_1, 16),
+    Field.ARP_SHA: (_NXM_1, 17),
+    Field.ARP_THA: (_NXM_1, 18),
+    Field.IPV6_SRC: (_NXM_1, 19),
+    Field.IPV6_DST: (_NXM_1, 20),
+    Field.ICMPV6_TYPE: (_NXM_1, 21),
+    Field.ICMPV6_CODE: (_NXM_1, 22),
+    Field.ND_TARGET: (_NXM_1, 23),
+    Field.ND_SLL: (_NXM_1, 24),
+    Field.ND_TLL: (_NXM_1, 25),
+}
+
 _VLAN_VID: Final = (_BASIC, 6)
 _VLAN_PCP: Final = (_BASIC, 7)
 _VLAN_PRESENT: Final = 0x1000  # the bit of a TCI that OpenFlow uses for "there is a tag"
@@ -132,6 +161,12 @@ def encode_header(field: Field, *, has_mask: bool = False) -> bytes:
 
 _EXACT: Final = {field: (encode_header(field), field.bits // 8) for field in Field}
 _MASKED: Final = {field: (encode_header(field, has_mask=True), field.bits // 8) for field in Field}
+
+
+def encode_old_header(field: Field) -> bytes:
+    """The four bytes that name a field in a stack action."""
+    kind, number = _OLD_NUMBERS.get(field, _NUMBERS[field])
+    return struct.pack("!HBB", kind, number << 1, field.bits // 8)
 
 
 def encode_value(field: Field, value: int, mask: int | None) -> bytes:

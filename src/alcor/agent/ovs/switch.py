@@ -141,11 +141,9 @@ class OvsSwitch:
         connection: Connection | None = None
         try:
             bridge = Bridge(database, self._bridge_name, self._datapath_type)
-            was_open = await bridge.ensure()
+            await bridge.ensure()
             connection = await self._reach(database, bridge)
             await self._settle(bridge, connection)
-            if was_open:
-                await self._remove_standalone_flow(connection)
             meters = await self._read_meters(connection)
             version = database.ports_version
             return _Session(database, bridge, connection, meters, bridge.vifs(), version)
@@ -184,17 +182,6 @@ class OvsSwitch:
             settling.cancel()
             with contextlib.suppress(asyncio.CancelledError, SwitchError):
                 await settling
-
-    async def _remove_standalone_flow(self, connection: Connection) -> None:
-        """Take away the flow with which a bridge that was not secure switched everything to everywhere."""
-        request = openflow.encode_flow_desc_request(0, 0xFFFF_FFFF_FFFF_FFFF, table=0)
-        parts = await connection.multipart(Multipart.FLOW_DESC, request)
-        for part in parts:
-            for flow in openflow.decode_flow_descs(part):
-                if openflow.is_standalone(flow):
-                    _log.warning("standalone_flow_removed", bridge=self._bridge_name)
-                    key = RawKey(flow.table, flow.priority, flow.oxms)
-                    await connection.commit([key], _Encoder(0, 0xFFFF_FFFF_FFFF_FFFF).encode, _render)
 
     async def _read_meters(self, connection: Connection) -> dict[int, MeterSpec | None]:
         parts = await connection.multipart(Multipart.METER_DESC, openflow.encode_meter_desc_request())
