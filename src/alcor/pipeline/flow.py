@@ -220,12 +220,16 @@ class MeterSpec:
     burst_packets: int
 
 
+_NAMES = {field: field.name for field in Field}
+_BY_KEYWORD = {field.name.lower(): field for field in Field}
+
+
 def match(**terms: int | tuple[int, int]) -> Match:
     """A match from `field_name=value` or `field_name=(value, mask)`, field names as in `Field`, lower case."""
     found = []
     for name, value in terms.items():
         if isinstance(value, tuple):
-            found.append(Term(Field[name.upper()], value[0] & value[1], value[1]))
+            found.append(Term(_BY_KEYWORD[name], value[0] & value[1], value[1]))
         else:
-            found.append(Term(Field[name.upper()], value))
-    return tuple(sorted(found, key=lambda term: term.field.name))
+            found.append(Term(_BY_KEYWORD[name], value))
+    return tuple(sorted(found, key=lambda term: _NAMES[term.field]))

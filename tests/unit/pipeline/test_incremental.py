@@ -1,0 +1,378 @@
+"""Replacing the flows of affected units gives what computing everything anew gives."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import hypothesis.strategies as st
+from hypothesis import given, settings
+
+from alcor.goalstate.item import (
+    Address,
+    HostItem,
+    Item,
+    LocalPort,
+    Neighbour,
+    NetworkHost,
+    NetworkItem,
+    RegionItem,
+    SubnetItem,
+    key_of,
+)
+from alcor.goalstate.scope import REGION, Scope, host_scope, neighbours_scope, network_scope
+from alcor.pipeline.compile import (
+    affected,
+    affected_by_network,
+    affected_by_port,
+    affected_by_tunnels,
+    flows,
+    meters,
+    unit_flows,
+    units,
+)
+from alcor.pipeline.flow import Flow, FlowKey, Meter
+from alcor.pipeline.prerequisite import check
+from alcor.pipeline.unit import Unit, neighbour_unit
+from alcor.pipeline.view import Allocation, NetworkView, View
+
+NETWORKS = ("n1", "n2", "n3")
+PORTS = ("p1", "p2", "p3", "p4", "p5")
+# Few values, so that two claim one often: the ambiguous states are where incremental code goes wrong.
+MACS = ("02:00:00:00:00:01", "02:00:00:00:00:02", "02:00:00:00:00:03")
+IPS = ("10.0.0.1", "10.0.0.254", "fd00::1", "fd00::2")
+VTEPS = ("192.0.2.1", "192.0.2.2", "2001:db8::3", "")
+CIDRS = ("10.0.0.0/24", "fd00::/64")
+MODES = (None, "slaac", "dhcpv6-stateful")
+
+some_ips = st.lists(st.sampled_from(IPS), max_size=2, unique=True)
+
+
+@st.composite
+def local_ports(draw: st.DrawFn) -> LocalPort:
+    return LocalPort(
+        id=draw(st.sampled_from(PORTS)),
+        network_id=draw(st.sampled_from(NETWORKS)),
+        name=draw(st.sampled_from(("", "web"))),
+        mac=draw(st.sampled_from(MACS)),
+        addresses=tuple(Address("s", ip) for ip in draw(some_ips)),
+        admin_state_up=draw(st.booleans()),
+        port_security_enabled=draw(st.booleans()),
+        groups=(),
+    )
+
+
+@st.composite
+def neighbours(draw: st.DrawFn) -> Neighbour:
+    return Neighbour(
+        id=draw(st.sampled_from(PORTS)),
+        mac=draw(st.sampled_from(MACS)),
+        ips=tuple(draw(some_ips)),
+        host_id="h2",
+        vtep=draw(st.sampled_from(VTEPS)),
+        groups=(),
+    )
+
+
+@st.composite
+def network_items(draw: st.DrawFn) -> NetworkItem:
+    return NetworkItem(
+        id=draw(st.sampled_from(NETWORKS)),
+        network_type="vxlan",
+        segmentation_id=draw(st.sampled_from((0, 5001, 5002))),
+        mtu=draw(st.sampled_from((1400, 1450))),
+        admin_state_up=draw(st.booleans()),
+    )
+
+
+@st.composite
+def subnets(draw: st.DrawFn) -> SubnetItem:
+    cidr = draw(st.sampled_from(CIDRS))
+    return SubnetItem(
+        id=draw(st.sampled_from(("s1", "s2"))),
+        network_id="",
+        cidr=cidr,
+        gateway_ip=draw(st.sampled_from((None, "10.0.0.254"))) if ":" not in cidr else None,
+        dns_nameservers=(),
+        host_routes=(),
+        enable_dhcp=draw(st.booleans()),
+        ipv6_ra_mode=draw(st.sampled_from(MODES)) if ":" in cidr else None,
+        ipv6_address_mode=draw(st.sampled_from(MODES)) if ":" in cidr else None,
+    )
+
+
+def network_hosts() -> st.SearchStrategy[NetworkHost]:
+    return st.builds(NetworkHost, id=st.sampled_from(("h1", "h2", "h3")), vtep=st.sampled_from(VTEPS))
+
+
+def host_items() -> st.SearchStrategy[HostItem]:
+    vteps = st.sampled_from((("192.0.2.1",), ("192.0.2.2", "2001:db8::3"), ()))
+    return st.builds(
+        HostItem, id=st.just("h1"), name=st.just("h1"), vtep_addresses=vteps, token_digest=st.text()
+    )
+
+
+def region_items() -> st.SearchStrategy[RegionItem]:
+    macs = st.sampled_from(("fe:00:00:00:00:01", "fe:00:00:00:00:02"))
+    return st.builds(RegionItem, id=st.just("region"), responder_mac=macs, dhcp_lease_s=st.just(1))
+
+
+@dataclass
+class Host:
+    """A host that keeps its flows by units, as an agent does."""
+
+    view: View = field(default_factory=View)
+    allocation: Allocation = field(default_factory=Allocation)
+    touched: list[Callable[[], set[Unit]]] = field(default_factory=list)
+    removed: set[Unit] = field(default_factory=set)
+    by_unit: dict[Unit, tuple[Flow, ...]] = field(default_factory=dict)
+
+    def change(self, scope: Scope, before: Item | None, after: Item | None) -> None:
+        item = after if after is not None else before
+        if item is not None:
+            self.touched.append(lambda: affected(scope, key_of(item), before, after, self.view))
+
+    def settle(self) -> None:
+        """End a batch: recompute what it touched, as seen in the view after it."""
+        found = {unit for touched in self.touched for unit in touched()} | self.removed
+        for unit in found:
+            self.by_unit[unit] = unit_flows(unit, self.view, self.allocation)
+        self.touched, self.removed = [], set()
+
+    @property
+    def kept(self) -> dict[FlowKey, Flow]:
+        return {flow.key: flow for owned in self.by_unit.values() for flow in owned}
+
+    # Edits, each by one item and one choice.
+
+    def put_port(self, port: LocalPort, open: bool) -> None:
+        before = self.view.ports.pop(port.id, None) or self.view.closed.pop(port.id, None)
+        (self.view.ports if open else self.view.closed)[port.id] = port
+        self.change(host_scope("h1"), before, port)
+        self.touched.append(lambda: affected_by_port(port.id, self.view))
+
+    def replace_port(self, port: LocalPort, _: bool) -> None:
+        """In place, as an update of an open port is."""
+        before = self.view.ports.get(port.id)
+        if before is not None:
+            self.view.ports[port.id] = port
+            self.change(host_scope("h1"), before, port)
+
+    def remove_port(self, port: LocalPort, _: bool) -> None:
+        before = self.view.ports.pop(port.id, None) or self.view.closed.pop(port.id, None)
+        self.change(host_scope("h1"), before, None)
+
+    def move_port(self, port: LocalPort, _: bool) -> None:
+        for source, target in (
+            (self.view.ports, self.view.closed),
+            (self.view.closed, self.view.ports),
+        ):
+            if port.id in source:
+                target[port.id] = source.pop(port.id)
+                break
+        self.touched.append(lambda: affected_by_port(port.id, self.view))
+
+    def number_port(self, port: LocalPort, numbered: bool) -> None:
+        self.allocation.port_keys.pop(port.id, None)
+        if numbered:
+            self.allocation.port_keys[port.id] = 1 + PORTS.index(port.id)
+        self.touched.append(lambda: affected_by_port(port.id, self.view))
+
+    def plug_port(self, port: LocalPort, plugged: bool) -> None:
+        self.allocation.ofports.pop(port.id, None)
+        if plugged:
+            self.allocation.ofports[port.id] = 10 * (1 + PORTS.index(port.id)) + len(port.addresses)
+        self.touched.append(lambda: affected_by_port(port.id, self.view))
+
+    def put_network(self, item: NetworkItem, _: bool) -> None:
+        known = self.view.networks.get(item.id)
+        before = known.network if known is not None else None
+        if known is None:
+            self.view.networks[item.id] = NetworkView(item)
+        else:
+            known.network = item
+        self.change(network_scope(item.id), before, item)
+
+    def remove_network(self, item: NetworkItem, _: bool) -> None:
+        known = self.view.networks.get(item.id)
+        if known is not None:
+            self.removed |= affected_by_network(item.id, self.view)
+            del self.view.networks[item.id]
+            self.change(network_scope(item.id), known.network, None)
+
+    def number_network(self, item: NetworkItem, numbered: bool) -> None:
+        self.allocation.network_keys.pop(item.id, None)
+        if numbered:
+            self.allocation.network_keys[item.id] = 1 + NETWORKS.index(item.id)
+        self.touched.append(lambda: affected_by_network(item.id, self.view))
+
+    def put_host(self, item: HostItem, there: bool) -> None:
+        before, self.view.host = self.view.host, item if there else None
+        self.change(host_scope("h1"), before, self.view.host)
+
+    def put_region(self, item: RegionItem, there: bool) -> None:
+        before, self.view.region = self.view.region, item if there else None
+        self.change(REGION, before, self.view.region)
+
+    def put_tunnel(self, there: bool) -> None:
+        self.allocation.tunnels = {"vxlan": 1} if there else {}
+        self.touched.append(lambda: affected_by_tunnels(self.view))
+
+    def put_member(self, network_id: str, item: Neighbour | SubnetItem | NetworkHost, there: bool) -> None:
+        known = self.view.networks.get(network_id)
+        if known is None:
+            return
+        scope = network_scope(network_id)
+        before: Item | None
+        match item:
+            case Neighbour():
+                scope = neighbours_scope(network_id)
+                before = known.neighbours.pop(item.id, None)
+                if there:
+                    known.neighbours[item.id] = item
+            case SubnetItem():
+                before = known.subnets.pop(item.id, None)
+                if there:
+                    known.subnets[item.id] = item
+            case NetworkHost():
+                before = known.hosts.pop(item.id, None)
+                if there:
+                    known.hosts[item.id] = item
+        self.change(scope, before, item if there else None)
+
+
+Edit = Callable[[Host], None]
+
+
+def edits() -> st.SearchStrategy[Edit]:
+    """One edit of a view or of its numbers."""
+
+    def of(method: Callable[..., None], *values: st.SearchStrategy[object]) -> st.SearchStrategy[Edit]:
+        return st.tuples(*values).map(lambda drawn: lambda host: method(host, *drawn))
+
+    likely = st.sampled_from((True, True, False))
+    on_port = [
+        Host.put_port,
+        Host.replace_port,
+        Host.remove_port,
+        Host.move_port,
+        Host.number_port,
+        Host.plug_port,
+    ]
+    on_network = [Host.put_network, Host.remove_network, Host.number_network]
+    member = st.one_of(neighbours(), neighbours(), subnets(), network_hosts())
+    return st.one_of(
+        *(of(method, local_ports(), likely) for method in on_port),
+        *(of(method, network_items(), likely) for method in on_network),
+        of(Host.put_host, host_items(), likely),
+        of(Host.put_region, region_items(), likely),
+        of(Host.put_tunnel, likely),
+        of(Host.put_member, st.sampled_from(NETWORKS), member, likely),
+        of(Host.put_member, st.just("n1"), member, likely),
+    )
+
+
+def populated() -> Host:
+    """A host on which most things are live, so that edits have something to change."""
+    host = Host()
+    for network in NETWORKS[:2]:
+        item = NetworkItem(
+            id=network,
+            network_type="vxlan",
+            segmentation_id=5001 + len(host.view.networks),
+            mtu=1450,
+            admin_state_up=True,
+        )
+        host.put_network(item, True)
+        host.number_network(item, True)
+    for id, network, mac in (("p1", "n1", MACS[0]), ("p2", "n1", MACS[1]), ("p3", "n2", MACS[0])):
+        port = LocalPort(
+            id=id,
+            network_id=network,
+            name="",
+            mac=mac,
+            addresses=(),
+            admin_state_up=True,
+            port_security_enabled=True,
+            groups=(),
+        )
+        host.put_port(port, True)
+        host.number_port(port, True)
+        host.plug_port(port, True)
+    host.put_host(HostItem(id="h1", name="h1", vtep_addresses=("192.0.2.1",), token_digest=""), True)
+    host.put_region(RegionItem(id="region", responder_mac="fe:00:00:00:00:01", dhcp_lease_s=1), True)
+    host.put_tunnel(True)
+    return host
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.lists(edits(), max_size=4), max_size=8))
+def test_incremental_equals_full(batches: list[list[Edit]]) -> None:
+    """After every batch of edits the flows kept by units are those computed from nothing."""
+    host = populated()
+    host.by_unit = {unit: unit_flows(unit, host.view, host.allocation) for unit in units(host.view)}
+
+    for batch in batches:
+        for edit in batch:
+            edit(host)
+        host.settle()
+
+        assert host.kept == flows(host.view, host.allocation)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(edits(), max_size=25))
+def test_units_are_disjoint_and_lawful(batch: list[Edit]) -> None:
+    """No flow has two owners, a switch would refuse none, and each meter that a flow names exists."""
+    host = populated()
+    for edit in batch:
+        edit(host)
+
+    found = [flow for unit in units(host.view) for flow in unit_flows(unit, host.view, host.allocation)]
+
+    assert len({flow.key for flow in found}) == len(found)
+    for flow in found:
+        check(flow)
+    named = {action.id for flow in found for action in flow.actions if isinstance(action, Meter)}
+    assert named == set(meters(host.view, host.allocation))
+
+
+def test_nothing_gives_the_shared_flows_only() -> None:
+    """An empty view is a legal input: it closes everything."""
+    kept = flows(View(), Allocation())
+
+    assert len({flow.cookie for flow in kept.values()}) == 1
+
+
+def _many_neighbours() -> Iterator[Neighbour]:
+    for n in range(2000):
+        mac = f"02:00:01:00:{n >> 8:02x}:{n & 255:02x}"
+        yield Neighbour(
+            id=f"q{n}", mac=mac, ips=(f"10.1.{n >> 8}.{n & 255}",), host_id="h2", vtep="192.0.2.2", groups=()
+        )
+
+
+def test_a_neighbour_costs_its_own_flows_only() -> None:
+    """In a network of 2,000 neighbours, one more is one unit: one flow per address and one to its host."""
+    host = populated()
+    known = host.view.networks["n1"]
+    for neighbour in _many_neighbours():
+        known.neighbours[neighbour.id] = neighbour
+    new = Neighbour(
+        id="new", mac=MACS[2], ips=("10.9.0.1", "fd00::9"), host_id="h2", vtep="192.0.2.2", groups=()
+    )
+    known.neighbours[new.id] = new
+
+    touched = affected(neighbours_scope("n1"), key_of(new), None, new, host.view)
+
+    assert touched == {neighbour_unit("n1", "new")}
+    assert sum(len(unit_flows(unit, host.view, host.allocation)) for unit in touched) == 3
+
+
+def test_a_further_port_does_not_touch_neighbours() -> None:
+    """Only the first open port of a network brings the network's neighbours; plugging a second is O(1)."""
+    host = populated()
+    known = host.view.networks["n1"]
+    for neighbour in _many_neighbours():
+        known.neighbours[neighbour.id] = neighbour
+
+    assert len(affected_by_port("p2", host.view)) == 2
+    assert len(affected_by_port("p1", host.view)) > 2000
