@@ -174,6 +174,12 @@ def _sentence(error: AlcorError) -> str:
     if isinstance(error, InvalidInput) and error.attribute:
         reason = error.reason.rstrip(".")
         return f"Invalid input for {error.attribute}. Reason: {reason}."
+    if isinstance(error, Unavailable):
+        # The reason may name files and hosts of ours; it is in the log, under the request's id.
+        return (
+            "The service is unavailable; nothing of the request was kept. "
+            f"Send it again in {error.retry_after_s} s."
+        )
     return error.message
 
 

@@ -56,11 +56,13 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class _Filter:
-    """One attribute's filter. `parse` raises ValueError for values no row can have."""
+    """One attribute's filter. `parse` raises ValueError for values no row can have; `strict`: then the client is told;
+    `nullable`: an empty text also means null."""
 
     field: str
     parse: Callable[[str], Any]
     strict: bool
+    nullable: bool
     computed: bool
     admin_only: bool
 
@@ -208,25 +210,12 @@ def _filter(attribute: Attribute) -> _Filter:
     inner = kind.inner if isinstance(kind, Nullable) else kind
     return _Filter(
         attribute.field,
-        _nullable(inner) if isinstance(kind, Nullable) else inner.parse,
+        inner.parse,
         isinstance(inner, Boolean | Integer),
+        isinstance(kind, Nullable),
         not attribute.stored,
         attribute.see is Who.ADMIN,
     )
-
-
-def _nullable(inner: ValueType) -> Callable[[str], Any]:
-    """An empty value means null where the attribute has no empty value of its own."""
-
-    def parse(text: str) -> Any:
-        if text:
-            return inner.parse(text)
-        try:
-            return inner.parse(text)
-        except ValueError:
-            return None
-
-    return parse
 
 
 def _side(resource: Resource, lookup: Lookup) -> _Side:
@@ -248,12 +237,15 @@ def _plain(kind: ValueType) -> ValueType:
 def _values(name: str, one: _Filter, texts: Sequence[str]) -> tuple[Any, ...]:
     """What the texts mean. A text no row can have (a name where an ID is stored) matches nothing; a number or a
     truth value that is none is an error, as in the reference."""
-    values = []
+    values: list[Any] = []
     for text in texts:
+        empty = one.nullable and not text
+        if empty:
+            values.append(None)
         try:
             values.append(one.parse(text))
         except ValueError as error:
-            if one.strict:
+            if one.strict and not empty:
                 raise InvalidInput(str(error), attribute=name) from error
     return tuple(dict.fromkeys(values))
 
