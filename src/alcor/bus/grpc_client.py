@@ -114,8 +114,8 @@ def _connection_error(address: str, code: grpc.StatusCode, details: str | None) 
             return ConnectionError(f"the region at {address} cannot be reached{reason}")
         case grpc.StatusCode.UNIMPLEMENTED:
             return ConnectionError(f"{address} is not the agents' address of a region{reason}")
-        case grpc.StatusCode.INVALID_ARGUMENT:
-            return ConnectionError(f"the region at {address} could not read what we sent{reason}")
+        case grpc.StatusCode.ABORTED:
+            return ConnectionError(f"the region at {address} ended the stream{reason}")
         case _:
             return ConnectionError(f"the stream to the region at {address} ended with {code.name}{reason}")
 

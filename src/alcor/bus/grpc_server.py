@@ -164,7 +164,7 @@ class AgentServer:
             await self._handler(_Peer(context, self._encoder))
         except ConnectionError as error:
             log.info("agent_stream_broken", reason=str(error))
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            await context.abort(grpc.StatusCode.ABORTED, str(error))
 
 
 def _remove_stale(path: Path) -> None:

@@ -1,0 +1,349 @@
+"""The scopes an ncm holds for its hosts, as encoded bytes: each an ordered map, last changed last.
+
+Promises
+- A scope is held while a subscriber needs it, and for a grace after, so that an agent that reconnects costs nothing.
+- A step is applied iff `from ≤ position < through`; a gap loads the scope again; lower (epoch, generation) of a shard
+  are refused (protocol, section 4).
+- There is no queue: a subscriber is one integer per scope, and gets the suffix that is newer (I8).
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import takewhile
+from typing import Protocol
+
+import msgspec
+
+from alcor.bus.interface import Envelope, GoalBus, Heads, ScopeUpdate
+from alcor.goalstate.item import Key
+from alcor.goalstate.scope import Scope, shard_of
+from alcor.telemetry.log import get_log
+from alcor.telemetry.metrics import SCOPES
+
+log = get_log("ncm")
+
+GRACE_S = 60.0
+# Tombstones kept beside as many as there are live items: an agent that was away for a moment is resumed, not reloaded.
+TOMBSTONES_MIN = 64
+
+
+def envelope_bytes(envelope: Envelope) -> int:
+    """What an item takes on the wire, at most (`wire.proto`; tags, lengths and numbers are rounded up)."""
+    return len(envelope.body) + len(envelope.key.id) + 24 + 24 * len(envelope.refers)
+
+
+class Subscriber(Protocol):
+    """Whoever needs scopes; hashable by identity."""
+
+    def wake(self) -> None:
+        """Something changed: look. Must not block, and may be called any number of times."""
+
+
+@dataclass(slots=True)
+class Shard:
+    """What is known of one virtual shard. `serial` counts the heads taken in."""
+
+    epoch: int = 0
+    generation: int = 0
+    through: int = 0
+    serial: int = 0
+
+    def refuses(self, epoch: int, generation: int) -> bool:
+        """Whether a message comes from somebody who was replaced; else it is remembered who speaks."""
+        if (epoch, generation) < (self.epoch, self.generation):
+            return True
+        if epoch > self.epoch:
+            self.through = 0
+        self.epoch, self.generation = epoch, generation
+        return False
+
+
+@dataclass(slots=True)
+class HeldScope:
+    """One scope. Revisions of its items are those of the steps that brought them.
+
+    loaded:    whether a snapshot came; before, nothing else means anything.
+    changed:   revision of the last change; a subscriber at or above it has everything.
+    floor:     positions below cannot be resumed: it is unknown what was removed since. `floor ≤ changed`.
+    refers:    scope → how many of the items refer to it.
+    latest:    the last step, `from` lowered to the change before it, so that everybody who was up to date gets the
+               same object (it is encoded once for all of them); None after a snapshot. `latest_bytes`: its size.
+    """
+
+    scope: Scope
+    shard: Shard
+    epoch: int = 0
+    generation: int = 0
+    through: int = 0
+    changed: int = 0
+    floor: int = 0
+    loaded: bool = False
+    reloading: bool = False
+    entries: dict[Key, tuple[int, Envelope]] = field(default_factory=dict)
+    tombstones: dict[Key, int] = field(default_factory=dict)
+    refers: dict[Scope, int] = field(default_factory=dict)
+    latest: ScopeUpdate | None = None
+    latest_bytes: int = 0
+    subscribers: dict[Subscriber, None] = field(default_factory=dict)
+    serial: int = 0
+    chunks: dict[Key, Envelope] = field(default_factory=dict)
+    farewell: asyncio.TimerHandle | None = None
+
+    @property
+    def position(self) -> int:
+        """Through which revision this is complete: its own steps, and the shard's heads since it was loaded."""
+        shard = self.shard
+        if self.reloading or self.serial == shard.serial or self.epoch != shard.epoch:
+            return self.through
+        return max(self.through, shard.through)
+
+    def suffix_after(self, position: int) -> tuple[list[tuple[int, Envelope]], list[tuple[int, Key]]]:
+        """What changed after `position`, oldest first: puts and removals with their revisions.
+
+        Cost: O(the suffix). Asked only for `floor ≤ position`.
+        """
+        puts = list(takewhile(lambda entry: entry[0] > position, reversed(self.entries.values())))
+        gone = list(takewhile(lambda entry: entry[1] > position, reversed(self.tombstones.items())))
+        puts.reverse()
+        return puts, [(revision, key) for key, revision in reversed(gone)]
+
+    def snapshot(self) -> list[Envelope]:
+        """Everything, last changed last. Cost: O(items), 8 octets each: the envelopes are shared."""
+        return [envelope for _, envelope in self.entries.values()]
+
+    # --- changing ---
+
+    def put(self, envelope: Envelope, revision: int, position: int) -> bool:
+        """Take in an item; returns whether anything changed. `position`: the scope's before this step.
+
+        An item that is as it was keeps its `since` if its holder's row did not change after `position`: then the
+        reference has stood all the time. Otherwise it may have been away in between, and the new one counts.
+        """
+        key = envelope.key
+        before = self.entries.get(key)
+        if before is not None:
+            old = before[1]
+            if old.body == envelope.body and old.refers == envelope.refers and envelope.since <= position:
+                return False
+            del self.entries[key]
+            self._count(old.refers, -1)
+        self.entries[key] = (revision, envelope)
+        self.tombstones.pop(key, None)
+        self._count(envelope.refers, 1)
+        return True
+
+    def remove(self, key: Key, revision: int) -> bool:
+        """Remove an item and keep its tombstone; returns whether it was there."""
+        before = self.entries.pop(key, None)
+        if before is None:
+            return False
+        self._count(before[1].refers, -1)
+        self.tombstones[key] = revision
+        return True
+
+    def trim(self) -> None:
+        """Keep at most as many tombstones as live items; the oldest go, which most have seen, and the floor rises."""
+        bound = max(TOMBSTONES_MIN, len(self.entries))
+        if len(self.tombstones) > bound:
+            # Down to half, so that the cost per removal stays O(1).
+            for key in list(self.tombstones)[: len(self.tombstones) - bound // 2]:
+                self.floor = self.tombstones.pop(key)
+
+    def clear(self) -> None:
+        """Hold nothing."""
+        self.entries.clear()
+        self.tombstones.clear()
+        self.refers.clear()
+        self.latest = None
+
+    def _count(self, scopes: Sequence[Scope], step: int) -> None:
+        for scope in scopes:
+            count = self.refers.get(scope, 0) + step
+            if count:
+                self.refers[scope] = count
+            else:
+                del self.refers[scope]
+
+
+class ScopeCache:
+    """All scopes of one ncm. Cost of a step: O(its items) and one wake per subscriber of the scope."""
+
+    def __init__(self, bus: GoalBus, *, grace_s: float = GRACE_S) -> None:
+        self._bus = bus
+        self._grace_s = grace_s
+        self._shards: dict[int, Shard] = {}
+        self._scopes: dict[Scope, HeldScope] = {}
+        self._epoch = 0
+        # Grows when the references of any scope change: who computed a closure before computes it again.
+        self.references = 0
+        # Who was given something newer than the heads it was told, and must hear of the next ones at once.
+        self.impatient: set[Subscriber] = set()
+
+    # --- subscribers ---
+
+    def acquire(self, scope: Scope, subscriber: Subscriber) -> HeldScope:
+        """Need a scope until `release`; it may not be loaded yet. Needing it twice is needing it once."""
+        held = self._scopes.get(scope)
+        if held is None:
+            shard = self._shards.setdefault(shard_of(scope), Shard())
+            held = self._scopes[scope] = HeldScope(scope, shard)
+            SCOPES.set(len(self._scopes))
+            self._bus.want(scope)
+        if held.farewell is not None:
+            held.farewell.cancel()
+            held.farewell = None
+        held.subscribers[subscriber] = None
+        return held
+
+    def release(self, scope: Scope, subscriber: Subscriber, *, at_once: bool = False) -> None:
+        """Need it no longer. `at_once`: without grace, because it was never rightfully needed."""
+        held = self._scopes.get(scope)
+        if held is None:
+            return
+        held.subscribers.pop(subscriber, None)
+        if held.subscribers or held.farewell is not None:
+            return
+        if at_once or self._grace_s <= 0:
+            self._drop(held)
+        else:
+            held.farewell = asyncio.get_running_loop().call_later(self._grace_s, self._drop, held)
+
+    def _drop(self, held: HeldScope) -> None:
+        held.farewell = None
+        del self._scopes[held.scope]
+        SCOPES.set(len(self._scopes))
+        self._bus.unwant(held.scope)
+
+    def find(self, scope: Scope) -> HeldScope | None:
+        """The scope, if it is held."""
+        return self._scopes.get(scope)
+
+    def __len__(self) -> int:
+        return len(self._scopes)
+
+    def close(self) -> None:
+        """Let go of everything."""
+        for held in self._scopes.values():
+            if held.farewell is not None:
+                held.farewell.cancel()
+            self._bus.unwant(held.scope)
+        self._scopes.clear()
+        SCOPES.set(0)
+
+    # --- the bus ---
+
+    def take(self, message: ScopeUpdate | Heads) -> None:
+        """Take in what the bus brought."""
+        if isinstance(message, Heads):
+            self._heads(message)
+        else:
+            self._update(message)
+
+    def _heads(self, heads: Heads) -> None:
+        begins = heads.epoch > self._epoch
+        self._epoch = max(self._epoch, heads.epoch)
+        for number, through in heads.through.items():
+            shard = self._shards.setdefault(number, Shard())
+            if shard.refuses(heads.epoch, heads.generation):
+                log.warning("heads_refused", shard=number, epoch=heads.epoch, generation=heads.generation)
+                continue
+            shard.through = max(shard.through, through)
+            shard.serial += 1
+        if begins:
+            # Scopes that the new epoch's publisher did not speak of (it does not know them) must be asked for.
+            for held in self._scopes.values():
+                if held.loaded and held.epoch < heads.epoch:
+                    self._reload(held)
+        impatient, self.impatient = self.impatient, set()
+        for subscriber in impatient:
+            subscriber.wake()
+
+    def _update(self, update: ScopeUpdate) -> None:
+        held = self._scopes.get(update.scope)
+        if held is None:
+            return  # let go of while it was on its way
+        if held.shard.refuses(update.epoch, update.generation):
+            log.warning(
+                "step_refused", scope=str(update.scope), epoch=update.epoch, generation=update.generation
+            )
+            return
+        if update.from_revision == 0:
+            self._snapshot(held, update)
+        elif not held.loaded or held.reloading:
+            return  # its snapshot is on the way, and will say it
+        elif update.epoch != held.epoch or update.from_revision > held.position:
+            log.warning(
+                "gap_seen", scope=str(update.scope), position=held.position, begins=update.from_revision
+            )
+            self._reload(held)
+        elif held.position < update.through:
+            self._step(held, update)
+
+    def _reload(self, held: HeldScope) -> None:
+        if held.reloading:
+            return
+        held.through = held.position
+        held.reloading = True
+        held.chunks.clear()
+        self._bus.unwant(held.scope)
+        self._bus.want(held.scope)
+
+    def _snapshot(self, held: HeldScope, update: ScopeUpdate) -> None:
+        for envelope in update.put:
+            held.chunks[envelope.key] = envelope
+        if update.more:
+            return
+        whole, held.chunks = held.chunks, {}
+        references = set(held.refers)
+        if held.loaded and held.epoch == update.epoch:
+            if update.through > held.position:
+                self._compare(held, update, whole)
+        else:
+            held.clear()
+            for envelope in whole.values():
+                held.put(envelope, update.through, 0)
+            # What was before is unknown: only who stands exactly here can go on.
+            held.floor = held.changed = held.through = update.through
+        held.epoch, held.generation = update.epoch, update.generation
+        held.loaded, held.reloading = True, False
+        held.serial = held.shard.serial
+        self._changed(held, references)
+
+    def _compare(self, held: HeldScope, update: ScopeUpdate, whole: dict[Key, Envelope]) -> None:
+        """A snapshot of what is held: only differences count, so that subscribers go on from where they are."""
+        position, changed = held.position, False
+        for key in [key for key in held.entries if key not in whole]:
+            changed |= held.remove(key, update.through)
+        for envelope in whole.values():
+            changed |= held.put(envelope, update.through, position)
+        if changed:
+            held.changed = update.through
+            held.latest = None
+        held.through = update.through
+        held.trim()
+
+    def _step(self, held: HeldScope, update: ScopeUpdate) -> None:
+        position, before = held.position, held.changed
+        references = set(held.refers)
+        changed = sum(held.remove(key, update.through) for key in update.removed)
+        changed += sum(held.put(envelope, update.through, position) for envelope in update.put)
+        held.through, held.generation = update.through, update.generation
+        if not changed:
+            return
+        held.changed = update.through
+        if changed == len(update.put) + len(update.removed):
+            # Who has the change before this one lacks exactly this step.
+            begins = before if 0 < before < update.from_revision else update.from_revision
+            held.latest = msgspec.structs.replace(update, from_revision=begins)
+            held.latest_bytes = sum(envelope_bytes(envelope) for envelope in update.put)
+        else:
+            held.latest = None
+        held.trim()
+        self._changed(held, references)
+
+    def _changed(self, held: HeldScope, references: set[Scope]) -> None:
+        if held.refers.keys() != references:
+            self.references += 1
+        for subscriber in held.subscribers:
+            subscriber.wake()

@@ -1,0 +1,158 @@
+"""The Network Configuration Manager's role: takes scopes from the bus, serves the agents of its hosts."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+from alcor.bus.interface import AgentMessage, AgentPeer, GoalBus, Heads, Hello, ItemCodec, Refused
+from alcor.ncm.scope_cache import GRACE_S, ScopeCache
+from alcor.ncm.session import Refusal, Session
+from alcor.telemetry.log import get_log
+from alcor.telemetry.metrics import AGENTS
+
+log = get_log("ncm")
+
+# An agent has this long for its first message, and the dataplane for the host's scope: less than an agent waits.
+HELLO_S = 5.0
+ADMIT_S = 5.0
+HOST_ID_CHARACTERS_MAX = 64
+# Agents that lack nothing hear of new heads at once if the last were this long ago, else when they will be:
+# telling each of 2,500 agents of each of 1,000 revisions a second would take a hundred processors.
+IDLE_HEADS_S = 1.0
+
+
+class Ncm:
+    """One ncm. `run` it in one task, and give `handle` to an `AgentServer`.
+
+    heartbeat_s: how often agents say that they live; after three missed ones they are reported lost.
+    now_ms: unix milliseconds. grace_s: how long a scope nobody needs is kept for an agent's return.
+    """
+
+    def __init__(
+        self,
+        bus: GoalBus,
+        codec: ItemCodec,
+        *,
+        heartbeat_s: float = 10.0,
+        now_ms: Callable[[], int],
+        grace_s: float = GRACE_S,
+        idle_heads_s: float = IDLE_HEADS_S,
+    ) -> None:
+        self._bus, self._codec = bus, codec
+        self._heartbeat_s, self._now_ms, self._idle_heads_s = heartbeat_s, now_ms, idle_heads_s
+        self.cache = ScopeCache(bus, grace_s=grace_s)
+        self._sessions: dict[str, Session] = {}
+        self._number = 0
+        self._idle_told_at = float("-inf")
+        self._idle_timer: asyncio.TimerHandle | None = None
+
+    @property
+    def hosts(self) -> list[str]:
+        """The hosts whose agents are attached."""
+        return list(self._sessions)
+
+    async def run(self) -> None:
+        """Take in what the bus brings, until cancelled."""
+        try:
+            async for batch in self._bus.updates():
+                heads = False
+                for message in batch:
+                    self.cache.take(message)
+                    heads = heads or isinstance(message, Heads)
+                if heads:
+                    self._pace_idle()
+        finally:
+            if self._idle_timer is not None:
+                self._idle_timer.cancel()
+                self._idle_timer = None
+            self.cache.close()
+
+    def _pace_idle(self) -> None:
+        """Have agents that lack nothing but heads told of them, now or when it is time."""
+        if self._idle_timer is not None:
+            return
+        loop = asyncio.get_running_loop()
+        due = self._idle_told_at + self._idle_heads_s
+        if loop.time() >= due:
+            self._tell_idle()
+        else:
+            self._idle_timer = loop.call_at(due, self._tell_idle)
+
+    def _tell_idle(self) -> None:
+        self._idle_timer = None
+        self._idle_told_at = asyncio.get_running_loop().time()
+        for session in self._sessions.values():
+            session.wake()
+
+    async def handle(self, peer: AgentPeer) -> None:
+        """Serve one agent from its first message to its end (`AgentHandler`).
+
+        Raises: ConnectionError with the reason if the stream is ended from here without a `Refused`: the agent may
+        come back at once.
+        """
+        messages = aiter(peer.receive())
+        hello = await self._first(messages)
+        if hello is None:
+            return
+        if not 0 < len(hello.host_id) <= HOST_ID_CHARACTERS_MAX:
+            await peer.send([Refused("the host id is empty or too long")])
+            return
+        session = self._session(peer, hello)
+        try:
+            await session.admit(ADMIT_S)
+        except Refusal as refusal:
+            session.close(at_once=True)
+            await session.refuse(str(refusal))
+            return
+        except TimeoutError:
+            session.close(at_once=True)
+            raise ConnectionError("the region is still loading its goal state; try again") from None
+        except BaseException:
+            session.close(at_once=True)
+            raise
+        await self._serve(session, messages)
+
+    async def _first(self, messages: AsyncIterator[AgentMessage]) -> Hello | None:
+        try:
+            async with asyncio.timeout(HELLO_S):
+                first = await anext(messages, None)
+        except TimeoutError:
+            raise ConnectionError(f"the agent did not say hello within {HELLO_S:g} s") from None
+        if first is not None and not isinstance(first, Hello):
+            raise ConnectionError("the agent's first message is not a hello")
+        return first
+
+    def _session(self, peer: AgentPeer, hello: Hello) -> Session:
+        # Grows also across restarts, so that a host's attachments can be told apart.
+        self._number = max(self._number + 1, self._now_ms())
+        return Session(
+            peer,
+            hello,
+            self.cache,
+            self._codec,
+            number=self._number,
+            heartbeat_s=self._heartbeat_s,
+            now_ms=self._now_ms,
+            report=self._bus.report,
+        )
+
+    async def _serve(self, session: Session, messages: AsyncIterator[AgentMessage]) -> None:
+        host_id = session.host_id
+        before = self._sessions.get(host_id)
+        if before is not None:
+            before.end("another stream of this host's agent was opened after this one")
+        self._sessions[host_id] = session
+        AGENTS.set(len(self._sessions))
+        log.info("agent_attached", host=host_id, session=session.number)
+        reason = "the agent ended the stream"
+        try:
+            await session.serve(messages)
+        except ConnectionError as error:
+            reason = str(error)
+            raise
+        finally:
+            session.close()
+            if self._sessions.get(host_id) is session:
+                del self._sessions[host_id]
+                session.tell_gone()
+            AGENTS.set(len(self._sessions))
+            log.info("agent_detached", host=host_id, session=session.number, reason=reason)

@@ -1,0 +1,231 @@
+"""One attached agent: proved, welcomed, served, listened to, ended.
+
+Promises
+- Only the host's own agent is served, as long as its token is the host's; a stranger learns nothing.
+- What the agent says of its switch is reported at once; when it falls silent or goes, that is reported too.
+- An agent that does not read costs its own session time, and nobody memory.
+"""
+
+import asyncio
+import hashlib
+import hmac
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+from alcor.bus.interface import (
+    Ack,
+    AgentMessage,
+    AgentPeer,
+    Envelope,
+    Heartbeat,
+    Hello,
+    HostReport,
+    ItemCodec,
+    PortReport,
+    Refused,
+    Resume,
+    Welcome,
+)
+from alcor.goalstate.item import HostItem, ItemKind, Key
+from alcor.goalstate.scope import host_scope
+from alcor.ncm.delivery import Delivery
+from alcor.ncm.scope_cache import ScopeCache
+from alcor.telemetry.log import get_log
+
+log = get_log("ncm")
+
+# An agent that says nothing for this many heartbeats is taken for dead.
+HEARTBEATS_MISSED_MAX = 3
+# A stream that is to be ended gets this long to take the reason.
+FAREWELL_S = 1.0
+# One sentence for both, so that nobody can find out which hosts exist.
+REFUSAL = "the host is not registered, or the token is not its own"
+
+
+class Refusal(Exception):
+    """The agent is not, or no longer, to be served; the text tells it why."""
+
+
+class Session:
+    """Serves one agent from its welcome to its end.
+
+    number: tells this attachment from the host's others; grows.
+    report: where observed facts go.
+    """
+
+    def __init__(
+        self,
+        peer: AgentPeer,
+        hello: Hello,
+        cache: ScopeCache,
+        codec: ItemCodec,
+        *,
+        number: int,
+        heartbeat_s: float,
+        now_ms: Callable[[], int],
+        report: Callable[[HostReport], None],
+    ) -> None:
+        self.host_id = hello.host_id
+        self.number = number
+        self._peer, self._hello, self._codec = peer, hello, codec
+        self._heartbeat_s, self._now_ms, self._report = heartbeat_s, now_ms, report
+        self._digest = hashlib.sha256(hello.token.encode()).hexdigest()
+        self._proof: Envelope | None = None
+        self._woken = asyncio.Event()
+        self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._delivery = Delivery(
+            cache, self, host_scope(hello.host_id), epoch=hello.epoch, positions=hello.positions
+        )
+        self._own = self._delivery.need(host_scope(hello.host_id))
+        self._reported_ms = 0
+        self._detail = ""
+
+    # --- life ---
+
+    def wake(self) -> None:
+        """Something changed: look."""
+        self._woken.set()
+
+    def end(self, reason: str) -> None:
+        """Have the session tell the agent `reason` and end."""
+        if not self._ended.done():
+            self._ended.set_result(reason)
+
+    async def admit(self, within_s: float) -> None:
+        """Wait for the host's scope and verify the token. Raises: Refusal; TimeoutError."""
+        async with asyncio.timeout(within_s):
+            while not self._own.loaded:
+                await self._woken.wait()
+                self._woken.clear()
+        self._verify()
+
+    def close(self, *, at_once: bool = False) -> None:
+        """Need nothing of the cache any more; as `Delivery.close`."""
+        self._delivery.close(at_once=at_once)
+
+    async def serve(self, messages: AsyncIterator[AgentMessage]) -> None:
+        """Welcome the agent, send what it lacks and listen, until either side ends or it falls silent.
+
+        Raises: ConnectionError with the reason, unless the agent itself ended the stream.
+        """
+        await self._peer.send([Welcome(self._own.epoch, self._heartbeat_s)])
+        self._tell_attached()
+        pump = asyncio.create_task(self._pump(), name=f"ncm-pump-{self.host_id}")
+        listen = asyncio.create_task(self._listen(messages), name=f"ncm-listen-{self.host_id}")
+        reason = ""
+        try:
+            waited: set[asyncio.Future[None] | asyncio.Future[str]] = {pump, listen, self._ended}
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            if self._ended.done():
+                reason = self._ended.result()
+            for task in (pump, listen):
+                if task.done():
+                    task.result()
+        except Refusal as refusal:
+            reason = str(refusal)
+        finally:
+            pump.cancel()
+            listen.cancel()
+            await asyncio.gather(pump, listen, return_exceptions=True)
+        if reason:
+            await self.refuse(reason)
+
+    async def refuse(self, reason: str) -> None:
+        """Tell the agent why the stream ends; a stream that does not take it ends all the same."""
+        log.info("agent_refused", host=self.host_id, reason=reason)
+        try:
+            async with asyncio.timeout(FAREWELL_S):
+                await self._peer.send([Refused(reason)])
+        except (ConnectionError, TimeoutError) as error:
+            log.debug("farewell_lost", host=self.host_id, error=str(error))
+
+    async def _pump(self) -> None:
+        """Send what the agent lacks as fast as it reads; rest while it lacks nothing. Raises: Refusal."""
+        while True:
+            self._woken.clear()
+            finished = False
+            while not finished:
+                self._verify()
+                messages, finished = self._delivery.turn()
+                if messages:
+                    await self._peer.send(messages)
+            await self._woken.wait()
+
+    def _verify(self) -> None:
+        """Prove the agent by its token; again whenever the host's item changed. Raises: Refusal."""
+        found = self._own.entries.get(Key(ItemKind.HOST, self.host_id))
+        envelope = found[1] if found is not None else None
+        if envelope is not None and envelope is self._proof:
+            return
+        item = self._codec.decode(envelope.key, envelope.body) if envelope is not None else None
+        expected = item.token_digest if isinstance(item, HostItem) else ""
+        # Compared also when there is no such host, so that both refusals take the same time.
+        same = hmac.compare_digest(self._digest.encode(), expected.encode())
+        if not (same and expected):
+            raise Refusal(REFUSAL)
+        self._proof = envelope
+
+    # --- listening ---
+
+    async def _listen(self, messages: AsyncIterator[AgentMessage]) -> None:
+        silence_s = self._heartbeat_s * HEARTBEATS_MISSED_MAX
+        while True:
+            try:
+                async with asyncio.timeout(silence_s):
+                    message = await anext(messages, None)
+            except TimeoutError:
+                raise ConnectionError(f"the agent said nothing for {silence_s:g} s") from None
+            if message is None:
+                return
+            self._hear(message)
+
+    def _hear(self, message: AgentMessage) -> None:
+        if isinstance(message, Ack):
+            self._tell(epoch=message.epoch, realized=message.realized, ports=message.ports)
+        elif isinstance(message, Heartbeat):
+            changed, self._detail = message.detail != self._detail, message.detail
+            # An agent may beat as often as it likes; the region hears half the agreed interval at most.
+            if changed or self._now_ms() - self._reported_ms >= self._heartbeat_s * 500:
+                self._tell()
+        elif isinstance(message, Resume):
+            log.info("gap_reported", host=self.host_id, scope=str(message.scope), position=message.position)
+            self._delivery.resume(message.scope, message.position)
+            self.wake()
+        else:
+            raise ConnectionError("the agent said hello twice")
+
+    # --- telling ---
+
+    def _tell_attached(self) -> None:
+        """The host is there. What it shows of another epoch says nothing in this one, unless it is a later one."""
+        epoch, shown = self._own.epoch, self._hello
+        position_max = max(shown.positions.values(), default=0) if shown.epoch >= epoch else 0
+        self._tell(epoch=max(epoch, shown.epoch), position_max=position_max)
+
+    def tell_gone(self) -> None:
+        """The host is not heard any more."""
+        self._tell(alive=False)
+
+    def _tell(
+        self,
+        *,
+        epoch: int = 0,
+        alive: bool = True,
+        realized: Mapping[int, int] | None = None,
+        ports: Sequence[PortReport] = (),
+        position_max: int = 0,
+    ) -> None:
+        self._reported_ms = self._now_ms()
+        self._report(
+            HostReport(
+                host_id=self.host_id,
+                epoch=epoch or self._own.epoch,
+                alive=alive,
+                at_ms=self._reported_ms,
+                agent_version=self._hello.agent_version,
+                realized=dict(realized or {}),
+                ports=tuple(ports),
+                detail=self._detail,
+                position_max=position_max,
+                session=self.number,
+            )
+        )
