@@ -135,13 +135,12 @@ class HostView:
         position = held.position if held.epoch == update.epoch else _NOTHING
         if update.from_revision == 0 and (position == _NOTHING or position < update.through):
             self._snapshot(held, update, changes)
-        elif update.through <= position or held.gap:
-            return  # old, or the answer to our question is on its way
-        elif position == _NOTHING or update.from_revision > position:
+        elif position != _NOTHING and update.from_revision <= position < update.through:
+            self._step(held, update, changes)
+        elif update.through > position and not held.gap:
+            # One question per gap: its answer covers what else comes meanwhile.
             held.gap = True
             changes.resume.append(Resume(scope, max(position, 0)))
-        else:
-            self._step(held, update, changes)
 
     def _snapshot(self, held: _Held, update: ScopeUpdate, changes: Changes) -> None:
         if held.chunks and held.chunks[0].epoch != update.epoch:
@@ -184,7 +183,7 @@ class HostView:
             before = held.items.get(key)
             held.items[key] = item
             self._show(update.scope, key, before, item, changes)
-        held.position = update.through
+        held.position, held.gap = update.through, False
         self._settle(update.scope, held, put, changes)
 
     def _count_references(self, scope: Scope, gone: _References, come: _References) -> None:

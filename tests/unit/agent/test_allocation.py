@@ -1,0 +1,125 @@
+"""Local numbers: kept before use, recycled after rest, the same after a restart."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alcor.agent.allocation import REST_S, LocalNumbers, NumberPool
+from alcor.model.errors import Exhausted
+from tests.support.agent import Clock
+
+
+def numbered(clock: Clock, *ports: str) -> LocalNumbers:
+    """Numbers that are saved."""
+    numbers = LocalNumbers(clock.monotonic_s)
+    numbers.saved(numbers.take(ports, ()))
+    return numbers
+
+
+def test_the_lowest_free_number_is_taken() -> None:
+    """Numbers begin at 1, and the lowest free one is taken: keys stay small and flows readable."""
+    numbers = numbered(Clock(), "a", "b")
+    numbers.saved(numbers.take(("c",), ("net",)))
+
+    assert numbers.allocation.port_keys == {"a": 1, "b": 2, "c": 3}
+    assert numbers.allocation.network_keys == {"net": 1}
+    assert [numbers.port_of(key) for key in (1, 2, 3, 4)] == ["a", "b", "c", None]
+
+
+def test_a_number_counts_only_when_saved() -> None:
+    """Between `take` and `saved` no flow can see the number; one that could not be saved is taken again."""
+    numbers = LocalNumbers(Clock().monotonic_s)
+    taken = numbers.take(("a",), ())
+    assert numbers.allocation.port_keys == {}
+
+    numbers.not_saved(taken)
+
+    assert numbers.take(("b",), ()) == {"port:b": 1}
+
+
+def test_a_freed_number_rests() -> None:
+    """A freed number is not the next one taken until it has rested."""
+    clock = Clock()
+    numbers = numbered(clock, "a", "b")
+    numbers.free(["port:a"])
+    assert numbers.port_of(1) is None
+    assert numbers.take(("c",), ()) == {"port:c": 3}
+
+    clock.s += REST_S
+    assert numbers.take(("d",), ()) == {"port:d": 1}
+
+
+def test_rest_yields_when_nothing_else_is_left() -> None:
+    """A pool of which only resting numbers are left gives the one that rested longest; an empty one says so."""
+    clock = Clock()
+    pool = NumberPool(3, clock.monotonic_s)
+    for owner in "abc":
+        pool.take(owner, "port keys")
+    pool.release("b")
+    clock.s += 1
+    pool.release("a")
+
+    assert pool.take("d", "port keys") == 2
+    assert pool.take("e", "port keys") == 1
+    with pytest.raises(Exhausted, match="No more port keys available on this host"):
+        pool.take("f", "port keys")
+
+
+def test_exhaustion_takes_nothing() -> None:
+    """If one of several cannot be numbered, none is: the others' numbers are free again."""
+    numbers = LocalNumbers(Clock().monotonic_s)
+    numbers.networks.maximum = 1
+    with pytest.raises(Exhausted):
+        numbers.take(("a",), ("n1", "n2"))
+
+    numbers.networks.maximum = 2
+    assert numbers.take(("a",), ("n1", "n2")) == {"port:a": 1, "network:n1": 1, "network:n2": 2}
+
+
+def test_a_restart_keeps_numbers() -> None:
+    """What was kept is adopted; nothing needs to be saved, and new numbers fill the gaps."""
+    numbers = LocalNumbers(Clock().monotonic_s)
+
+    wrong = numbers.load({"port:a": 3, "network:n": 1, "epoch": 9})
+
+    assert wrong == ({}, [])
+    assert numbers.epoch == 9
+    assert numbers.allocation.port_keys == {"a": 3}
+    assert numbers.take(("b", "c", "d"), ()) == {"port:b": 1, "port:c": 2, "port:d": 4}
+
+
+def test_a_database_made_anew() -> None:
+    """If the database lost our numbers they are saved again: flows use them."""
+    numbers = numbered(Clock(), "a")
+    numbers.epoch = 9
+
+    assert numbers.load({}) == ({"port:a": 1, "epoch": 9}, [])
+
+
+@pytest.mark.parametrize("number", [0, -1, 65_536, 2**40])
+def test_impossible_numbers_are_removed(number: int) -> None:
+    """A number out of range, or held by another, is not adopted; its name is removed."""
+    numbers = LocalNumbers(Clock().monotonic_s)
+
+    assert numbers.load({"port:a": number, "port:b": 1, "port:c": 1}) == ({}, ["port:a", "port:c"])
+    assert numbers.take(("a",), ()) == {"port:a": 2}
+
+
+@given(st.lists(st.tuples(st.sampled_from("tfw"), st.integers(0, 8)), max_size=60))
+def test_live_owners_never_share_a_number(steps: list[tuple[str, int]]) -> None:
+    """Whatever is taken, freed and waited for: no two owners hold one number, and all are in range."""
+    clock = Clock()
+    numbers = LocalNumbers(clock.monotonic_s)
+    numbers.ports.maximum = 9
+    for action, n in steps:
+        if action == "t":
+            numbers.saved(numbers.take((f"p{n}",), ()))
+        elif action == "f":
+            numbers.free(name for name in [f"port:p{n}"] if f"p{n}" in numbers.allocation.port_keys)
+        else:
+            clock.s += 10 * n
+
+        held = list(numbers.allocation.port_keys.values())
+        assert len(set(held)) == len(held)
+        assert all(1 <= number <= 9 for number in held)
+        assert all(numbers.port_of(key) == owner for owner, key in numbers.allocation.port_keys.items())
