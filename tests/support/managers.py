@@ -113,6 +113,10 @@ class Desk:
         """Who holds claims."""
         return (await self.store.write(lambda tx: tx.claimed(space, keys))).value
 
+    async def resting(self, space: str, keys: Sequence[str]) -> set[str]:
+        """Which keys were released and still rest."""
+        return (await self.store.write(lambda tx: tx.resting(space, keys))).value
+
     def dump(self) -> dict[str, list[tuple[Any, ...]]]:
         """Every committed table, row by row, read past the store."""
         with sqlite3.connect(f"file:{self.folder / 'alcor.db'}?mode=ro", uri=True) as connection:

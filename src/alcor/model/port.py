@@ -98,7 +98,10 @@ PORT = Resource(
         Attribute(
             "fixed_ips",
             ListOf(
-                Record({"subnet_id": Nullable(Uuid()), "ip_address": Nullable(IP)}, WantedIp), items_max=64
+                Record({"subnet_id": Nullable(Uuid()), "ip_address": Nullable(IP)}, WantedIp),
+                items_max=64,
+                # Naming a subnet twice asks for two addresses of it.
+                unique=False,
             ),
             default=UNSET,
             sorts=False,

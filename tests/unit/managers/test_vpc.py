@@ -113,7 +113,7 @@ async def test_a_released_number_rests_and_can_be_asked_for(desk: Desk) -> None:
     await desk.delete(network)
 
     assert await desk.owners("vni:vxlan", ["42"]) == {}
-    assert (await desk.store.write(lambda tx: tx.resting("vni:vxlan", ["42"]))).value == {"42"}
+    assert await desk.resting("vni:vxlan", ["42"]) == {"42"}
     again = await desk.create("network", provider_network_type="vxlan", provider_segmentation_id=42)
     assert again.provider_segmentation_id == 42
 
