@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from alcor.lab import report
-from alcor.lab.command import LabError
+from alcor.lab.command import LabError, tail
 from alcor.lab.host import missing_parts
 from alcor.lab.ledger import Ledger
 from alcor.lab.plan import HOSTS, PlannedVm, create_networks, create_port, may_reach, planned_vms
@@ -91,7 +91,8 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="run, clean up, exit 0 or 1 (2: simulated only)")
     parser.add_argument("--simulated", action="store_true", help="use the pure-Python switch in any case")
     arguments = parser.parse_args()
-    console = Console(highlight=False)
+    # Into a file or a pipe nothing is cut: the tables are 110 columns wide.
+    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
     reason = "it was asked for" if arguments.simulated else missing_parts()
     if reason:
         from alcor.lab.simulated_demo import run_simulated
@@ -120,7 +121,9 @@ def main() -> int:
             report.print_explore(console, demo.site, demo.plan)
             signal.pause()
     except LabError as error:
-        console.print(f"[red]The demo failed:[/red] {error}", markup=True)
+        console.print("[red]The demo failed:[/red]", end=" ")
+        console.print(str(error), markup=False)
+        _print_logs(console)
         works = False
     except KeyboardInterrupt:
         console.print("\nCleaning up …")
@@ -129,6 +132,14 @@ def main() -> int:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         ledger.sweep()
     return 0 if works else 1
+
+
+def _print_logs(console: Console) -> None:
+    """The end of each part's log: the folder is about to be removed."""
+    for log in (FOLDER / "region.log", *sorted((FOLDER / "hosts").glob("*/agent.log"))):
+        if text := tail(log):
+            console.print(f"[bold]{log.relative_to(FOLDER)}[/bold]")
+            console.print(text, markup=False)
 
 
 def _interrupt(_signal: int, _frame: object) -> None:

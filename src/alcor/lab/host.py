@@ -154,6 +154,10 @@ class LabHost:
         self._vif_next += 1
         return f"vif{self._vif_next - 1}"
 
+    def has_bridge(self) -> bool:
+        """Whether the agent has made the integration bridge, and the switch serves it."""
+        return (self.run_folder / "br-int.mgmt").exists()
+
     def vsctl(self, *arguments: str) -> str:
         """Run ovs-vsctl against this host's database."""
         return run("ovs-vsctl", f"--db=unix:{self.db_socket}", "--timeout=10", *arguments)

@@ -61,8 +61,9 @@ class Site:
         self.client = self.region.client()
 
     def wait_for_agents(self) -> None:
-        """Wait until every host is UP."""
+        """Wait until every host is UP and has its integration bridge."""
         self.wait("every agent to attach", lambda: all(self._host_up(id) for id in self.host_ids.values()))
+        self.wait("every integration bridge", lambda: all(host.has_bridge() for host in self.hosts.values()))
 
     def boot(self, name: str, host: str, port: dict[str, Any]) -> Vm:
         """Make a VM for a port and plug it, as Nova does; its interface is still down."""

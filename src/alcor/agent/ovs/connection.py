@@ -95,7 +95,7 @@ class Connection(asyncio.Protocol):
         """Say hello first, as both sides must."""
         # uvloop's transports are asyncio's by behaviour, not by class.
         self._transport = cast("asyncio.Transport", transport)
-        transport.write(openflow.encode_hello(self.next_xid()))
+        self._transport.write(openflow.encode_hello(self.next_xid()))
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
