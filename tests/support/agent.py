@@ -41,11 +41,15 @@ from alcor.goalstate.item import (
 from alcor.goalstate.scope import (
     REGION,
     Scope,
+    ScopeKind,
     host_scope,
     neighbours_scope,
     network_scope,
     shard_of,
 )
+from alcor.pipeline.compile import flows
+from alcor.pipeline.flow import Flow, FlowKey
+from alcor.pipeline.view import Allocation, NetworkView, View
 
 HOST = "host-1"
 VTEP = "192.0.2.1"
@@ -405,6 +409,43 @@ async def running(agent: Agent) -> AsyncIterator[Agent]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+def expected(ncm: FakeNcm, switch: SimulatedSwitch) -> dict[FlowKey, Flow]:
+    """The flows of everything the region tells this host, computed from nothing, with the numbers the switch keeps."""
+    view = View()
+    closure = ncm.closure()
+    for scope in closure:
+        found = ncm.items[scope].get(Key(ItemKind.NETWORK, scope.id))
+        if scope.kind is ScopeKind.NETWORK and found is not None and isinstance(found[1], NetworkItem):
+            view.networks[scope.id] = NetworkView(found[1])
+    for scope in closure:
+        for _, item in ncm.items[scope].values():
+            _show(view, scope, item)
+    ports: dict[str, int] = {}
+    networks: dict[str, int] = {}
+    for name, number in switch.numbers.items():
+        kind, _, id = name.partition(":")
+        {"port": ports, "network": networks}.get(kind, {})[id] = number
+    tunnels = dict(switch.tunnels) if view.networks else {}
+    return flows(view, Allocation(ports, networks, dict(switch.vifs), tunnels))
+
+
+def _show(view: View, scope: Scope, item: Item) -> None:
+    network = view.networks.get(scope.id)
+    if isinstance(item, HostItem):
+        view.host = item
+    elif isinstance(item, RegionItem):
+        view.region = item
+    elif isinstance(item, LocalPort):
+        is_open = item.network_id in view.networks
+        (view.ports if is_open else view.closed)[item.id] = item
+    elif network is not None and isinstance(item, SubnetItem):
+        network.subnets[item.id] = item
+    elif network is not None and isinstance(item, NetworkHost):
+        network.hosts[item.id] = item
+    elif network is not None and isinstance(item, Neighbour):
+        network.neighbours[item.id] = item
 
 
 def a_site(ncm: FakeNcm, ports: Iterable[int] = (1, 2), *, remote: Mapping[int, str] | None = None) -> None:

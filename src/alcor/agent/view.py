@@ -331,13 +331,17 @@ class HostView:
         holds[port_id] = port
 
     def _is_resolved(self, port_id: str) -> bool:
+        port = self._scopes[self._own].items[Key(ItemKind.LOCAL_PORT, port_id)]
+        assert isinstance(port, LocalPort)
+        return port.network_id in self.resolved.networks and self._is_known(port_id)
+
+    def _is_known(self, port_id: str) -> bool:
+        """Whether all the port refers to is held as far as the reference requires; it may say that there is nothing."""
         own = self._scopes[self._own]
         since, refers = own.references.get(Key(ItemKind.LOCAL_PORT, port_id), (0, ()))
         for scope in refers:
             held = self._scopes.get(scope)
             if held is None or held.position == _NOTHING or (held.epoch, held.position) < (own.epoch, since):
-                return False
-            if scope.kind is ScopeKind.NETWORK and scope.id not in self.resolved.networks:
                 return False
         return True
 
@@ -384,7 +388,9 @@ class HostView:
     @property
     def in_sync(self) -> bool:
         """Whether everything this host needs is held, in one epoch, and nothing is closed for want of knowledge."""
-        if not self.has_host or self.resolved.closed or self.missing():
+        if not self.has_host or self.missing():
+            return False
+        if not all(self._is_known(port_id) for port_id in self.resolved.closed):
             return False
         return all(held.epoch == self.epoch for held in self._scopes.values())
 

@@ -6,14 +6,10 @@ import pytest
 
 from alcor.agent.driver import PacketIn
 from alcor.agent.simulated import SimulatedSwitch
-from alcor.bus.interface import Ack, PortReport
+from alcor.bus.interface import Ack, Envelope, PortReport, ScopeUpdate
 from alcor.goalstate.item import ItemKind, Key, NetworkHost
 from alcor.goalstate.scope import REGION, host_scope, neighbours_scope, network_scope
-from alcor.pipeline.compile import flows
-from alcor.pipeline.view import Allocation, NetworkView, View
 from tests.support.agent import (
-    A_HOST,
-    A_REGION,
     HOST,
     OTHER_VTEP,
     VTEP,
@@ -21,11 +17,11 @@ from tests.support.agent import (
     FakeNcm,
     a_site,
     an_agent,
+    expected,
     local_port,
     neighbour,
     network,
     running,
-    scope_of,
     settled,
     subnet,
 )
@@ -46,34 +42,6 @@ def switch() -> SimulatedSwitch:
     for number in (1, 2):
         switch.plug(f"port-{number}")
     return switch
-
-
-def expected(ncm: FakeNcm, switch: SimulatedSwitch) -> dict[object, object]:
-    """The flows of everything the region knows, computed from nothing, with the numbers the switch keeps."""
-    view = View()
-    view.host, view.region = A_HOST, A_REGION
-    for items in list(ncm.items.values()):
-        for _, item in items.values():
-            if scope_of(item).kind.value == "network" and item.id == "net":
-                view.networks["net"] = NetworkView(item)  # type: ignore[arg-type]  # the kind says so
-    for scope, items in ncm.items.items():
-        for key, (_, item) in items.items():
-            if key.kind is ItemKind.LOCAL_PORT:
-                view.ports[key.id] = item  # type: ignore[assignment]  # the key says so
-            elif key.kind is ItemKind.NEIGHBOUR and scope.id in view.networks:
-                view.networks[scope.id].neighbours[key.id] = item  # type: ignore[assignment]
-            elif key.kind is ItemKind.SUBNET and scope.id in view.networks:
-                view.networks[scope.id].subnets[key.id] = item  # type: ignore[assignment]
-            elif key.kind is ItemKind.NETWORK_HOST and scope.id in view.networks:
-                view.networks[scope.id].hosts[key.id] = item  # type: ignore[assignment]
-    numbers = {name.split(":", 1)[1]: number for name, number in switch.numbers.items() if ":" in name}
-    allocation = Allocation(
-        port_keys={id: number for id, number in numbers.items() if id.startswith("port-")},
-        network_keys={id: number for id, number in numbers.items() if not id.startswith("port-")},
-        ofports=dict(switch.vifs),
-        tunnels=dict(switch.tunnels),
-    )
-    return dict(flows(view, allocation))
 
 
 async def test_confirmed_after_the_barrier(ncm: FakeNcm, switch: SimulatedSwitch) -> None:
@@ -386,10 +354,10 @@ async def test_an_unreadable_item(ncm: FakeNcm, switch: SimulatedSwitch) -> None
         before = dict(switch.tables.flows)
         step = ncm.step(network_scope("net"), 0)
         ncm.revision += 1
-        broken = step.put[0].__class__(Key(ItemKind.SUBNET, "subnet"), 0, (), b"\xff\xff\xff")
+        broken = Envelope(Key(ItemKind.SUBNET, "subnet"), 0, (), b"\xff\xff\xff")
         ncm.is_reachable = False
         ncm.deliver(
-            step.__class__(
+            ScopeUpdate(
                 scope=step.scope,
                 epoch=ncm.epoch,
                 generation=1,

@@ -5,7 +5,7 @@ from itertools import permutations
 import pytest
 
 from alcor.agent.view import Changes, HostView
-from alcor.bus.interface import Dropped, Heads, Resume, ScopeUpdate
+from alcor.bus.interface import Dropped, Envelope, Heads, Resume, ScopeUpdate
 from alcor.goalstate.item import Item, Key, key_of
 from alcor.goalstate.scope import REGION, Scope, host_scope, neighbours_scope, network_scope, shard_of
 from tests.support.agent import (
@@ -204,16 +204,15 @@ def test_an_unreadable_step_is_not_applied() -> None:
     """A step with an item that cannot be read raises, names the item, and leaves the scope as it was."""
     view = a_view(*in_net(1))
     broken = envelope(neighbour(2))
-    broken = broken.__class__(broken.key, broken.since, broken.refers, b"\xff\xff")
-    step = update(NEIGHBOURS, (5, 6), removed=(key_of(neighbour(1)),))
-    step = step.__class__(
+    broken = Envelope(broken.key, broken.since, broken.refers, b"\xff\xff")
+    step = ScopeUpdate(
         scope=NEIGHBOURS,
         epoch=EPOCH,
         generation=1,
         from_revision=5,
         through=6,
         put=(broken,),
-        removed=step.removed,
+        removed=(key_of(neighbour(1)),),
     )
 
     with pytest.raises(ValueError, match="port-2"):
@@ -295,7 +294,7 @@ def test_an_older_epoch_does_not_resolve() -> None:
     view.apply([update(OWN, (0, 5), A_HOST, local_port(1), epoch=EPOCH + 1)])
     assert view.resolved.closed.keys() == {"port-1"}
 
-    view.apply([update(scope, (0, 5), network(), epoch=EPOCH + 1) for scope in (NET,)])
+    view.apply([update(NET, (0, 5), network(), epoch=EPOCH + 1)])
     view.apply([update(NEIGHBOURS, (0, 5), epoch=EPOCH + 1)])
     assert view.resolved.ports.keys() == {"port-1"}
 

@@ -1,0 +1,196 @@
+"""Incremental equals from nothing: whatever happens, the switch ends with exactly the flows of the whole view."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from alcor.agent.simulated import SimulatedSwitch
+from alcor.goalstate.item import Item, ItemKind, Key, NetworkHost
+from alcor.goalstate.scope import Scope, host_scope, neighbours_scope, network_scope
+from tests.support.agent import (
+    HOST,
+    OTHER_VTEP,
+    VTEP,
+    FakeNcm,
+    an_agent,
+    expected,
+    local_port,
+    neighbour,
+    network,
+    running,
+    scope_of,
+    settled,
+    subnet,
+)
+
+NETWORKS = ("net", "tan")
+NUMBERS = (1, 2, 3, 4)
+
+_numbers = st.sampled_from(NUMBERS)
+_networks = st.sampled_from(NETWORKS)
+
+Act = tuple[str, int, str]
+acts = st.lists(
+    st.tuples(
+        st.sampled_from(
+            (
+                "bind",
+                "bind",
+                "unbind",
+                "readdress",
+                "disable",
+                "remote",
+                "forget",
+                "network",
+                "no_network",
+                "segment",
+                "subnet",
+                "no_subnet",
+                "host",
+                "plug",
+                "plug",
+                "unplug",
+                "disconnect",
+                "slow",
+                "flush",
+                "restart_switch",
+                "refuse",
+                "restart_agent",
+                "settle",
+                "settle",
+            )
+        ),
+        _numbers,
+        _networks,
+    ),
+    max_size=30,
+)
+
+
+@dataclass
+class World:
+    """The region and the switch, and what may happen to them."""
+
+    ncm: FakeNcm = field(default_factory=FakeNcm)
+    switch: SimulatedSwitch = field(default_factory=lambda: SimulatedSwitch("s1"))
+
+    def put(self, *items: Item, network_id: str) -> None:
+        self.ncm.commit(put=[(scope_of(item, network_id), item) for item in items])
+
+    def drop(self, *keys: tuple[Scope, Key]) -> None:
+        self.ncm.commit(removed=keys)
+
+    def bind(self, number: int, net: str) -> None:
+        self.put(local_port(number, net), neighbour(number), network_id=net)
+
+    def unbind(self, number: int, net: str) -> None:
+        id = f"port-{number}"
+        self.drop(
+            (host_scope(HOST), Key(ItemKind.LOCAL_PORT, id)),
+            (neighbours_scope(net), Key(ItemKind.NEIGHBOUR, id)),
+        )
+
+    def readdress(self, number: int, net: str) -> None:
+        ip = f"10.0.9.{number}"
+        self.put(neighbour(number, ips=(ip,), mac="fa:16:3e:00:99:99"), network_id=net)
+
+    def disable(self, number: int, net: str) -> None:
+        self.put(local_port(number, net, admin_state_up=False), network_id=net)
+
+    def remote(self, number: int, net: str) -> None:
+        self.put(neighbour(number + 10, vtep=OTHER_VTEP), network_id=net)
+
+    def forget(self, number: int, net: str) -> None:
+        self.drop((neighbours_scope(net), Key(ItemKind.NEIGHBOUR, f"port-{number + 10}")))
+
+    def network(self, number: int, net: str) -> None:
+        self.put(network(net, 100 + NETWORKS.index(net)), network_id=net)
+
+    def no_network(self, number: int, net: str) -> None:
+        self.drop((network_scope(net), Key(ItemKind.NETWORK, net)))
+
+    def segment(self, number: int, net: str) -> None:
+        self.put(network(net, 100 + number, network_type="geneve" if number % 2 else "vxlan"), network_id=net)
+
+    def subnet(self, number: int, net: str) -> None:
+        self.put(subnet(f"{net}-subnet", net, cidr=f"10.{number}.0.0/16", gateway_ip=None), network_id=net)
+
+    def no_subnet(self, number: int, net: str) -> None:
+        self.drop((network_scope(net), Key(ItemKind.SUBNET, f"{net}-subnet")))
+
+    def host(self, number: int, net: str) -> None:
+        vtep = VTEP if number == 1 else f"192.0.2.{number}"
+        self.put(NetworkHost(id=f"host-{number}", vtep=vtep), network_id=net)
+
+    def plug(self, number: int, net: str) -> None:
+        self.switch.plug(f"port-{number}")
+
+    def unplug(self, number: int, net: str) -> None:
+        if f"port-{number}" in self.switch.vifs:
+            self.switch.unplug(f"port-{number}")
+
+    def disconnect(self, number: int, net: str) -> None:
+        self.ncm.disconnect()
+
+    def slow(self, number: int, net: str) -> None:
+        self.ncm.is_slow = True
+
+    def flush(self, number: int, net: str) -> None:
+        self.ncm.flush()
+
+    def restart_switch(self, number: int, net: str) -> None:
+        self.switch.restart()
+
+    def refuse(self, number: int, net: str) -> None:
+        self.switch.refusals = ["no"] * number
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(acts)
+def test_incremental_equals_recompute(story: list[Act]) -> None:
+    """Any sequence of changes, plugs, reconnects and restarts ends with installed == flows(view, allocation), and
+    everything acknowledged; then one more round sends the switch nothing."""
+    asyncio.run(_play(story))
+
+
+async def _play(story: list[Act]) -> None:
+    world = World()
+    world.network(1, "net")
+    world.bind(1, "net")
+    world.plug(1, "net")
+    chapters: list[list[Act]] = [[]]
+    for act in story:
+        if act[0] == "restart_agent":
+            chapters.append([])
+        else:
+            chapters[-1].append(act)
+    for chapter in chapters[:-1]:
+        async with running(an_agent(world.ncm, world.switch)):
+            await _act(world, chapter)
+    async with running(an_agent(world.ncm, world.switch)) as agent:
+        await _act(world, chapters[-1])
+        world.ncm.flush()
+        world.switch.refusals.clear()
+        await settled()
+        await settled()
+
+        assert world.switch.tables.flows == expected(world.ncm, world.switch)
+        if agent.status()["in_sync"]:
+            assert world.ncm.is_realized(*world.ncm.closure())
+        applies = world.switch.counts.applies
+        world.ncm.commit()
+        world.ncm.disconnect()
+        await settled()
+        assert world.switch.counts.applies == applies
+
+
+async def _act(world: World, chapter: list[Act]) -> None:
+    for name, number, net in chapter:
+        if name == "settle":
+            await settled()
+        else:
+            act: Callable[[int, str], None] = getattr(world, name)
+            act(number, net)
