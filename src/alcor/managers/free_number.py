@@ -18,10 +18,11 @@ from alcor.store.interface import Transaction
 REST_S = 60
 """How long a released number is passed over: until every host has heard of its release. Architecture, section 4."""
 
-# Spare candidates per round. With half of the set taken, 16 miss all once in 65,536 rounds.
-_SPARE = 16
+# Spare candidates per round: with half of the set taken, eight candidates all miss once in 256 rounds.
+_SPARE = 7
 # Candidates asked for at once: bounds the size of one statement.
 _BATCH_MAX = 256
+# Rounds that may take nothing before the set is searched instead.
 _ROUNDS_IDLE_MAX = 2
 # Sets up to this size are searched whole before a resting number is taken.
 _WHOLE_SEARCH_MAX = 65_536

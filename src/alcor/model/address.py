@@ -67,7 +67,7 @@ def mac_int(mac: Mac) -> int:
 
 def mac_of_int(number: int) -> Mac:
     """The MAC address whose 48-bit number is `number`."""
-    return Mac(":".join(f"{octet:02x}" for octet in number.to_bytes(6, "big")))
+    return Mac(number.to_bytes(6, "big").hex(":"))
 
 
 @lru_cache(_CACHE_ENTRIES_MAX)

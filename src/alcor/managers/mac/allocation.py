@@ -4,6 +4,7 @@ A range needs no record of what it gave: two networks never meet on one wire, so
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from alcor.managers.free_number import REST_S, NumberSet, Space, take_numbers
 from alcor.model.address import Mac, mac_int, mac_of_int
@@ -15,6 +16,9 @@ from alcor.store.interface import Transaction
 _DEFAULT_FIRST, _DEFAULT_LAST = Mac("06:a1:c0:00:00:00"), Mac("06:a1:c0:ff:ff:ff")
 # A constant, so that two writers who need it first collide on it instead of making two.
 DEFAULT_RANGE_ID = "00000000-0000-4000-8000-06a1c0000000"
+
+# Combinations of enabled ranges remembered in this process; an operator changes them rarely.
+_RANGE_SETS_MAX = 16
 
 RESERVED = frozenset({Mac("02:a1:c0:00:00:01")})
 """Addresses no port may have, unless the region is configured otherwise: the responder of DHCP and advertisements."""
@@ -42,7 +46,12 @@ async def load_numbers(tx: Transaction) -> NumberSet:
             )
         )
         ranges = [await tx.get(MacRange, DEFAULT_RANGE_ID)]
-    return NumberSet.of((mac_int(Mac(r.first)), mac_int(Mac(r.last))) for r in ranges if r.enabled)
+    return _numbers(tuple(sorted((r.first, r.last) for r in ranges if r.enabled)))
+
+
+@lru_cache(_RANGE_SETS_MAX)
+def _numbers(bounds: tuple[tuple[str, str], ...]) -> NumberSet:
+    return NumberSet.of((mac_int(Mac(first)), mac_int(Mac(last))) for first, last in bounds)
 
 
 async def allocate(

@@ -23,8 +23,8 @@ from alcor.store.interface import Transaction
 _BITMAPS = "address_bitmap"
 # One row of 32 bytes: a /24, or a /120 of IPv6.
 _BITMAP_ADDRESSES_MAX = 256
-# Free addresses looked at before those that rest are told apart: one statement even after a burst of deletes.
-_SPARE = 16
+# Free addresses beyond those wanted whose rest is asked for at first: some of the lowest may just have been released.
+_SPARE = 7
 # Subnets whose shape is remembered in this process.
 _SHAPES_MAX = 4_096
 
