@@ -573,6 +573,21 @@ class TestHistory:
             assert await store.head() == Position(NOW_MS + 5_000, 4)
             assert (await store.image(KINDS)).position == await store.head()
 
+    async def test_a_cut_never_reaches_back_before_the_epoch(
+        self, open_store: OpenStore, tmp_path: Path
+    ) -> None:
+        """However short the log is, its beginning never moves backwards."""
+        async with open_store(tmp_path, log_revisions_kept=8) as store:
+            for number in range(4):
+                await insert(store, a_network(f"net-{number}"))
+            began = (await store.new_epoch()).revision
+            for number in range(6):
+                await insert(store, a_network(f"more-{number}"))
+
+                with pytest.raises(TooOld):
+                    await store.follow(began - 1)
+                assert len(await follow_all(store, began)) == number + 1
+
     async def test_no_wake_up_is_lost(self, store: Store) -> None:
         """A follower that only ever waits for the next revision sees them all, however commits fall."""
         revisions_max = 200

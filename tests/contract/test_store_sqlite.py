@@ -25,9 +25,11 @@ from alcor.model.subnet import SUBNET, Subnet
 from alcor.store.interface import Condition, Done, Query, TooOld, Transaction
 from alcor.store.schema import SCHEMA_VERSION, render_schema
 from alcor.store.sqlite import SqliteStore, StoreLocked, StoreTooNew
+from alcor.store.sqlite.connection import connect
 from alcor.store.sqlite.ddl import prepare_schema
+from alcor.store.sqlite.reader import ReaderPool
 from alcor.telemetry.metrics import REGISTRY
-from tests.support.store import Faults, a_network, a_port, a_subnet, insert, sqlite_store
+from tests.support.store import Clock, Faults, a_network, a_port, a_subnet, insert, sqlite_store
 
 ROOT = Path(__file__).parents[2]
 
@@ -134,6 +136,7 @@ class TestGroupCommit:
             )
 
             assert [type(answer) for answer in answers] == [Unavailable] * 3
+            assert all("could not commit" in answer.message for answer in answers)
 
             async def look(tx: Transaction) -> dict[str, str]:
                 return await tx.claimed("vni", ["1", "2"])
@@ -141,6 +144,19 @@ class TestGroupCommit:
             assert (await store.write(look)).value == {}
             assert await store.reader.list(Network) == []
             assert await store.follow(0) == []
+
+    async def test_a_disk_that_fills_up_is_the_reason_given(self, tmp_path: Path) -> None:
+        """Every request of a group that was lost in the middle is told why."""
+        faults = Faults(lose=True)
+
+        async def unlucky(tx: Transaction) -> None:
+            faults.refuse["INSERT INTO claim"] = 1
+            await tx.claim("vni", "1", "net-2")
+
+        async with sqlite_store(tmp_path, faults=faults) as store:
+            answers = await as_one_group(store, insert(store, a_network()), store.write(unlucky))
+
+            assert ["disk I/O error" in answer.message for answer in answers] == [True, True]
 
     async def test_a_failing_statement_costs_its_request_only(self, tmp_path: Path) -> None:
         """An error that leaves the transaction alive makes one request Unavailable."""
@@ -244,6 +260,56 @@ def without_column(resource: Resource, name: str) -> Resource:
         return dataclasses.replace(attribute, column=False, refers="")
 
     return dataclasses.replace(resource, attributes=tuple(map(older, resource.attributes)), lookups=())
+
+
+class TestReading:
+    """Reads beside the writer."""
+
+    async def test_a_read_sees_one_state(self, tmp_path: Path) -> None:
+        """Whatever is committed while a read is under way, it does not see half of it."""
+        looked, written = threading.Event(), threading.Event()
+
+        def look_twice(connection: sqlite3.Connection) -> list[int]:
+            counted = []
+            for _ in range(2):
+                counted.append(connection.execute("SELECT count(*) FROM network").fetchone()[0])
+                looked.set()
+                assert written.wait(10)
+            return counted
+
+        async with sqlite_store(tmp_path) as store:
+            pool = ReaderPool(tmp_path / "alcor.db", connect)
+            reading = asyncio.create_task(pool.run(look_twice))
+            await asyncio.get_running_loop().run_in_executor(None, looked.wait)
+            await insert(store, a_network())
+            written.set()
+
+            assert await reading == [0, 0]
+            assert await pool.run(look_twice) == [1, 1]
+            pool.close()
+
+    async def test_a_reader_cannot_write(self, tmp_path: Path) -> None:
+        """There is one writer: a reading connection refuses."""
+        async with sqlite_store(tmp_path):
+            pool = ReaderPool(tmp_path / "alcor.db", connect)
+            with pytest.raises(Unavailable, match="attempt to write a readonly database"):
+                await pool.run(lambda connection: connection.execute("DELETE FROM network"))
+            pool.close()
+
+    async def test_rested_keys_are_cleared_away(self, tmp_path: Path) -> None:
+        """The table of resting keys does not grow with every release there ever was."""
+        clock = Clock()
+
+        async def give_back(tx: Transaction, key: str) -> None:
+            tx.release("mac", key, rest_s=60)
+
+        async with sqlite_store(tmp_path, clock=clock) as store:
+            for number in range(5):
+                await store.write(partial(give_back, key=str(number)))
+                clock.advance(45)
+            with closing(connect(tmp_path / "alcor.db")) as connection:
+                keys = [key for (key,) in connection.execute("SELECT key FROM resting ORDER BY key")]
+            assert keys == ["3", "4"]
 
 
 class TestSchema:

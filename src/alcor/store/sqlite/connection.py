@@ -1,4 +1,4 @@
-"""Connections as the store needs them: write-ahead log, foreign keys, no transaction behind our back."""
+"""Connections as the store needs them: write-ahead log, no transaction behind our back."""
 
 import sqlite3
 from collections.abc import Callable
@@ -33,7 +33,6 @@ def prepare_writer(connection: sqlite3.Connection, durability: Durability) -> No
     """Make a connection the one that writes."""
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute(f"PRAGMA synchronous={durability}")
-    connection.execute("PRAGMA foreign_keys=ON")
     connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
     # A savepoint keeps the old form of each page it touches: in memory, not in a temporary file per request.
     connection.execute("PRAGMA temp_store=MEMORY")

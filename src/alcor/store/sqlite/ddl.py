@@ -98,8 +98,9 @@ def prepare_schema(
 ) -> None:
     """Make the database what this program expects, in one transaction: all of it or nothing.
 
-    `epoch` is the one a new database begins with. Raises: StoreTooNew; Unavailable if rows contradict a new
-    foreign key.
+    `epoch` is the one a new database begins with. Afterwards the connection enforces foreign keys.
+
+    Raises: StoreTooNew; Unavailable if rows contradict a new foreign key.
     """
     for table in schema.tables:
         if table.name in _FIXED_NAMES:

@@ -125,14 +125,12 @@ class SqliteStore:
         """Return once the head may be beyond `after`, or the epoch another one. Raises: Unavailable if closed."""
         if self._closed:
             raise Unavailable("The store is closed: nothing will be committed any more.")
-        if self._writer.head.revision > after:
-            return
         loop = asyncio.get_running_loop()
         waiter: _Waiter = loop, loop.create_future()
         with self._waiters_gate:
             self._waiters.add(waiter)
         try:
-            # Once more, now that we are on the list: a commit between the first look and here has woken nobody.
+            # Only now, on the list: a commit between a look and the list would wake nobody.
             if self._writer.head.revision <= after and not self._closed:
                 await waiter[1]
         finally:
