@@ -95,11 +95,18 @@ class Realizer:
     """
 
     def __init__(
-        self, store: Store, bus: GoalBus, *, now_ms: Callable[[], int], history_lost: HistoryLost
+        self,
+        store: Store,
+        bus: GoalBus,
+        *,
+        now_ms: Callable[[], int],
+        history_lost: HistoryLost,
+        host_write_s: float = HOST_WRITE_S,
     ) -> None:
         """`now_ms`: unix milliseconds, one clock for when all hosts were heard."""
         self._store, self._bus = store, bus
         self._now_ms, self._history_lost = now_ms, history_lost
+        self._host_write_s = host_write_s
         self._graph: Graph | None = None
         self._epoch = 0
         self._hosts: dict[str, _HostFacts] = {}
@@ -284,7 +291,7 @@ class Realizer:
             self._write_host(report.host_id, facts)
             return
         if not self._late:
-            asyncio.get_running_loop().call_later(HOST_WRITE_S, self._write_late)
+            asyncio.get_running_loop().call_later(self._host_write_s, self._write_late)
         self._late[report.host_id] = None
 
     def _write_late(self) -> None:

@@ -195,7 +195,7 @@ class Intent:
     def _index_hosts(self, steps: Sequence[Step[HostItem]]) -> None:
         # All old names go before any new one comes: a name may pass from one host to another in one turn.
         for step in steps:
-            if step.before is not None and self.host_ids.get(step.before.name) == step.id:
+            if step.before is not None:
                 del self.host_ids[step.before.name]
         for step in steps:
             if step.after is not None:

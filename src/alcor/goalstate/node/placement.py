@@ -68,7 +68,7 @@ class PlacementNode:
             if (
                 not remade
                 and old.port.generation == port.generation
-                and (old.port.local.admin_state_up == port.local.admin_state_up)
+                and old.port.local.admin_state_up == port.local.admin_state_up
             ):
                 bound_at = old.bound_at
         new = Placement(port, host.id, since, bound_at)

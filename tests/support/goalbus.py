@@ -1,0 +1,163 @@
+"""A goal bus that remembers: what was published and what a subscriber of every scope holds by the rules of protocol, 4;
+and observations that remember what was written and can be awaited."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+
+from alcor.bus.interface import Heads, HostReport, Publication, ScopeUpdate
+from alcor.goalstate.item import State, key_of
+from alcor.goalstate.scope import SHARDS, Scope
+from alcor.store.interface import HostObservation, PortObservation
+
+PATIENCE_S = 10.0
+
+
+class RecordingBus:
+    """Implements `GoalBus` for the dataplane's side; the test is the ncm."""
+
+    def __init__(self) -> None:
+        self.turns: list[tuple[list[Publication], Heads]] = []
+        self.positions: dict[Scope, int] = {}
+        self.held: dict[Scope, State] = {}
+        self.gaps: list[Scope] = []
+        self.snapshot: Callable[[Scope], Publication] | None = None
+        self.refuse_publications = 0
+        self._last = (0, 0)
+        self._reports: asyncio.Queue[HostReport] = asyncio.Queue()
+        self._moved = asyncio.Event()
+
+    # --- dataplane's side ---
+
+    def publish(self, updates: Sequence[Publication], heads: Heads) -> None:
+        """Take in one turn as a subscriber of every scope; refuses `refuse_publications` times first."""
+        if self.refuse_publications:
+            self.refuse_publications -= 1
+            raise ConnectionError("the broker is gone")
+        assert len({update.scope for update in updates}) == len(updates), "one publication per scope and turn"
+        assert set(heads.through) == set(range(SHARDS))
+        self.turns.append((list(updates), heads))
+        for update in updates:
+            self._take(update)
+        self._moved.set()
+
+    def serve(self, snapshot: Callable[[Scope], Publication]) -> None:
+        """From now on scopes can be asked for."""
+        self.snapshot = snapshot
+
+    async def reports(self) -> AsyncIterator[Sequence[HostReport]]:
+        """What the test reports, one at a time."""
+        while True:
+            yield [await self._reports.get()]
+
+    # --- the test's side ---
+
+    def report(self, report: HostReport) -> None:
+        """Tell the dataplane of a host."""
+        self._reports.put_nowait(report)
+
+    def want(self, scope: Scope) -> None:
+        """Hold a scope from its snapshot on."""
+        assert self.snapshot is not None
+        self._take(self.snapshot(scope))
+
+    def unwant(self, scope: Scope) -> None:
+        """Hold a scope no longer."""
+        self.held.pop(scope, None)
+        self.positions.pop(scope, None)
+
+    def updates(self) -> AsyncIterator[Sequence[ScopeUpdate | Heads]]:
+        """Not for this bus: look at `turns`."""
+        raise NotImplementedError
+
+    @property
+    def states(self) -> dict[Scope, State]:
+        """What is held, empty scopes left out."""
+        return {scope: state for scope, state in self.held.items() if state}
+
+    @property
+    def through(self) -> int:
+        """The revision of the last heads, of all shards."""
+        (through,) = set(self.turns[-1][1].through.values())
+        return through
+
+    async def reached(self, revision: int, *, epoch: int = 0) -> None:
+        """Wait until heads are through `revision`, in `epoch` or a later one."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not self.turns or self.through < revision or self.turns[-1][1].epoch < epoch:
+                self._moved.clear()
+                await self._moved.wait()
+
+    def _take(self, update: Publication) -> None:
+        stamp = (update.epoch, update.generation)
+        assert stamp >= self._last, "never backwards (I9)"
+        if update.epoch > self._last[0]:
+            self.positions.clear()
+        self._last = stamp
+        scope, position = update.scope, self.positions.get(update.scope, 0)
+        state = dict(self.held.get(scope, {}))
+        if update.from_revision == 0:
+            state = {}
+        elif update.through <= position:
+            return
+        elif update.from_revision > position:
+            self.gaps.append(scope)
+            assert self.snapshot is not None
+            self._take(self.snapshot(scope))
+            return
+        for key in update.removed:
+            state.pop(key, None)
+        state.update((key_of(put.item), put.item) for put in update.put)
+        self.held[scope], self.positions[scope] = state, update.through
+
+
+class RecordingObservations:
+    """Implements `Observations` in memory. `batches`: the ports of every write; `fail`: how many writes to refuse."""
+
+    def __init__(self) -> None:
+        self.port_facts: dict[str, PortObservation] = {}
+        self.host_facts: dict[str, HostObservation] = {}
+        self.batches: list[list[PortObservation]] = []
+        self.fail = 0
+        self._moved = asyncio.Event()
+
+    async def put(self, ports: Iterable[PortObservation], hosts: Iterable[HostObservation]) -> None:
+        """Replace facts."""
+        self._refuse()
+        batch = list(ports)
+        self.batches.append(batch)
+        self.port_facts.update((port.port_id, port) for port in batch)
+        self.host_facts.update((host.host_id, host) for host in hosts)
+        self._moved.set()
+
+    async def forget(self, port_ids: Iterable[str], host_ids: Iterable[str]) -> None:
+        """Remove facts."""
+        self._refuse()
+        for id in port_ids:
+            del self.port_facts[id]
+        for id in host_ids:
+            self.host_facts.pop(id, None)
+        self._moved.set()
+
+    async def ports(self, ids: Sequence[str]) -> dict[str, PortObservation]:
+        """Facts by id."""
+        return {id: self.port_facts[id] for id in ids if id in self.port_facts}
+
+    async def hosts(self, ids: Sequence[str]) -> dict[str, HostObservation]:
+        """Facts by id."""
+        return {id: self.host_facts[id] for id in ids if id in self.host_facts}
+
+    async def ports_of_host(self, host_id: str) -> list[PortObservation]:
+        """Facts of one host's ports."""
+        return [port for port in self.port_facts.values() if port.host_id == host_id]
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Wait for writes until `holds`."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not holds():
+                self._moved.clear()
+                await self._moved.wait()
+
+    def _refuse(self) -> None:
+        if self.fail:
+            self.fail -= 1
+            raise OSError("the disk is full")
