@@ -1,5 +1,6 @@
 """One request on its way through the edge, and what an endpoint is."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,16 +19,46 @@ from alcor.managers.interface import Caller
 _PAIRS_MAX = 2_000
 
 
+_HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]{1,5})?\Z|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?\Z")
+_NOBODY = Caller(project_id="", is_admin=False)
+
+
 @dataclass(slots=True)
 class Call:
-    """A request after authentication. `id` and `child` are what the path names."""
+    """A request. `id`: what the path names; `public`: the URL clients reach us by, if it is configured."""
 
     request: Request
-    caller: Caller
     limits: Limits
-    base: str
+    public: str | None = None
     id: str = ""
-    child: str = ""
+    caller: Caller = _NOBODY
+    headers: dict[bytes, bytes] = field(init=False)
+    """By lower-case name; of one that is repeated the last. A dictionary, because looking through the list that the
+    server gives costs as much as the rest of a small request."""
+
+    def __post_init__(self) -> None:
+        self.headers = dict(self.request.scope["headers"])
+
+    def header(self, name: bytes) -> str | None:
+        """The value of a header, None if it is not there."""
+        value = self.headers.get(name)
+        return None if value is None else value.decode("latin-1")
+
+    @property
+    def base(self) -> str:
+        """The URL clients reach us by, without a slash at its end: as configured, or as this client did."""
+        if self.public is not None:
+            return self.public
+        scope = self.request.scope
+        scheme = self.header(b"x-forwarded-proto")
+        if scheme not in ("http", "https"):
+            scheme = scope["scheme"]
+        host = self.header(b"host") or ""
+        if not _HOST.match(host):
+            server = scope.get("server") or ("127.0.0.1", None)
+            name = f"[{server[0]}]" if ":" in server[0] else server[0]
+            host = f"{name}:{server[1]}" if server[1] else name
+        return f"{scheme}://{host}"
 
     def pairs(self) -> Pairs:
         """The query string, decoded."""
@@ -45,12 +76,11 @@ class Call:
 
     async def raw(self) -> bytes:
         """The body's bytes; reading stops at the limit, whatever the client says of its length."""
-        headers = self.request.headers
-        kind = headers.get("content-type")
+        kind = self.header(b"content-type")
         if kind is not None and not _is_json(kind):
             raise Refused(415, f"The body's Content-Type is '{kind}'; only application/json is understood.")
         length_max = self.limits.body_bytes_max
-        length = headers.get("content-length", "")
+        length = self.header(b"content-length") or ""
         if length.isdecimal() and int(length[:18]) > length_max:
             raise _too_large(length_max)
         chunks, received = [], 0
@@ -77,6 +107,8 @@ class Endpoint:
 
 
 def _is_json(content_type: str) -> bool:
+    if content_type == "application/json":
+        return True
     kind = content_type.split(";", 1)[0].strip().lower()
     return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
 

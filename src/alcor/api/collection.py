@@ -153,8 +153,10 @@ class Collection:
         async def handle(call: Call) -> Response:
             self._admit(call.caller)
             expected = _if_match(call)
-            has_body = call.request.headers.get("content-length", "") not in ("", "0")
-            body = await call.json() if has_body or "transfer-encoding" in call.request.headers else {}
+            has_body = (
+                call.header(b"content-length") not in (None, "0") or b"transfer-encoding" in call.headers
+            )
+            body = await call.json() if has_body else {}
             if not isinstance(body, dict):
                 raise bad_request("The body must be a JSON object.")
 
@@ -254,6 +256,8 @@ def _if_match(call: Call) -> int | None:
 
     Source: extension revision-if-match. Other entity tags are not ours and are passed over.
     """
+    if b"if-match" not in call.headers:
+        return None
     tags = [
         tag.strip().removeprefix("W/").strip('"')
         for line in call.request.headers.getlist("if-match")

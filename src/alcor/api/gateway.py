@@ -7,12 +7,10 @@ import re
 import time
 import uuid
 from collections.abc import Mapping
-from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
-from structlog.contextvars import bound_contextvars
 
 from alcor.api.auth import TOKEN_HEADER
 from alcor.api.call import Call, Endpoint, Handler
@@ -27,11 +25,10 @@ from alcor.telemetry.metrics import API_SECONDS
 
 log = get_log("api")
 
-REQUEST_ID_HEADER = "x-openstack-request-id"
+_REQUEST_ID = b"x-openstack-request-id"
+_TOKEN = TOKEN_HEADER.encode()
 # What another service sends to say "this is a part of my request"; anything else is not repeated in our log.
 _GLOBAL_ID = re.compile(r"req-[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
-_HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]{1,5})?\Z|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?\Z")
-_NOBODY = Caller(project_id="", is_admin=False)
 _NOWHERE = Endpoint("unknown", {})
 # A closed set, so that a client cannot make metrics by inventing methods.
 _METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"})
@@ -64,26 +61,25 @@ class Gateway:
             await send({"type": "websocket.close", "code": 1003})
             return
         started = time.perf_counter()
-        request = Request(scope, receive)
         request_id = f"req-{uuid.uuid4()}"
         endpoint, id = self._route(scope["path"])
-        with bound_contextvars(request_id=request_id):
-            try:
-                response, facts = await self._answer(request, endpoint, id, request_id)
-            except ClientDisconnect:
-                log.info("request_abandoned", method=scope["method"], path=scope["path"])
-                return
-            response.raw_headers.append((b"x-openstack-request-id", request_id.encode()))
-            elapsed_s = time.perf_counter() - started
-            self._observe(endpoint, scope, response.status_code, elapsed_s)
-            (log.debug if endpoint.label in _QUIET else log.info)(
-                "request_answered",
-                method=scope["method"],
-                path=scope["path"],
-                status=response.status_code,
-                elapsed_ms=round(elapsed_s * 1000, 3),
-                **facts,
+        facts = {"request_id": request_id, "method": scope["method"], "path": scope["path"]}
+        try:
+            response = await self._answer(
+                Call(Request(scope, receive), self._limits, self._public, id), endpoint, facts
             )
+        except ClientDisconnect:
+            log.info("request_abandoned", **facts)
+            return
+        response.raw_headers.append((_REQUEST_ID, request_id.encode()))
+        elapsed_s = time.perf_counter() - started
+        _observe(endpoint, scope["method"], response.status_code, elapsed_s)
+        (log.debug if endpoint.label in _QUIET else log.info)(
+            "request_answered",
+            status=response.status_code,
+            elapsed_ms=round(elapsed_s * 1000, 3),
+            **facts,
+        )
         await response(scope, receive, send)
 
     def _route(self, path: str) -> tuple[Endpoint, str]:
@@ -99,41 +95,38 @@ class Gateway:
         above, _, id = above.rpartition("/")
         return self._endpoints.get(f"{above}/{{id}}/{last}", _NOWHERE), id
 
-    async def _answer(
-        self, request: Request, endpoint: Endpoint, id: str, request_id: str
-    ) -> tuple[Response, dict[str, Any]]:
-        """The response, and what the log should know of it beside the status."""
-        facts: dict[str, Any] = {}
+    async def _answer(self, call: Call, endpoint: Endpoint, facts: dict[str, str]) -> Response:
+        """The response. Adds to `facts` what the log should know of it beside the status."""
         # The service's own request, of which this one is a part.
-        theirs = request.headers.get(REQUEST_ID_HEADER)
+        theirs = call.header(_REQUEST_ID)
         if theirs is not None and _GLOBAL_ID.match(theirs):
             facts["global_request_id"] = theirs
-        base = self._base(request)
         try:
-            self._check_size(request)
-            handler = _NOTHING if endpoint is _NOWHERE else None
-            caller = _NOBODY
-            if handler is None and not endpoint.is_open:
-                known = await self._authenticator.authenticate(request.headers.get(TOKEN_HEADER))
-                caller = Caller(known.project_id, known.is_admin, request_id)
+            self._check_size(call)
+            if endpoint is _NOWHERE:
+                raise Refused(404, f"The resource could not be found: nothing is served at {facts['path']}.")
+            if not endpoint.is_open:
+                known = await self._authenticator.authenticate(call.header(_TOKEN))
+                call.caller = Caller(known.project_id, known.is_admin, facts["request_id"])
                 facts["project_id"] = known.project_id
-            handler = handler or _handler(endpoint, request)
-            return await handler(Call(request, caller, self._limits, base, id)), facts
+            return await _handler(endpoint, facts["method"], facts["path"])(call)
         except AlcorError as error:
-            failure = failure_of(error, realm=base)
+            failure = failure_of(error, realm=call.base)
             facts["error"] = failure.type
             if failure.status >= 500:
-                log.warning("request_failed", type=failure.type, reason=error.message)
-            return _response(failure), facts
+                log.warning(
+                    "request_failed", request_id=facts["request_id"], type=failure.type, reason=error.message
+                )
+            return _response(failure)
         except ClientDisconnect:
             raise
         except Exception:
-            log.exception("request_broken", method=request.method, path=request.url.path)
+            log.exception("request_broken", **facts)
             facts["error"] = "HTTPInternalServerError"
-            return _response(internal_error(request_id)), facts
+            return _response(internal_error(facts["request_id"]))
 
-    def _check_size(self, request: Request) -> None:
-        limits, scope = self._limits, request.scope
+    def _check_size(self, call: Call) -> None:
+        limits, scope = self._limits, call.request.scope
         if len(scope["path"]) + len(scope["query_string"]) > limits.target_bytes_max:
             raise Refused(
                 414,
@@ -148,43 +141,23 @@ class Gateway:
                 f"{limits.header_bytes_max} bytes of them.",
             )
 
-    def _base(self, request: Request) -> str:
-        """The URL clients reach us by, without a slash at its end."""
-        if self._public is not None:
-            return self._public
-        scheme = request.headers.get("x-forwarded-proto", request.scope["scheme"])
-        if scheme not in ("http", "https"):
-            scheme = request.scope["scheme"]
-        host = request.headers.get("host", "")
-        if not _HOST.match(host):
-            server = request.scope.get("server") or ("127.0.0.1", None)
-            name = f"[{server[0]}]" if ":" in server[0] else server[0]
-            host = f"{name}:{server[1]}" if server[1] else name
-        return f"{scheme}://{host}"
 
-    @staticmethod
-    def _observe(endpoint: Endpoint, scope: Scope, status: int, elapsed_s: float) -> None:
-        method = scope["method"] if scope["method"] in _METHODS else "OTHER"
-        child = endpoint.status.get((method, status))
-        if child is None:
-            child = endpoint.status[method, status] = API_SECONDS.labels(endpoint.label, method, str(status))
-        child.observe(elapsed_s)
+def _observe(endpoint: Endpoint, method: str, status: int, elapsed_s: float) -> None:
+    if method not in _METHODS:
+        method = "OTHER"
+    child = endpoint.status.get((method, status))
+    if child is None:
+        child = endpoint.status[method, status] = API_SECONDS.labels(endpoint.label, method, str(status))
+    child.observe(elapsed_s)
 
 
-async def _nothing(call: Call) -> Response:
-    raise Refused(404, f"The resource could not be found: nothing is served at {call.request.url.path}.")
-
-
-_NOTHING: Handler = _nothing
-
-
-def _handler(endpoint: Endpoint, request: Request) -> Handler:
-    handler = endpoint.handlers.get(request.method)
+def _handler(endpoint: Endpoint, method: str, path: str) -> Handler:
+    handler = endpoint.handlers.get(method)
     if handler is None:
         allowed = ", ".join(sorted(endpoint.handlers))
         raise Refused(
             405,
-            f"The method {request.method} is not allowed for {request.url.path}; it understands {allowed}.",
+            f"The method {method} is not allowed for {path}; it understands {allowed}.",
             headers={"Allow": allowed},
         )
     return handler

@@ -19,8 +19,7 @@ _encoder = msgspec.json.Encoder()
 
 
 def encode(value: Any) -> bytes:
-    """The JSON text of an answer. Structs inside rows are encoded as objects; 1,000 ports take about 3 ms with
-    their dictionaries (tests/api do not assert it; `benchmarks/` measures creates and lists)."""
+    """The JSON text of an answer; structs inside rows become objects."""
     return _encoder.encode(value)
 
 
