@@ -146,6 +146,8 @@ class Database:
         }
         self._on_change: Callable[[], None] = lambda: None
         self._changed = asyncio.Event()
+        # Updates that come in the same read as the first answer, which they build on; None once it is applied.
+        self._early: list[Any] | None = []
         self.ports_version = 0
         self._rpc: JsonRpc | None = None
 
@@ -168,6 +170,9 @@ class Database:
             database.close()
             raise
         database._update(tables)
+        for early in database._early or ():
+            database._update(early)
+        database._early = None
         database._on_change = on_change
         return database
 
@@ -179,10 +184,14 @@ class Database:
         return self._rpc
 
     def _take(self, method: str, params: list[Any]) -> None:
-        if method == "update2":
-            self._update(params[1])
-            self._changed.set()
-            self._on_change()
+        if method != "update2":
+            return
+        if self._early is not None:
+            self._early.append(params[1])
+            return
+        self._update(params[1])
+        self._changed.set()
+        self._on_change()
 
     async def until(self, predicate: Callable[[], bool]) -> None:
         """Return when `predicate()` is true of the tables. Raises: SwitchError when the connection ends first."""
