@@ -182,7 +182,7 @@ async def test_a_new_epoch_replaces_what_is_pending(bus: GoalBus) -> None:
     publisher.change({NEIGHBOURS: [a_neighbour("old-too")]})
     restored = FakePublisher(bus, epoch=EPOCH + 1)
     restored.serve()
-    restored.head = 1
+    restored.change(revision=1)
     restored.change({NEIGHBOURS: [a_neighbour("new")]})
 
     await reader.take()

@@ -1,7 +1,7 @@
 """Builders and fakes for the transport: items, a publisher of scopes, strategies for property tests."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 from hypothesis import strategies as st
 
@@ -20,7 +20,7 @@ from alcor.goalstate.item import (
     SubnetItem,
     key_of,
 )
-from alcor.goalstate.scope import Scope, neighbours_scope, shard_of
+from alcor.goalstate.scope import SHARDS, Scope, neighbours_scope, shard_of
 
 EPOCH = 7
 
@@ -77,6 +77,7 @@ class FakePublisher:
         self.epoch = epoch
         self.generation = generation
         self.head = 0
+        self.heads: dict[int, int] = dict.fromkeys(range(SHARDS), 0)
         self.items: dict[Scope, dict[Key, Put]] = {}
         self.asked: list[Scope] = []
 
@@ -92,24 +93,29 @@ class FakePublisher:
             epoch=self.epoch,
             generation=self.generation,
             from_revision=0,
-            through=self.head,
+            through=self.heads[shard_of(scope)],
             put=tuple(self.items.get(scope, {}).values()),
         )
 
     def change(
         self,
-        put: dict[Scope, Iterable[Item]] | None = None,
-        removed: dict[Scope, Iterable[Key]] | None = None,
+        put: Mapping[Scope, Sequence[Item | Put]] | None = None,
+        removed: Mapping[Scope, Sequence[Key]] | None = None,
         *,
-        heads: Iterable[int] = range(64),
+        shards: Iterable[int] = range(SHARDS),
+        revision: int | None = None,
     ) -> int:
-        """Publish one revision and the heads of `heads`; returns the revision."""
-        self.head += 1
-        put = {scope: tuple(items) for scope, items in (put or {}).items()}
-        removed = {scope: tuple(keys) for scope, keys in (removed or {}).items()}
+        """Publish one revision and the heads of `shards`, which those of the changed scopes must be among.
+
+        Returns the revision. An item counts as introduced by it, unless it comes as a `Put`.
+        """
+        self.head = revision or self.head + 1
+        put, removed = put or {}, removed or {}
         steps = []
         for scope in dict.fromkeys((*put, *removed)):
-            puts = tuple(Put(item, self.head) for item in put.get(scope, ()))
+            puts = tuple(
+                item if isinstance(item, Put) else Put(item, self.head) for item in put.get(scope, ())
+            )
             held = self.items.setdefault(scope, {})
             for each in puts:
                 held[key_of(each.item)] = each
@@ -120,15 +126,26 @@ class FakePublisher:
                     scope=scope,
                     epoch=self.epoch,
                     generation=self.generation,
-                    from_revision=self.head - 1,
+                    from_revision=self.heads[shard_of(scope)],
                     through=self.head,
                     put=puts,
                     removed=tuple(removed.get(scope, ())),
                 )
             )
-        through = dict.fromkeys(heads, self.head)
+        through = dict.fromkeys(shards, self.head)
+        self.heads |= through
         self.bus.publish(steps, Heads(epoch=self.epoch, generation=self.generation, through=through))
         return self.head
+
+    def begin_epoch(self, revision: int) -> None:
+        """A new history at `revision`: every scope known is published whole, then the heads."""
+        self.epoch += 1
+        self.head = revision
+        self.heads = dict.fromkeys(self.heads, revision)
+        for held in self.items.values():
+            held |= {key: Put(put.item, revision) for key, put in held.items()}
+        heads = Heads(epoch=self.epoch, generation=self.generation, through=dict(self.heads))
+        self.bus.publish([self.snapshot(scope) for scope in self.items], heads)
 
 
 class Reader:
