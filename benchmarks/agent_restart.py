@@ -35,8 +35,8 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="alcor-bench-"))
     ledger = Ledger(folder)
     rows = []
+    site = Site("bench-", folder, ledger)
     try:
-        site = Site("bench-", folder, ledger)
         site.start(("left", "right"))
         site.register_hosts()
         site.wait_for_agents()
@@ -67,6 +67,7 @@ def main() -> None:
                 }
             )
     finally:
+        site.close()
         ledger.sweep()
         shutil.rmtree(folder, ignore_errors=True)
     report("agent_restart", rows, load_before=load_before)

@@ -53,8 +53,8 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="alcor-bench-"))
     ledger = Ledger(folder)
     rows = []
+    site = Site("bench-", folder, ledger)
     try:
-        site = Site("bench-", folder, ledger)
         site.start(("left", "right"))
         site.register_hosts()
         site.wait_for_agents()
@@ -70,6 +70,7 @@ def main() -> None:
                     site.client.create_many("v2.0/ports", "ports", bulk)
             rows.append(measure(site, network, stored))
     finally:
+        site.close()
         ledger.sweep()
         shutil.rmtree(folder, ignore_errors=True)
     report("call_to_barrier", rows, load_before=load_before)

@@ -24,6 +24,7 @@ def running_site(folder: Path, *hosts: str) -> Iterator[Site]:
         site.wait_for_agents()
         yield site
     finally:
+        site.close()
         ledger.sweep()
 
 

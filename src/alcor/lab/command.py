@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from alcor.lab.ledger import Ledger, start_ticks
+from alcor.lab.ledger import Ledger
 
 
 class LabError(Exception):
@@ -60,7 +60,7 @@ def start(
             # Its own session: a Ctrl-C at the terminal reaches the laboratory, which ends its parts in order.
             start_new_session=True,
         )
-    ledger.add("process", str(process.pid), start_ticks(process.pid))
+    ledger.add_process(process)
     return process
 
 

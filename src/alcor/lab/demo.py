@@ -114,6 +114,7 @@ def main() -> int:
     ledger.add("folder", str(FOLDER))
     for name in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, _interrupt)
+    demo = None
     try:
         demo = Demo(console, ledger)
         works = demo.run()
@@ -130,6 +131,8 @@ def main() -> int:
     finally:
         # A second Ctrl-C must not leave half of it behind; the ledger would serve the next run anyway.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if demo is not None:
+            demo.site.close()
         ledger.sweep()
     return 0 if works else 1
 

@@ -45,6 +45,7 @@ class Ledger:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / "ledger.jsonl"
+        self._children: dict[int, subprocess.Popen[bytes]] = {}
 
     def add(self, kind: Kind, name: str, started: int = 0) -> None:
         """Record a thing. Namespaces and folders: before making them; a process: right after its start."""
@@ -52,6 +53,11 @@ class Ledger:
             file.write(msgspec.json.encode(Entry(kind, name, started)) + b"\n")
             file.flush()
             os.fsync(file.fileno())
+
+    def add_process(self, process: subprocess.Popen[bytes]) -> None:
+        """Record a child, right after its start."""
+        self._children[process.pid] = process
+        self.add("process", str(process.pid), start_ticks(process.pid))
 
     def entries(self) -> list[Entry]:
         """Everything recorded, oldest first; a line cut by a crash is left out."""
@@ -66,7 +72,7 @@ class Ledger:
     def sweep(self) -> int:
         """Remove everything recorded, newest first; returns how many things were still there."""
         entries = self.entries()
-        removed = _end_processes([e for e in reversed(entries) if e.kind == "process"])
+        removed = self._end_processes([e for e in reversed(entries) if e.kind == "process"])
         for entry in reversed(entries):
             if entry.kind == "namespace" and Path("/run/netns", entry.name).exists():
                 subprocess.run(["ip", "netns", "del", entry.name], check=False)
@@ -77,22 +83,23 @@ class Ledger:
         self._path.unlink(missing_ok=True)
         return removed
 
-
-def _end_processes(entries: list[Entry]) -> int:
-    alive = [entry for entry in entries if start_ticks(int(entry.name)) == entry.started != 0]
-    for entry in alive:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(int(entry.name), signal.SIGTERM)
-    deadline = time.monotonic() + GRACE_S
-    waiting = alive
-    while waiting and time.monotonic() < deadline:
+    def _end_processes(self, entries: list[Entry]) -> int:
+        alive = [entry for entry in entries if start_ticks(int(entry.name)) == entry.started != 0]
+        for entry in alive:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(entry.name), signal.SIGTERM)
+        deadline = time.monotonic() + GRACE_S
+        waiting = alive
+        while waiting and time.monotonic() < deadline:
+            time.sleep(0.01)
+            # Only our own children can be waited for; of others the start time tells.
+            for child in self._children.values():
+                child.poll()
+            waiting = [entry for entry in waiting if start_ticks(int(entry.name)) == entry.started]
         for entry in waiting:
-            # Only our own children can be waited for; for others the start time tells.
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(int(entry.name), os.WNOHANG)
-        waiting = [entry for entry in waiting if start_ticks(int(entry.name)) == entry.started]
-        time.sleep(0.01)
-    for entry in waiting:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(int(entry.name), signal.SIGKILL)
-    return len(alive)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(entry.name), signal.SIGKILL)
+        for child in self._children.values():
+            child.wait()
+        self._children.clear()
+        return len(alive)

@@ -43,7 +43,8 @@ def print_result(
         machines.add_row(vm.name, vm.host, vm.network, vm.ip, vm.ip6, vm.mac, delay)
     console.print(machines)
 
-    matrix = Table(title=f"Reachability, IPv4 / IPv6 round trip in ms{mark}", title_justify="left")
+    times = "" if simulated else ", IPv4 / IPv6 round trip in ms"
+    matrix = Table(title=f"Reachability{times}{mark}", title_justify="left")
     matrix.add_column("from \\ to")
     for vm in plan:
         matrix.add_column(vm.name, justify="center")
@@ -71,10 +72,10 @@ def print_result(
 def _cell(pair: Pair, simulated: bool) -> str:
     if not pair.right:
         return "[red]✗ wrong[/red]"
+    if simulated:
+        return "yes, simulated" if pair.expected else "[dim]no, simulated[/dim]"
     if not pair.expected:
         return "[dim]no[/dim]"
-    if simulated:
-        return "yes, simulated"
     return f"{pair.four.rtt_ms:.2f} / {pair.six.rtt_ms:.2f}"
 
 

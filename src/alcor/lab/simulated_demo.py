@@ -26,6 +26,7 @@ from alcor.lab.plan import HOSTS, PlannedVm, create_networks, create_port, may_r
 from alcor.lab.probe import Prober
 from alcor.lab.region import Client, RegionProcess
 from alcor.lab.vm import Ping
+from alcor.telemetry.log import configure
 
 # Documentation addresses: no packet ever leaves the process.
 VTEPS = {name: f"192.0.2.{number}" for number, name in enumerate(HOSTS, start=1)}
@@ -34,6 +35,7 @@ PATIENCE_S = 20.0
 
 def run_simulated(console: Console) -> bool:
     """Run the plan; returns whether every pair is as it must be."""
+    configure("warning")
     with tempfile.TemporaryDirectory(prefix="alcor-demo-") as folder:
         ledger = Ledger(Path(folder))
         try:

@@ -25,7 +25,7 @@ class Site:
         self.region = RegionProcess(folder, ledger, api=api, agents=agents)
         self.hosts: dict[str, LabHost] = {}
         self.host_ids: dict[str, str] = {}
-        self.client: Client
+        self._client: Client | None = None
         self._tokens: dict[str, str] = {}
         self._ledger = ledger
 
@@ -40,7 +40,19 @@ class Site:
         with ThreadPoolExecutor(len(self.hosts)) as pool:
             list(pool.map(lambda host: host.create(underlay), self.hosts.values()))
         self.region.ready()
-        self.client = self.region.client()
+
+    @property
+    def client(self) -> Client:
+        """A client of the region as it runs now."""
+        if self._client is None:
+            self._client = self.region.client()
+        return self._client
+
+    def close(self) -> None:
+        """Let go of the client's connections; the ledger removes everything else."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
 
     def register_hosts(self) -> None:
         """Register every host and start its agent with the token of the answer."""
@@ -55,10 +67,9 @@ class Site:
 
     def restart_region(self) -> None:
         """Start the region again on its data, after `region.kill` or `region.stop`."""
-        self.client.close()
+        self.close()
         self.region.start()
         self.region.ready()
-        self.client = self.region.client()
 
     def wait_for_agents(self) -> None:
         """Wait until every host is UP and has its integration bridge."""

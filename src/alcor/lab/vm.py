@@ -72,6 +72,7 @@ class Vm:
         run(
             *("ip", "netns", "exec", self.namespace, "busybox", "udhcpc", "-i", "eth0"),
             *("-s", str(LEASE_SCRIPT), "-f", "-q", "-n", "-t", str(deadline_s * 2), "-T", "1", "-A", "1"),
+            *("-O", "staticroutes", "-O", "mtu"),
             deadline_s=deadline_s * 3,
         )
 
