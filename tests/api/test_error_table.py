@@ -2,7 +2,15 @@
 
 import pytest
 
-from alcor.api.errors import ERROR_TYPES, InItem, Refused, bad_request, failure_of, internal_error
+from alcor.api.errors import (
+    ERROR_TYPES,
+    InItem,
+    Refused,
+    bad_request,
+    failure_of,
+    internal_error,
+    reference,
+)
 from alcor.model import errors
 from alcor.model.errors import (
     AlcorError,
@@ -159,3 +167,11 @@ def test_an_internal_error_tells_the_id_only() -> None:
 
     assert failure.status == 500
     assert "req-1" in failure.body["NeutronError"]["message"]
+
+
+def test_the_reference_page_has_every_type() -> None:
+    """The generated page names every type there is, with its status."""
+    page = reference()
+
+    assert all(f"`{name}`" in page for name in ERROR_TYPES)
+    assert "| 409 | `IpAddressAlreadyAllocated` | address taken |" in page

@@ -57,9 +57,24 @@ _BY_PROBLEM: Mapping[Problem, tuple[int, str]] = {
 _EXHAUSTED: tuple[tuple[str, tuple[int, str]], ...] = (
     ("mac", (503, "MacAddressGenerationFailure")),
     ("address", (409, "IpAddressGenerationFailure")),
-    ("vni", (503, "NoNetworkAvailable")),
     ("network identifier", (503, "NoNetworkAvailable")),
-    ("segment", (503, "NoNetworkAvailable")),
+)
+
+# Stands for the name of the resource an error is about.
+_RESOURCE = "<Resource>"
+
+# What no rule and no pool gives a type of its own; the first class that fits.
+_BY_CLASS: tuple[tuple[type[AlcorError], int, str], ...] = (
+    (InvalidInput, 400, "InvalidInput"),
+    (Unauthenticated, 401, "Unauthorized"),
+    (Forbidden, 403, "PolicyNotAuthorized"),
+    (NotFound, 404, f"{_RESOURCE}NotFound"),
+    (InUse, 409, f"{_RESOURCE}InUse"),
+    (Conflict, 409, "HTTPConflict"),
+    (QuotaExceeded, 409, "OverQuota"),
+    (StaleRevision, 412, "RevisionNumberConstraintFailed"),
+    (Exhausted, 503, "ResourceExhausted"),
+    (Unavailable, 503, "ServiceUnavailable"),
 )
 
 ERROR_TYPES: tuple[str, ...] = tuple(
@@ -67,8 +82,8 @@ ERROR_TYPES: tuple[str, ...] = tuple(
         {name for _, name in _BY_PROBLEM.values()}
         | {name for _, (_, name) in _EXHAUSTED}
         | set(HTTP_TYPES.values())
-        | {"InvalidInput", "PolicyNotAuthorized", "RevisionNumberConstraintFailed", "OverQuota"}
-        | {"ResourceExhausted", "ServiceUnavailable", "HTTPConflict", "HTTPInternalServerError"}
+        | {name for _, status, name in _BY_CLASS if _RESOURCE not in name and status != 401}
+        | {"HTTPInternalServerError"}
     )
 )
 """Every `type` that does not name a resource; the others are <Resource>NotFound and <Resource>InUse."""
@@ -135,31 +150,17 @@ def internal_error(request_id: str) -> Failure:
 def _status_and_type(error: AlcorError) -> tuple[int, str]:
     if isinstance(error, Refused):
         return error.status, HTTP_TYPES[error.status]
-    problem = error.problem
-    if problem is not Problem.GENERIC:
-        return _BY_PROBLEM[problem]
-    match error:
-        case InvalidInput():
-            return 400, "InvalidInput"
-        case Forbidden():
-            return 403, "PolicyNotAuthorized"
-        case NotFound():
-            return 404, f"{type_name(error.kind)}NotFound"
-        case InUse():
-            return 409, f"{type_name(error.kind)}InUse"
-        case Conflict():
-            return 409, "HTTPConflict"
-        case StaleRevision():
-            return 412, "RevisionNumberConstraintFailed"
-        case QuotaExceeded():
-            return 409, "OverQuota"
-        case Exhausted():
-            what = error.what.lower()
-            return next((found for word, found in _EXHAUSTED if word in what), (503, "ResourceExhausted"))
-        case Unavailable():
-            return 503, "ServiceUnavailable"
-        case _:
-            raise TypeError(f"no answer is declared for {type(error).__name__}") from error
+    if error.problem is not Problem.GENERIC:
+        return _BY_PROBLEM[error.problem]
+    if isinstance(error, Exhausted):
+        what = error.what.lower()
+        found = next((found for word, found in _EXHAUSTED if word in what), None)
+        if found is not None:
+            return found
+    for kind, status, name in _BY_CLASS:
+        if isinstance(error, kind):
+            return status, name.replace(_RESOURCE, type_name(getattr(error, "kind", "")))
+    raise TypeError(f"no answer is declared for {type(error).__name__}") from error
 
 
 def _headers(error: AlcorError) -> Mapping[str, str]:
@@ -194,3 +195,27 @@ def _unauthenticated(error: Unauthenticated, realm: str) -> Failure:
     """The body the identity service's middleware gives, not a NeutronError."""
     body = {"error": {"code": 401, "title": "Unauthorized", "message": error.message}}
     return Failure(401, "Unauthorized", body, {"WWW-Authenticate": f'Keystone uri="{realm}"'})
+
+
+def reference() -> str:
+    """The page docs/reference/errors.md, in Markdown."""
+    rules = [(problem.value.replace("_", " "), *answer) for problem, answer in _BY_PROBLEM.items()]
+    pools = [(f"no more of a pool whose name has \u201c{word}\u201d", *answer) for word, answer in _EXHAUSTED]
+    classes = [((kind.__doc__ or "").split("\n")[0], status, name) for kind, status, name in _BY_CLASS]
+    edge = [("what the edge itself refuses", status, name) for status, name in HTTP_TYPES.items()]
+    edge.append(("an error of the region, logged under the request's id", 500, "HTTPInternalServerError"))
+    lines = [
+        "<!-- Made by bin/docs from src/alcor/api/errors.py; edit that, then run it. -->",
+        "",
+        "# Errors",
+        "",
+        'Every error but a 401 has the body `{"NeutronError": {"type", "message", "detail"}}`; clients tell errors '
+        "apart by `type`. In a bulk request `detail` names the item, such as `ports[3]`. A 401 has the body "
+        '`{"error": {"code", "title", "message"}}` and the header `WWW-Authenticate`; a 503 of the region has '
+        f"`Retry-After`. `{_RESOURCE}` is the resource's name, such as `Port`. The first row that fits counts.",
+        "",
+        "| status | type | when |",
+        "| --- | --- | --- |",
+    ]
+    lines += [f"| {status} | `{name}` | {when} |" for when, status, name in [*edge, *rules, *pools, *classes]]
+    return "\n".join(lines) + "\n"
