@@ -3,11 +3,25 @@ and observations that remember what was written and can be awaited."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import TypeVar
 
 from alcor.bus.interface import Heads, HostReport, Publication, ScopeUpdate
 from alcor.goalstate.item import State, key_of
-from alcor.goalstate.scope import SHARDS, Scope
-from alcor.store.interface import HostObservation, PortObservation
+from alcor.goalstate.scope import SHARDS, Scope, shard_of
+from alcor.model.change import Cut, Position
+from alcor.model.resource import Entity
+from alcor.store.interface import (
+    Done,
+    HostObservation,
+    Image,
+    Observations,
+    PortObservation,
+    Reader,
+    Store,
+    Work,
+)
+
+T = TypeVar("T")
 
 PATIENCE_S = 10.0
 
@@ -20,6 +34,7 @@ class RecordingBus:
         self.positions: dict[Scope, int] = {}
         self.held: dict[Scope, State] = {}
         self.gaps: list[Scope] = []
+        self.holds_all = False
         self.snapshot: Callable[[Scope], Publication] | None = None
         self.refuse_publications = 0
         self._last = (0, 0)
@@ -60,6 +75,13 @@ class RecordingBus:
         assert self.snapshot is not None
         self._take(self.snapshot(scope))
 
+    def want_all(self, scopes: Iterable[Scope]) -> None:
+        """Hold these scopes, which are all there are; a scope that comes later is held from its first step on."""
+        for scope in scopes:
+            if scope not in self.positions:
+                self.want(scope)
+        self.holds_all = True
+
     def unwant(self, scope: Scope) -> None:
         """Hold a scope no longer."""
         self.held.pop(scope, None)
@@ -92,8 +114,13 @@ class RecordingBus:
         assert stamp >= self._last, "never backwards (I9)"
         if update.epoch > self._last[0]:
             self.positions.clear()
+            self.holds_all = False
         self._last = stamp
-        scope, position = update.scope, self.positions.get(update.scope, 0)
+        scope = update.scope
+        position = self.positions.get(scope, 0)
+        if len(self.turns) > 1 and (scope in self.positions or self.holds_all):
+            # Heads move every scope of their shard; one not heard of so far was empty where they stood.
+            position = max(position, self.turns[-2][1].through[shard_of(scope)])
         state = dict(self.held.get(scope, {}))
         if update.from_revision == 0:
             state = {}
@@ -161,3 +188,40 @@ class RecordingObservations:
         if self.fail:
             self.fail -= 1
             raise OSError("the disk is full")
+
+
+class ThroughStore:
+    """Implements `Store` by another one. Tests override what they want to go wrong."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.reader: Reader = store.reader
+        self.observations: Observations = store.observations
+
+    async def write(self, work: Work[T]) -> Done[T]:
+        """As the store."""
+        return await self._store.write(work)
+
+    async def head(self) -> Position:
+        """As the store."""
+        return await self._store.head()
+
+    async def image(self, entities: Sequence[type[Entity]]) -> Image:
+        """As the store."""
+        return await self._store.image(entities)
+
+    async def follow(self, after: int, limit: int = 256) -> list[Cut]:
+        """As the store."""
+        return await self._store.follow(after, limit)
+
+    async def new_epoch(self) -> Position:
+        """As the store."""
+        return await self._store.new_epoch()
+
+    async def wait_beyond(self, after: int) -> None:
+        """As the store."""
+        await self._store.wait_beyond(after)
+
+    async def close(self) -> None:
+        """As the store."""
+        await self._store.close()
