@@ -44,7 +44,8 @@ GATEWAY = "10.0.0.254"
 BARE_SERVER = "169.254.169.254"
 
 
-def _port(id: str, host: str, mac: str, *ips: str, **fields: object) -> Port:
+def a_port(id: str, host: str, mac: str, *ips: str, **fields: object) -> Port:
+    """A bound port; its network is what its name begins with."""
     network = id.split("-")[0]
     fixed = tuple(FixedIp(f"{network}-v6" if ":" in ip else f"{network}-v4", ip) for ip in ips)
     values = {
@@ -91,16 +92,16 @@ STANDARD = Site(
             gateway_ip=GATEWAY,
             enable_dhcp=False,
         ),
-        _port("red-1", "h1", M1, I1, S1),
-        _port("red-2", "h1", M2, I2, S2),
-        _port("red-3", "h2", M3, I3, S3),
-        _port("red-4", "h3", M4, I4, S4),
-        _port("red-open", "h1", M_OPEN, I_OPEN, S_OPEN, port_security_enabled=False),
-        _port("blue-1", "h1", M1, I1),
-        _port("blue-2", "h2", M3, I3),
-        _port("blue-3", "h2", M_BLUE_ONLY, "10.0.0.33"),
-        _port("grey-1", "h1", M_GREY1, I1),
-        _port("grey-2", "h2", M_GREY2, I2),
+        a_port("red-1", "h1", M1, I1, S1),
+        a_port("red-2", "h1", M2, I2, S2),
+        a_port("red-3", "h2", M3, I3, S3),
+        a_port("red-4", "h3", M4, I4, S4),
+        a_port("red-open", "h1", M_OPEN, I_OPEN, S_OPEN, port_security_enabled=False),
+        a_port("blue-1", "h1", M1, I1),
+        a_port("blue-2", "h2", M3, I3),
+        a_port("blue-3", "h2", M_BLUE_ONLY, "10.0.0.33"),
+        a_port("grey-1", "h1", M_GREY1, I1),
+        a_port("grey-2", "h2", M_GREY2, I2),
     )
 )
 
