@@ -58,6 +58,10 @@ class _Work:
     """Whether a port or network went, so that its number may be free."""
 
 
+class _InterruptedError(Exception):
+    """The switch was replaced by a new one in the middle of a turn: its event has already asked for another turn."""
+
+
 class Reconciler:
     """Keeps one switch as the view says. Its methods but `turn` are immediate; `turn` is never run twice at once."""
 
@@ -70,6 +74,8 @@ class Reconciler:
         self._work = _Work()
         self._tunnel_of: tuple[str, tuple[str, ...]] = ("", ())
         self._is_held = False
+        # Counts the switch's lives, so that a turn notices that the switch it speaks to is not the one it began with.
+        self._life = 0
         self.is_connected = False
         self._must_load = True
         self._must_compare = True
@@ -79,6 +85,7 @@ class Reconciler:
 
     def connected(self) -> None:
         """The switch is there; its flows and its database may be any."""
+        self._life += 1
         self.is_connected = self._must_load = self._must_compare = True
         self._is_swept = False
         view = self._view.resolved
@@ -160,33 +167,44 @@ class Reconciler:
         """
         if not self.is_connected:
             return None
+        try:
+            return await self._turn(self._life)
+        except _InterruptedError:
+            return None
+
+    async def _turn(self, life: int) -> Turn | None:
         if self._must_load:
-            await self._load()
+            await self._load(life)
         if not self._view.has_host:
             return None
         for _ in range(_NUMBERING_ROUNDS_MAX):
             if not await self._number():
                 break
-        await self._tunnels()
+        await self._tunnels(life)
         # From here to the first await nothing else runs: what is observed, computed and freed is of one moment.
         turn = self._observe()
         unused = self._unused()
         self._settle()
         changed = self._recompute()
-        await self._install(changed)
+        await self._install(changed, life)
         await self._free(unused)
         return turn
+
+    def _check(self, life: int) -> None:
+        if life != self._life:
+            raise _InterruptedError
 
     @property
     def flows(self) -> Mapping[FlowKey, Flow]:
         """The flows that should be in the switch, as last computed."""
         return self._desired
 
-    async def _load(self) -> None:
+    async def _load(self, life: int) -> None:
         missing, stale = self._numbers.load(await self._switch.load_numbers())
         if missing or stale:
             await self._switch.save_numbers(missing, stale)
         self._hold.epoch_seen(self._view.epoch, self._numbers.epoch)
+        self._check(life)
         self._must_load = False
         self._work.numbers = True
 
@@ -215,7 +233,7 @@ class Reconciler:
         work.meters = True
         return True
 
-    async def _tunnels(self) -> None:
+    async def _tunnels(self, life: int) -> None:
         if not self._work.tunnels:
             return
         self._work.tunnels = False
@@ -230,6 +248,7 @@ class Reconciler:
         except BaseException:
             self._work.tunnels = True
             raise
+        self._check(life)
         self._tunnel_of = wanted
         if tunnels != allocation.tunnels:
             allocation.tunnels = tunnels
@@ -298,14 +317,14 @@ class Reconciler:
             desired[key] = flow
         return before
 
-    async def _install(self, before: Mapping[FlowKey, Flow | None]) -> None:
+    async def _install(self, before: Mapping[FlowKey, Flow | None], life: int) -> None:
         may_remove = self._is_swept or self._view.in_sync
         wanted = self._meters
         if self._work.meters:
             self._work.meters = False
             wanted = meters(self._view.resolved, self._numbers.allocation)
         if self._must_compare or (may_remove and not self._is_swept):
-            await self._compare(wanted, may_remove=may_remove and not self._hold.is_active)
+            await self._compare(wanted, life, may_remove=may_remove and not self._hold.is_active)
             self._is_swept |= may_remove
         else:
             put = [flow for key in before if (flow := self._desired.get(key)) not in (None, before[key])]
@@ -313,13 +332,16 @@ class Reconciler:
             changed = [meter for id, meter in wanted.items() if self._meters.get(id) != meter]
             # Before in-sync the switch may hold what only *seems* to be gone; the sweep at in-sync finds the rest.
             await self._apply(FlowDiff(put, remove if may_remove else (), changed))
+            self._check(life)
         self._meters = wanted
 
-    async def _compare(self, wanted: Mapping[int, MeterSpec], *, may_remove: bool) -> None:
+    async def _compare(self, wanted: Mapping[int, MeterSpec], life: int, *, may_remove: bool) -> None:
         """Read back and repair. `_must_compare` falls only when the repair is confirmed."""
         self._must_compare = True
         diff = await self._switch.compare(self._desired, list(wanted.values()))
+        self._check(life)
         await self._apply(diff if may_remove else FlowDiff(diff.put, (), diff.meters))
+        self._check(life)
         self._must_compare = False
 
     async def _apply(self, diff: FlowDiff) -> None:

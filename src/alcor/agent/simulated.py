@@ -77,12 +77,12 @@ class SimulatedSwitch:
 
     async def load_numbers(self) -> dict[str, int]:
         """As the driver says."""
-        self._check()
+        await self._round_trip()
         return dict(self.numbers)
 
     async def save_numbers(self, put: Mapping[str, int], remove: Sequence[str] = ()) -> None:
         """As the driver says."""
-        self._check()
+        await self._round_trip()
         self._refuse()
         self.counts.saves += 1
         self.numbers |= put
@@ -91,14 +91,14 @@ class SimulatedSwitch:
 
     async def ensure_tunnels(self, local_vtep: str, types: Sequence[str]) -> dict[str, int]:
         """As the driver says."""
-        self._check()
+        await self._round_trip()
         self.local_vtep = local_vtep
         self.tunnels = {type: _TUNNEL_PORTS[type] for type in types}
         return dict(self.tunnels)
 
     async def compare(self, desired: Mapping[FlowKey, Flow], meters: Sequence[MeterSpec]) -> FlowDiff:
         """As the driver says."""
-        self._check()
+        await self._round_trip()
         self.counts.compares += 1
         present = self.tables.flows
         put = [flow for key, flow in desired.items() if present.get(key) != flow]
@@ -107,9 +107,7 @@ class SimulatedSwitch:
 
     async def apply(self, diff: FlowDiff) -> None:
         """As the driver says."""
-        self._check()
-        await asyncio.sleep(0)  # as a barrier does: others run before its reply
-        self._check()
+        await self._round_trip()
         self._refuse()
         self.counts.applies += 1
         self.counts.puts += len(diff.put)
@@ -182,6 +180,12 @@ class SimulatedSwitch:
     def _check(self) -> None:
         if not self.is_up:
             raise SwitchError(f"{self.name}: the switch is down")
+
+    async def _round_trip(self) -> None:
+        """As any call to a real switch: others run before its reply, and the switch may go meanwhile."""
+        self._check()
+        await asyncio.sleep(0)
+        self._check()
 
     def _refuse(self) -> None:
         if self.refusals:

@@ -61,6 +61,8 @@ acts = st.lists(
                 "restart_agent",
                 "settle",
                 "settle",
+                "step",
+                "step",
             )
         ),
         _numbers,
@@ -191,6 +193,10 @@ async def _act(world: World, chapter: list[Act]) -> None:
     for name, number, net in chapter:
         if name == "settle":
             await settled()
+        elif name == "step":
+            # Into the middle of a turn: what follows happens while the agent waits for its switch.
+            for _ in range(2 * number):
+                await asyncio.sleep(0)
         else:
             act: Callable[[int, str], None] = getattr(world, name)
             act(number, net)
