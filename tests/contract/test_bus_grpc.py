@@ -241,7 +241,7 @@ async def test_a_frame_that_cannot_be_read_ends_the_stream() -> None:
     async with serving(handle) as bound:
         async with connected(bound) as stream:
             await stream._call.write(b"\xff\xff")  # type: ignore[attr-defined]  # below the codec on purpose
-            with pytest.raises(ConnectionError, match="ended the stream: .*cannot be read"):
+            with pytest.raises(ConnectionError, match=r"ended the stream: .*cannot be read"):
                 await everything(stream)
         async with connected(bound) as stream:
             await stream.send(HELLO)

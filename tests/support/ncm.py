@@ -21,6 +21,7 @@ from alcor.bus.interface import (
 from alcor.bus.local import LocalBus
 from alcor.goalstate.item import HostItem, Item, Key, LocalPort
 from alcor.goalstate.scope import REGION, Scope, host_scope, neighbours_scope, network_scope, shard_of
+from alcor.ncm.delivery import CHUNK_BYTES
 from alcor.ncm.service import Ncm
 from tests.support.bus import FakePublisher, a_local_port, a_neighbour, a_network, a_region
 
@@ -180,12 +181,20 @@ class FakeAgent:
 
 
 class GatedBus(LocalBus):
-    """A bus whose publisher does not answer for the scopes in `closed`, as if their shards had no holder."""
+    """A bus whose publisher does not answer for the scopes in `closed`, as if their shards had no holder.
+
+    reported: how often the ncm reported, before the bus merged it.
+    """
 
     def __init__(self) -> None:
         super().__init__(CODEC)
         self.closed: set[Scope] = set()
+        self.reported = 0
         self._waiting: list[Scope] = []
+
+    def report(self, report: HostReport) -> None:
+        self.reported += 1
+        super().report(report)
 
     def want(self, scope: Scope) -> None:
         if scope in self.closed:
@@ -208,6 +217,7 @@ class Site:
         self.tasks: dict[int, asyncio.Task[None]] = {}
         self._reports = bus.reports()
         self.reports: list[HostReport] = []
+        self.lost: list[HostReport] = []
 
     def attach(self, agent: FakeAgent) -> asyncio.Task[None]:
         """Open a stream of `agent` and say hello."""
@@ -241,7 +251,9 @@ class Site:
                     if holds(report):
                         self.reports.remove(report)
                         return report
-                self.reports += await anext(self._reports)
+                batch = await anext(self._reports)
+                self.reports += batch
+                self.lost += [report for report in batch if not report.alive]
 
     def content(self, scope: Scope) -> dict[Key, bytes]:
         """What the publisher has of a scope, encoded."""
@@ -262,7 +274,13 @@ def bodies(agent: FakeAgent) -> Mapping[Scope, Mapping[Key, bytes]]:
 
 @asynccontextmanager
 async def a_site(
-    *, serving: bool = True, heartbeat_s: float = 10.0, grace_s: float = 60.0, idle_heads_s: float = 0.0
+    *,
+    serving: bool = True,
+    heartbeat_s: float = 10.0,
+    grace_s: float = 60.0,
+    idle_heads_s: float = 0.0,
+    admit_s: float = 5.0,
+    chunk_bytes: int = CHUNK_BYTES,
 ) -> AsyncIterator[Site]:
     """A running ncm, and a publisher that knows the region and the hosts `host-1` and `host-2`."""
     bus = GatedBus()
@@ -275,6 +293,8 @@ async def a_site(
         now_ms=lambda: next(clock),
         grace_s=grace_s,
         idle_heads_s=idle_heads_s,
+        admit_s=admit_s,
+        chunk_bytes=chunk_bytes,
     )
     publisher.change(
         {

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 from alcor.bus.interface import AgentMessage, AgentPeer, GoalBus, Heads, Hello, ItemCodec, Refused
+from alcor.ncm.delivery import CHUNK_BYTES
 from alcor.ncm.scope_cache import GRACE_S, ScopeCache
 from alcor.ncm.session import Refusal, Session
 from alcor.telemetry.log import get_log
@@ -36,9 +37,12 @@ class Ncm:
         now_ms: Callable[[], int],
         grace_s: float = GRACE_S,
         idle_heads_s: float = IDLE_HEADS_S,
+        admit_s: float = ADMIT_S,
+        chunk_bytes: int = CHUNK_BYTES,
     ) -> None:
         self._bus, self._codec = bus, codec
-        self._heartbeat_s, self._now_ms, self._idle_heads_s = heartbeat_s, now_ms, idle_heads_s
+        self._heartbeat_s, self._now_ms = heartbeat_s, now_ms
+        self._idle_heads_s, self._admit_s, self._chunk_bytes = idle_heads_s, admit_s, chunk_bytes
         self.cache = ScopeCache(bus, grace_s=grace_s)
         self._sessions: dict[str, Session] = {}
         self._number = 0
@@ -98,7 +102,7 @@ class Ncm:
             return
         session = self._session(peer, hello)
         try:
-            await session.admit(ADMIT_S)
+            await session.admit(self._admit_s)
         except Refusal as refusal:
             session.close(at_once=True)
             await session.refuse(str(refusal))
@@ -133,6 +137,7 @@ class Ncm:
             heartbeat_s=self._heartbeat_s,
             now_ms=self._now_ms,
             report=self._bus.report,
+            chunk_bytes=self._chunk_bytes,
         )
 
     async def _serve(self, session: Session, messages: AsyncIterator[AgentMessage]) -> None:

@@ -27,7 +27,7 @@ from alcor.bus.interface import (
 )
 from alcor.goalstate.item import HostItem, ItemKind, Key
 from alcor.goalstate.scope import host_scope
-from alcor.ncm.delivery import Delivery
+from alcor.ncm.delivery import CHUNK_BYTES, Delivery
 from alcor.ncm.scope_cache import ScopeCache
 from alcor.telemetry.log import get_log
 
@@ -63,6 +63,7 @@ class Session:
         heartbeat_s: float,
         now_ms: Callable[[], int],
         report: Callable[[HostReport], None],
+        chunk_bytes: int = CHUNK_BYTES,
     ) -> None:
         self.host_id = hello.host_id
         self.number = number
@@ -73,7 +74,12 @@ class Session:
         self._woken = asyncio.Event()
         self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._delivery = Delivery(
-            cache, self, host_scope(hello.host_id), epoch=hello.epoch, positions=hello.positions
+            cache,
+            self,
+            host_scope(hello.host_id),
+            epoch=hello.epoch,
+            positions=hello.positions,
+            chunk_bytes=chunk_bytes,
         )
         self._own = self._delivery.need(host_scope(hello.host_id))
         self._reported_ms = 0
@@ -160,7 +166,7 @@ class Session:
         expected = item.token_digest if isinstance(item, HostItem) else ""
         # Compared also when there is no such host, so that both refusals take the same time.
         same = hmac.compare_digest(self._digest.encode(), expected.encode())
-        if not (same and expected):
+        if not (same and expected and self._hello.token):
             raise Refusal(REFUSAL)
         self._proof = envelope
 

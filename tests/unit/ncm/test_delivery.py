@@ -24,6 +24,10 @@ NET, NEIGHBOURS = network_scope("net-1"), neighbours_scope("net-1")
 NET_2, NEIGHBOURS_2 = network_scope("net-2"), neighbours_scope("net-2")
 
 
+# Far below what is used, so that a few hundred items are a large scope.
+CHUNK = 20_000
+
+
 def neighbour_key(id: str) -> Key:
     return Key(ItemKind.NEIGHBOUR, id)
 
@@ -250,9 +254,9 @@ async def test_below_the_floor_a_snapshot_goes() -> None:
 
 async def test_a_large_snapshot_comes_in_chunks() -> None:
     """A snapshot is divided; no message is larger than a frame, and the state is whole after the last chunk."""
-    async with a_site() as site:
+    async with a_site(chunk_bytes=CHUNK) as site:
         site.publisher.change(bound(*ports("p1")))
-        many = [a_neighbour(f"neighbour-{number:06}") for number in range(30_000)]
+        many = [a_neighbour(f"neighbour-{number:06}") for number in range(600)]
         site.publisher.change({NEIGHBOURS: many})
 
         agent = await site.attached()
@@ -261,15 +265,15 @@ async def test_a_large_snapshot_comes_in_chunks() -> None:
         assert len(chunks) > 1
         assert [chunk.more for chunk in chunks] == [True] * (len(chunks) - 1) + [False]
         assert len({chunk.through for chunk in chunks}) == 1
-        assert max(sum(len(e.body) for e in chunk.put) for chunk in chunks) < 1 << 20
+        assert max(sum(len(e.body) for e in chunk.put) for chunk in chunks) < CHUNK
         assert site.same(agent, [REGION, HOST, NET, NEIGHBOURS])
 
 
 async def test_a_change_between_chunks_is_not_lost() -> None:
     """What changes while a snapshot is under way follows it as a step; nothing comes between its chunks."""
-    async with a_site() as site:
+    async with a_site(chunk_bytes=CHUNK) as site:
         site.publisher.change(bound(*ports("p1")))
-        many = [a_neighbour(f"neighbour-{number:06}") for number in range(30_000)]
+        many = [a_neighbour(f"neighbour-{number:06}") for number in range(600)]
         site.publisher.change({NEIGHBOURS: many})
         agent = FakeAgent()
         changed: list[int] = []
@@ -297,14 +301,14 @@ async def test_a_change_between_chunks_is_not_lost() -> None:
 
 async def test_a_large_suffix_is_divided_between_revisions() -> None:
     """A long way to catch up is sent in steps that each end at a revision, in order and without gap."""
-    async with a_site() as site:
+    async with a_site(chunk_bytes=CHUNK) as site:
         site.publisher.change(bound(*ports("p1")))
         first = await site.attached()
         watcher = await site.attached(FakeAgent(host_id="host-2"))
         first.reading.clear()
         for batch in range(10):
             revision = site.publisher.change(
-                {NEIGHBOURS: [a_neighbour(f"n-{batch}-{number:05}") for number in range(3_000)]}
+                {NEIGHBOURS: [a_neighbour(f"n-{batch}-{number:03}") for number in range(60)]}
             )
             await watcher.until_synced(revision)
 
@@ -314,7 +318,7 @@ async def test_a_large_suffix_is_divided_between_revisions() -> None:
         steps = [step for step in first.updates(NEIGHBOURS) if step.from_revision > 0]
         assert len(steps) > 1
         assert first.gaps == []
-        assert max(sum(len(e.body) for e in step.put) for step in steps) < 1 << 20
+        assert max(sum(len(e.body) for e in step.put) for step in steps) < CHUNK
         assert site.same(first, [REGION, HOST, NET, NEIGHBOURS])
 
 
