@@ -52,7 +52,7 @@ def test_sdk_creates_finds_updates_and_deletes(network_api: Any) -> None:
     assert port.fixed_ips[0]["subnet_id"] == subnet.id
     assert port.binding_vif_type == "unbound"
 
-    changed = network_api.update_port(port, name="vm-2", description="renamed")
+    changed = network_api.update_port(port.id, name="vm-2", description="renamed")
 
     assert (changed.name, changed.description) == ("vm-2", "renamed")
     assert changed.revision_number == port.revision_number + 1

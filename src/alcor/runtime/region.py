@@ -22,7 +22,7 @@ from alcor.bus.local import LocalBus
 from alcor.dataplane.service import Dataplane
 from alcor.goalstate.item import RegionItem
 from alcor.managers.registry import managers
-from alcor.model.address import parse_mac
+from alcor.model.address import Mac, parse_mac
 from alcor.ncm.service import Ncm
 from alcor.runtime.config import RegionConfig
 from alcor.runtime.identity import ensure_admin_token, write_clouds
@@ -123,10 +123,7 @@ async def _background(name: str, task: asyncio.Task[None]) -> AsyncIterator[None
 
 @contextlib.asynccontextmanager
 async def _dataplane(store: SqliteStore, bus: LocalBus, config: RegionConfig) -> AsyncIterator[None]:
-    try:
-        responder = parse_mac(config.dataplane.responder_mac)
-    except ValueError as error:
-        raise ConfigurationError(f"dataplane.responder_mac: {error}") from error
+    responder = _responder_mac(config)
     region = RegionItem(id="region", responder_mac=responder, dhcp_lease_s=config.dataplane.dhcp_lease_s)
     dataplane = Dataplane(store, bus, generation=_now_ms(), region=region, now_ms=_now_ms)
     async with _background("dataplane", asyncio.create_task(dataplane.run(), name="dataplane")):
@@ -157,7 +154,8 @@ async def _api(
     endpoint = config.api.public_endpoint or f"http://{host}:{address[1]}"
     app = build(
         store,
-        managers(),
+        # A port that had the responder's address would take the answers of DHCP and ARP for itself.
+        managers(reserved_macs={_responder_mac(config)}),
         TokenAuthenticator(store),
         version=__version__,
         public_endpoint=config.api.public_endpoint or None,
@@ -179,6 +177,13 @@ async def _api(
     finally:
         server.should_exit = True
         await task
+
+
+def _responder_mac(config: RegionConfig) -> Mac:
+    try:
+        return parse_mac(config.dataplane.responder_mac)
+    except ValueError as error:
+        raise ConfigurationError(f"dataplane.responder_mac: {error}") from error
 
 
 def _listen(address: str) -> socket.socket:
