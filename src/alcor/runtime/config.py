@@ -59,6 +59,17 @@ class Dataplane(Struct, frozen=True, kw_only=True):
     )
 
 
+class Underlay(Struct, frozen=True, kw_only=True):
+    """The network between hosts."""
+
+    mtu_bytes: Annotated[
+        int,
+        Meta(
+            ge=1330, le=65_535, description="The largest IP packet it carries; networks' MTUs follow from it."
+        ),
+    ] = 1500
+
+
 class Log(Struct, frozen=True, kw_only=True):
     """What is written to standard error."""
 
@@ -75,4 +86,5 @@ class RegionConfig(Struct, frozen=True, kw_only=True):
     api: Api = Api()
     ncm: Ncm = Ncm()
     dataplane: Dataplane = Dataplane()
+    underlay: Underlay = Underlay()
     log: Log = Log()

@@ -155,7 +155,7 @@ async def _api(
     app = build(
         store,
         # A port that had the responder's address would take the answers of DHCP and ARP for itself.
-        managers(reserved_macs={_responder_mac(config)}),
+        managers(underlay_mtu_bytes=config.underlay.mtu_bytes, reserved_macs={_responder_mac(config)}),
         TokenAuthenticator(store),
         version=__version__,
         public_endpoint=config.api.public_endpoint or None,
