@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
+from hypothesis import HealthCheck, settings
 
 from alcor.goalstate.compile import compile as compile_states
 from alcor.goalstate.graph import Graph, Outcome
@@ -20,6 +21,9 @@ from alcor.model.resource import Entity
 from alcor.model.subnet import Subnet
 
 A_REGION = RegionItem(id="region", responder_mac="fe:00:00:00:00:01", dhcp_lease_s=86_400)
+
+UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""How properties are run: a busy machine is no failure."""
 
 Rows = dict[tuple[type[Entity], str], Entity]
 """The rows of a region, by kind and id."""

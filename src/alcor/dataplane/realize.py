@@ -195,11 +195,12 @@ class Realizer:
             return
         facts = self._hosts.setdefault(report.host_id, _HostFacts())
         judged: set[str] = set()
-        if report.alive and (not facts.alive or report.session != facts.session):
+        session = report.session or facts.session  # 0: not said
+        if report.alive and (not facts.alive or session != facts.session):
             judged |= facts.known | facts.plugged.keys()
             facts.realized.clear()
             facts.plugged.clear()
-        facts.alive, facts.session, facts.at_ms = report.alive, report.session, report.at_ms
+        facts.alive, facts.session, facts.at_ms = report.alive, session, report.at_ms
         if report.alive:
             facts.seen_ms = self._now_ms()
         if report.epoch == self._epoch:

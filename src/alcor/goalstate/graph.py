@@ -121,8 +121,7 @@ class Graph:
         graph._placement.take()
         for node in graph._nodes:
             node.run(graph.intent, turn)
-            for _ in node.table.take():
-                pass
+            node.table.settle()
         return graph
 
     def advance(self, changes: Iterable[Change], revision: int) -> Outcome:

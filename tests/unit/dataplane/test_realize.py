@@ -367,6 +367,16 @@ async def test_a_host_that_attaches_again_must_confirm_again(returns: dict[str, 
         assert site.status() == "ACTIVE"
 
 
+async def test_a_report_that_names_no_session_is_of_the_present_one() -> None:
+    """Session 0 says nothing about attachments: nothing said before is void."""
+    async with a_site(P) as site:
+        await site.report(realized=through(LOADED, *REFERRED), ports=plugged(), session=5)
+
+        await site.report(session=0)
+
+        assert site.status() == "ACTIVE"
+
+
 async def test_a_host_comes_back_in_the_same_write_as_its_ports() -> None:
     """No reader can see a returned host with its ports as they were: both are written together."""
     async with a_site(P) as site:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from alcor.goalstate.delta import Delta, apply, coalesce, diff
 from alcor.goalstate.item import Item, Key, NetworkHost, NetworkItem, State, key_of
+from tests.support.goalstate import UNTIMED
 
 
 def _hosts(vteps: dict[str, str]) -> State:
@@ -32,6 +33,7 @@ _states = st.lists(_items, max_size=6).map(_mixed)
 _histories = st.lists(_states, min_size=2, max_size=7)
 
 
+@UNTIMED
 @given(_states, _states)
 def test_a_difference_leads_from_one_state_to_the_other(a: State, b: State) -> None:
     """Applying the difference of a and b to a gives b, and a stays as it was."""
@@ -41,12 +43,14 @@ def test_a_difference_leads_from_one_state_to_the_other(a: State, b: State) -> N
     assert a == untouched
 
 
+@UNTIMED
 @given(_states)
 def test_equal_states_have_no_difference(a: State) -> None:
     """The difference of equal states is empty and false."""
     assert not diff(a, dict(a))
 
 
+@UNTIMED
 @given(_states, _states)
 def test_a_difference_is_least(a: State, b: State) -> None:
     """A difference puts only what is new or other, and removes only what was there and is gone."""
@@ -64,6 +68,7 @@ def _steps(history: list[State], start: int, end: int) -> Delta:
     return delta
 
 
+@UNTIMED
 @given(_histories, st.data())
 def test_a_coalesced_delta_applies_to_every_state_it_covers(
     history: list[State], data: st.DataObject
@@ -79,6 +84,7 @@ def test_a_coalesced_delta_applies_to_every_state_it_covers(
         assert apply(history[p], delta) == history[end]
 
 
+@UNTIMED
 @given(_histories, st.data())
 def test_overlapping_deltas_coalesce(history: list[State], data: st.DataObject) -> None:
     """A later delta may begin before the earlier one ends, as after a resume; the result covers both."""
@@ -92,6 +98,7 @@ def test_overlapping_deltas_coalesce(history: list[State], data: st.DataObject) 
         assert apply(history[p], delta) == history[end]
 
 
+@UNTIMED
 @given(_histories)
 def test_coalescing_holds_one_value_per_key(history: list[State]) -> None:
     """However many steps there were, a key is put or removed, once (I8)."""
