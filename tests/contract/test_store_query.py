@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from alcor.model.errors import InvalidInput, NotFound
 from alcor.model.network import Network
@@ -25,16 +26,26 @@ NAMES = ("b", "a", "", "b", "a%c", "b", "é", "A")
 VNIS = (7, None, 3, None, 7, 1, None, 7, 2)
 
 
-@pytest.fixture(params=ADAPTERS)
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture(params=ADAPTERS, scope="module")
 def open_store(request: pytest.FixtureRequest) -> OpenStore:
     """How to open a store in a folder, once per adapter."""
     opener: OpenStore = request.param
     return opener
 
 
-@pytest.fixture
-async def store(open_store: OpenStore, tmp_path: Path) -> AsyncIterator[Store]:
-    """A store with 36 networks, full of ties and nulls, and three ports."""
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def store(open_store: OpenStore, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Store]:
+    """A store that is only read, with 36 networks, full of ties and nulls, and three ports."""
+    async with open_store(tmp_path_factory.mktemp("region")) as opened:
+        await fill(opened)
+        yield opened
+
+
+async def fill(store: Store) -> None:
+    """Insert the rows that the tests below look for."""
     networks = [
         a_network(
             f"net-{number * 7 % 36:02}",
@@ -52,15 +63,8 @@ async def store(open_store: OpenStore, tmp_path: Path) -> AsyncIterator[Store]:
         a_port("port-2", "net-00", ("sub-2", "10.0.0.1"), device_id="vm-2"),
         a_port("port-3", "net-01"),
     )
-    async with open_store(tmp_path) as opened:
-        await insert(
-            opened,
-            *networks,
-            a_subnet("sub-1", "net-00"),
-            a_subnet("sub-2", "net-00", cidr="10.0.1.0/24"),
-            *ports,
-        )
-        yield opened
+    subnets = a_subnet("sub-1", "net-00"), a_subnet("sub-2", "net-00", cidr="10.0.1.0/24")
+    await insert(store, *networks, *subnets, *ports)
 
 
 async def ids(store: Store, *where: Condition) -> list[str]:
@@ -146,7 +150,7 @@ class TestFilters:
         both = (Condition("fixed_ips.subnet_id", ("sub-1", "sub-2")), Condition("device_id", ("vm-1",)))
         assert [port.id for port in await store.reader.list(Port, Query(both))] == ["port-1"]
 
-    async def test_look_ups_follow_their_row(self, store: Store) -> None:
+    async def test_look_ups_follow_their_row(self, open_store: OpenStore, tmp_path: Path) -> None:
         """Changing a port's addresses changes what finds it; deleting the port forgets them."""
         by_address = Query((Condition("fixed_ips.ip_address", ("10.0.0.1", "10.0.0.9")),))
 
@@ -156,11 +160,13 @@ class TestFilters:
             tx.delete(a_port("port-2"))
             assert [port.id for port in await tx.list(Port, by_address)] == ["port-1", "port-3"]
 
-        await store.write(work)
+        async with open_store(tmp_path) as store:
+            await fill(store)
+            await store.write(work)
 
-        assert [port.id for port in await store.reader.list(Port, by_address)] == ["port-1", "port-3"]
-        gone = Query((Condition("fixed_ips.subnet_id", ("sub-2",)),))
-        assert await store.reader.list(Port, gone) == []
+            assert [port.id for port in await store.reader.list(Port, by_address)] == ["port-1", "port-3"]
+            gone = Query((Condition("fixed_ips.subnet_id", ("sub-2",)),))
+            assert await store.reader.list(Port, gone) == []
 
     @pytest.mark.parametrize("field", ["no_such", "name; --", "fixed_ips.subnet_id", "name.first"])
     async def test_an_unknown_field_is_named(self, store: Store, field: str) -> None:

@@ -174,6 +174,30 @@ class TestGroupCommit:
                 raise answers[1]
             assert len(await store.reader.list(Network)) == 1
 
+    async def test_closing_ends_with_the_last_group(self, tmp_path: Path) -> None:
+        """A close that finds the writer busy lets it finish the requests before it, and no more."""
+        let_go = threading.Event()
+
+        async def hold_up(tx: Transaction) -> None:
+            assert let_go.wait(10)
+
+        async with sqlite_store(tmp_path) as store:
+            accepted = [asyncio.create_task(store.write(hold_up))]
+            accepted += [asyncio.create_task(insert(store, a_network(f"net-{n}"))) for n in range(9)]
+            await asyncio.sleep(0)
+            closing_down = asyncio.create_task(store.close())
+            for number in range(100_000):
+                late = asyncio.create_task(insert(store, a_network(f"late-{number}")))
+                await asyncio.sleep(0)
+                if late.done():
+                    break
+                accepted.append(late)
+            let_go.set()
+            await closing_down
+
+            assert isinstance(late.exception(), Unavailable)
+            assert {type(answer) for answer in await asyncio.gather(*accepted)} == {Done}
+
 
 def kill_in_the_middle(folder: Path) -> tuple[set[str], int]:
     """The ids and the highest revision that a process acknowledged before it was killed, while it was writing."""

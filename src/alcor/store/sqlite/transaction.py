@@ -389,18 +389,11 @@ class SqliteTransaction:
         return None
 
     def _taken_id(self) -> Conflict | None:
-        """Rows go in one after the other until one is refused: the last in the table is the one that was there."""
-        new = [
-            key
-            for key, stored in self._dirty.items()
-            if stored.row is None and self._held[key].row is not None
-        ]
-        taken = None
-        for key in sorted(new, key=lambda key: self._schema.order[key[0]]):
-            if not self._is_stored(*key):
-                break
-            taken = _exists(*key)
-        return taken
+        """Rows go in in order until one is refused, so the last new one that is in its table was there before."""
+        new = [key for key, stored in self._dirty.items() if stored.row is None and self._held[key].row]
+        new.sort(key=lambda key: self._schema.order[key[0]])
+        taken = [key for key in new if self._is_stored(*key)]
+        return _exists(*taken[-1]) if taken else None
 
     def _is_stored(self, kind: str, id: str) -> bool:
         sql = f"SELECT 1 FROM {quote(kind)} WHERE id = ?"
