@@ -155,7 +155,8 @@ class FakeNcm:
         self.is_slow = False
         self.stream: _FakeStream | None = None
         self.connects = 0
-        self._waiting: list[NcmMessage] = []
+        self.beats: asyncio.Queue[str] = asyncio.Queue()
+        self.waiting: list[NcmMessage] = []
         self._wanted: set[Scope] = set()
         self.put(A_REGION, A_HOST)
 
@@ -241,14 +242,14 @@ class FakeNcm:
     def deliver(self, *messages: NcmMessage) -> None:
         """Send to the agent, in one batch."""
         if self.is_slow:
-            self._waiting += messages
+            self.waiting += messages
         elif self.stream is not None:
             self.stream.inbox.put_nowait(messages)
 
     def flush(self) -> None:
         """Deliver what waited, in one batch."""
         self.is_slow = False
-        waiting, self._waiting = self._waiting, []
+        waiting, self.waiting = self.waiting, []
         self.deliver(*waiting)
 
     def restore(self, *, epoch: int, keep: Iterable[Scope] = ()) -> None:
@@ -268,7 +269,7 @@ class FakeNcm:
         self.connects += 1
         if not self.is_reachable:
             raise ConnectionError("nobody listens")
-        self._waiting.clear()
+        self.waiting.clear()
         self.stream = _FakeStream(self)
         return self.stream
 
@@ -284,6 +285,8 @@ class FakeNcm:
         if isinstance(message, Hello):
             self.hellos.append(message)
             self._greet(message)
+        elif isinstance(message, Heartbeat):
+            self.beats.put_nowait(message.detail)
         elif isinstance(message, Resume):
             self.deliver(
                 self.step(message.scope, message.position)

@@ -1,0 +1,225 @@
+"""The safety hold: what a doubtful state would take from living VIFs stays until somebody is sure."""
+
+import pytest
+
+from alcor.agent.simulated import SimulatedSwitch
+from alcor.goalstate.item import ItemKind, Key, NetworkHost
+from alcor.goalstate.scope import host_scope, neighbours_scope
+from tests.support.agent import (
+    EPOCH,
+    HOST,
+    VTEP,
+    FakeNcm,
+    a_site,
+    an_agent,
+    expected,
+    local_port,
+    neighbour,
+    network,
+    running,
+    settled,
+    subnet,
+)
+
+
+def a_switch(*numbers: int) -> SimulatedSwitch:
+    """A switch with these ports' VIFs."""
+    switch = SimulatedSwitch("s1")
+    for number in numbers:
+        switch.plug(f"port-{number}")
+    return switch
+
+
+def forget(ncm: FakeNcm, *numbers: int) -> None:
+    """Lose ports without a delete in the log, as a wrong snapshot does; told by a snapshot."""
+    for number in numbers:
+        ncm.items[host_scope(HOST)].pop(Key(ItemKind.LOCAL_PORT, f"port-{number}"), None)
+    ncm.revision += 1
+    ncm.deliver(ncm.snapshot(host_scope(HOST)), ncm.heads())
+
+
+@pytest.mark.parametrize(
+    ("ports", "lost", "held"),
+    [(12, 10, True), (50, 11, True), (49, 10, True), (50, 10, False), (60, 12, False), (9, 9, False)],
+)
+async def test_a_suspicious_snapshot(ports: int, lost: int, held: bool) -> None:
+    """A snapshot without more than a fifth and at least ten of the living ports removes none of them, and says so."""
+    ncm = FakeNcm()
+    numbers = range(1, ports + 1)
+    a_site(ncm, numbers)
+    switch = a_switch(*numbers)
+    async with running(an_agent(ncm, switch)) as agent:
+        before = dict(switch.tables.flows)
+
+        forget(ncm, *range(1, lost + 1))
+        await settled()
+
+        kept = f"port:port-{lost}" in switch.numbers
+        assert kept is held
+        assert (str(agent.status()["hold"]) != "") is held
+        if held:
+            assert set(before) == set(switch.tables.flows)
+            assert f"{lost} plugged ports (port-1, port-10" in str(agent.status()["hold"])
+        else:
+            assert switch.tables.flows == expected(ncm, switch)
+
+
+async def test_a_hold_lets_changes_and_logged_deletes_pass() -> None:
+    """While ten ports are held a new port is served, and a port deleted by the log goes, held or not."""
+    ncm = FakeNcm()
+    a_site(ncm, range(1, 13))
+    switch = a_switch(*range(1, 14))
+    async with running(an_agent(ncm, switch)):
+        forget(ncm, *range(1, 11))
+        await settled()
+        flows = len(switch.tables.flows)
+
+        ncm.put(local_port(13), neighbour(13))
+        await settled()
+        assert ncm.reports[-1].port_id == "port-13"
+        assert len(switch.tables.flows) > flows
+
+        ncm.remove_port(12)
+        ncm.items[host_scope(HOST)][Key(ItemKind.LOCAL_PORT, "port-1")] = (0, local_port(1))
+        ncm.remove_port(1)
+        await settled()
+        ofports = {
+            term.value
+            for key in switch.tables.flows
+            for term in key.match
+            if key.table == 0 and term.field.name == "IN_PORT"
+        }
+        assert switch.vifs["port-12"] not in ofports
+        assert switch.vifs["port-1"] not in ofports
+        assert switch.vifs["port-2"] in ofports
+
+
+async def test_a_hold_ends_when_the_ports_are_back() -> None:
+    """When a later state knows the ports again the hold ends by itself, and nothing has been touched."""
+    ncm = FakeNcm()
+    a_site(ncm, range(1, 13))
+    switch = a_switch(*range(1, 13))
+    async with running(an_agent(ncm, switch)) as agent:
+        before = dict(switch.tables.flows)
+        forget(ncm, *range(1, 11))
+        await settled()
+        assert agent.status()["hold"] != ""
+        assert "deletions are held" in ncm.details[-1] or ncm.details[-1] == ""
+
+        ncm.put(*(local_port(number) for number in range(1, 11)))
+        await settled()
+
+        assert agent.status()["hold"] == ""
+        assert switch.tables.flows == before == expected(ncm, switch)
+
+
+async def test_a_hold_ends_when_released() -> None:
+    """An operator's release lets the held deletions go, flows first and numbers after them."""
+    ncm = FakeNcm()
+    a_site(ncm, range(1, 13))
+    switch = a_switch(*range(1, 13))
+    async with running(an_agent(ncm, switch)) as agent:
+        forget(ncm, *range(1, 11))
+        await settled()
+
+        agent.release_hold()
+        await settled()
+
+        assert switch.tables.flows == expected(ncm, switch)
+        assert {name for name in switch.numbers if name.startswith("port:")} == {
+            "port:port-11",
+            "port:port-12",
+        }
+
+
+async def test_an_unplugged_port_is_held_no_longer() -> None:
+    """A held port whose VIF goes is gone: its flows do not wait for an operator."""
+    ncm = FakeNcm()
+    a_site(ncm, range(1, 11))
+    switch = a_switch(*range(1, 11))
+    async with running(an_agent(ncm, switch)) as agent:
+        forget(ncm, *range(1, 11))
+        await settled()
+        for number in range(1, 11):
+            switch.unplug(f"port-{number}")
+        await settled()
+
+        assert agent.status()["hold"] == ""
+        assert switch.tables.flows == expected(ncm, switch)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_new_epoch_deletes_nothing_that_lives(restarted: bool) -> None:
+    """In a new epoch a port with a living VIF that the region forgot stays whole, also across an agent's restart."""
+    ncm = FakeNcm()
+    a_site(ncm, (1, 2))
+    switch = a_switch(1, 2)
+    async with running(an_agent(ncm, switch)) as agent:
+        before = dict(switch.tables.flows)
+        if not restarted:
+            ncm.restore(epoch=EPOCH + 1)
+            ncm.disconnect()
+            await settled()
+            assert set(switch.tables.flows) == set(before)
+            assert "port-1" in str(agent.status()["hold"])
+    if restarted:
+        ncm.restore(epoch=EPOCH + 1)
+    async with running(an_agent(ncm, switch)) as agent:
+        assert set(switch.tables.flows) == set(before)
+        assert switch.numbers["port:port-1"] == 1
+        assert "the region began a new epoch" in str(agent.status()["hold"])
+        assert switch.numbers["epoch"] == EPOCH
+
+
+async def test_a_new_epoch_that_knows_all_is_accepted() -> None:
+    """A new epoch in which every living VIF is known holds nothing: it is remembered, and stale flows go."""
+    ncm = FakeNcm()
+    a_site(ncm, (1, 2))
+    switch = a_switch(1)
+    async with running(an_agent(ncm, switch)) as agent:
+        ncm.restore(epoch=EPOCH + 1)
+        ncm.put(network(), subnet(), NetworkHost(id=HOST, vtep=VTEP), local_port(1), neighbour(1))
+        ncm.disconnect()
+        await settled()
+
+        assert agent.status()["hold"] == ""
+        assert switch.numbers["epoch"] == EPOCH + 1
+        assert switch.tables.flows == expected(ncm, switch)
+        assert ncm.is_realized(host_scope(HOST), neighbours_scope("net"))
+
+
+async def test_orphans_of_a_new_epoch_imported_again() -> None:
+    """When the orphans are imported the new epoch is accepted by itself, and their flows were never touched."""
+    ncm = FakeNcm()
+    a_site(ncm, (1,), remote={})
+    switch = a_switch(1)
+    async with running(an_agent(ncm, switch)) as agent:
+        before = dict(switch.tables.flows)
+        ncm.restore(epoch=EPOCH + 1)
+        ncm.disconnect()
+        await settled()
+        assert agent.status()["hold"] != ""
+
+        ncm.put(network(), subnet(), NetworkHost(id=HOST, vtep=VTEP), neighbour(1))
+        ncm.put(local_port(1))
+        await settled()
+
+        assert agent.status()["hold"] == ""
+        assert switch.tables.flows == expected(ncm, switch)
+        assert set(switch.tables.flows) <= set(before)
+
+
+async def test_a_new_epoch_released_at_start() -> None:
+    """An agent started with the flag takes a new epoch's word for everything."""
+    ncm = FakeNcm()
+    a_site(ncm, (1, 2))
+    switch = a_switch(1, 2)
+    async with running(an_agent(ncm, switch)):
+        pass
+    ncm.restore(epoch=EPOCH + 1)
+
+    async with running(an_agent(ncm, switch, release_hold=True)) as agent:
+        assert agent.status()["hold"] == ""
+        assert switch.tables.flows == expected(ncm, switch)
+        assert switch.numbers.keys() == {"epoch"}
+        assert switch.numbers["epoch"] == EPOCH + 1
