@@ -295,6 +295,7 @@ async def test_flows_are_replaced_and_removed_by_key(pair: OvsPair, bridge: str)
     [
         (Flow(0, 9, match(udp_dst=67), (), COOKIE_OURS | 9), "OFPBMC_BAD_PREREQ"),
         (Flow(0, 9, (), (Meter(99),), COOKIE_OURS | 9), "OFPMMFC_INVALID_METER"),
+        (Flow(0, 9, (), (), 0x77), "its cookie is not one of ours"),
         (Flow(0, 9, match(udp_dst=1 << 16), (), COOKIE_OURS | 9), "does not fit 16 bits"),
         (Flow(0, 9, (), (Output(1),) * 5_000, COOKIE_OURS | 9), "at most 65527 fit"),
     ],

@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import struct
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, Self, cast
@@ -20,9 +19,13 @@ _log = get_log("agent.ovs")
 BUNDLE_MESSAGES_MAX: Final = 2_000
 """A commit runs in the switch's forwarding thread: 100,000 at once stopped traffic for 139 ms, 2,000 for under 10."""
 
-_ECHO_AFTER_S: Final = 5.0
-_SILENCE_S_MAX: Final = 30.0
-"""A switch that is alive but says nothing for so long is as good as gone; commits of 5,000 flows take 40 ms."""
+ECHO_AFTER_S: Final = 5.0
+
+_ECHOES_UNANSWERED_MAX: Final = 6
+"""A switch that is there but says nothing for half a minute is as good as gone; a commit takes milliseconds.
+
+Counted in questions, not seconds: a pause of our own process is not the switch's silence.
+"""
 
 _FAULTS_KEPT_MAX: Final = 16
 _XID_MAX: Final = 0x7FFF_FFFF
@@ -48,9 +51,12 @@ class Connection(asyncio.Protocol):
     replies are bounded by requests in flight; packet-ins go to `on_packet_in` at once.
     """
 
-    def __init__(self, path: Path, on_packet_in: Callable[[PuntedPacket], None]) -> None:
+    def __init__(
+        self, path: Path, on_packet_in: Callable[[PuntedPacket], None], echo_after_s: float = ECHO_AFTER_S
+    ) -> None:
         self._path = path
         self._on_packet_in = on_packet_in
+        self._echo_after_s = echo_after_s
         self._xids = itertools.cycle(range(1, _XID_MAX))
         self._bundles = itertools.cycle(range(1, _XID_MAX))
         self._replies: dict[int, asyncio.Future[bytes]] = {}
@@ -58,7 +64,7 @@ class Connection(asyncio.Protocol):
         self._batch: dict[int, Any] = {}
         self._batch_faults: list[tuple[Any, Fault]] = []
         self._received = bytearray()
-        self._heard_at = time.monotonic()
+        self._echoes_unanswered = -1
         self._transport: asyncio.Transport | None = None
         self._writable = asyncio.Event()
         self._writable.set()
@@ -68,14 +74,16 @@ class Connection(asyncio.Protocol):
         self.datapath_id = 0
 
     @classmethod
-    async def open(cls, path: Path, on_packet_in: Callable[[PuntedPacket], None]) -> Self:
+    async def open(
+        cls, path: Path, on_packet_in: Callable[[PuntedPacket], None], echo_after_s: float = ECHO_AFTER_S
+    ) -> Self:
         """Connect, agree on OpenFlow 1.5, ask for whole packet-ins.
 
         Raises: SwitchError if nobody listens or the switch speaks another version.
         """
         try:
             _, connection = await asyncio.get_running_loop().create_unix_connection(
-                lambda: cls(path, on_packet_in), str(path)
+                lambda: cls(path, on_packet_in, echo_after_s), str(path)
             )
         except OSError as error:
             raise SwitchError(f"{path}: {error.strerror or error}") from error
@@ -112,7 +120,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Cut what came into messages."""
-        self._heard_at = time.monotonic()
+        self._echoes_unanswered = -1
         received = self._received
         received += data
         at, end = 0, len(received)
@@ -311,10 +319,10 @@ class Connection(asyncio.Protocol):
 
     def _watch(self) -> None:
         """Ask a silent switch whether it is there; give it up when it does not answer."""
-        silent_s = time.monotonic() - self._heard_at
-        if silent_s > _SILENCE_S_MAX:
-            self.close(f"the switch has not answered for {silent_s:.0f} s")
+        if self._echoes_unanswered >= _ECHOES_UNANSWERED_MAX:
+            self.close(f"the switch has not answered {self._echoes_unanswered} echo requests")
             return
-        if silent_s >= _ECHO_AFTER_S:
+        self._echoes_unanswered += 1  # from -1: whoever spoke since the last look is not asked
+        if self._echoes_unanswered > 0:
             self.send(openflow.encode_message(Type.ECHO_REQUEST, self.next_xid()))
-        self._echo = asyncio.get_running_loop().call_later(_ECHO_AFTER_S, self._watch)
+        self._echo = asyncio.get_running_loop().call_later(self._echo_after_s, self._watch)

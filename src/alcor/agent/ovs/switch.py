@@ -30,7 +30,7 @@ from alcor.agent.ovs.connection import Connection
 from alcor.agent.ovs.events import EventQueue
 from alcor.agent.ovs.openflow import MeterCommand, Multipart, PuntedPacket, Type
 from alcor.agent.ovs.ovsdb import Database
-from alcor.agent.ovs.oxm import enclose
+from alcor.agent.ovs.oxm import Unencodable, enclose
 from alcor.agent.ovs.readback import diff_flows, diff_meters
 from alcor.agent.ovs.warm import encode_probe
 from alcor.pipeline.flow import Flow, FlowKey, MeterSpec
@@ -111,6 +111,10 @@ class OvsSwitch:
                 await self._serve(session)
             except SwitchError as error:
                 self._note_absence(str(error), was_connected)
+            except Exception as error:
+                # The loop's edge: what we did not foresee must not end the driver; it starts over.
+                _log.exception("switch_session_failed", bridge=self._bridge_name)
+                self._note_absence(f"{type(error).__name__}: {error}", was_connected)
             delay_s = _RETRY_S_MIN if was_connected else min(delay_s * 2, _RETRY_S_MAX)
             await asyncio.sleep(delay_s)
 
@@ -308,6 +312,8 @@ class _Encoder:
 
     def encode(self, item: Flow | FlowKey | RawKey, xid: int) -> bytes:
         if isinstance(item, Flow):
+            if (item.cookie ^ self.cookie) & self.cookie_mask:
+                raise Unencodable("its cookie is not one of ours, so it could not be found again")
             return openflow.encode_put(item, xid)
         if isinstance(item, FlowKey):
             return openflow.encode_remove(item, xid, self.cookie, self.cookie_mask)

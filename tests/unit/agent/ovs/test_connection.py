@@ -211,6 +211,28 @@ async def test_echoes_are_answered_and_packets_handed_on(tmp_path: Path) -> None
     assert [packet.data for packet in packets] == [b"frame"]
 
 
+async def test_a_switch_that_falls_silent_is_given_up(tmp_path: Path) -> None:
+    """Echo requests that stay unanswered end the connection; a switch that answers them keeps it."""
+    heard: list[tuple[int, bytes]] = []
+    echoes: list[int] = []
+
+    def answer(kind: int, xid: int, body: bytes) -> bytes:
+        if kind != Type.ECHO_REQUEST:
+            return obedient(kind, xid, body)
+        echoes.append(xid)
+        return openflow.encode_message(Type.ECHO_REPLY, xid, body) if len(echoes) < 5 else b""
+
+    async with a_peer(tmp_path / "mgmt", a_switch(answer, heard)):
+        connection = await Connection.open(tmp_path / "mgmt", ignored, echo_after_s=0.02)
+        async with asyncio.timeout(20):
+            reason = await connection.closed
+
+    assert "has not answered 6 echo requests" in reason
+    assert len(echoes) >= 5
+    with pytest.raises(SwitchError, match="has not answered"):
+        await connection.barrier()
+
+
 async def test_a_switch_that_hangs_up_fails_what_is_in_flight(tmp_path: Path) -> None:
     """Requests in flight, and all later ones, raise with the socket's name."""
 
