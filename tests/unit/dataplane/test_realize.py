@@ -242,11 +242,13 @@ async def test_a_new_binding_must_be_confirmed_anew() -> None:
 
 
 async def test_a_confirmation_does_not_go_back() -> None:
-    """A report that comes late, with lower numbers, takes nothing back."""
+    """A report that comes late, with lower numbers, takes nothing back, not even when the port is next looked at."""
     async with a_site(P) as site:
         await site.report(realized=through(LOADED, *REFERRED), ports=plugged())
 
         await site.report(realized=through(LOADED - 5, *REFERRED))
+        site.advance(updated(P, replaced(P, name="web")))
+        await site.written()
 
         assert site.status() == "ACTIVE"
 
