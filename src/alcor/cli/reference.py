@@ -128,7 +128,7 @@ def metrics_page() -> str:
 def pages() -> dict[str, Callable[[], str]]:
     """File name → what makes its text."""
     from alcor.api.errors import reference as errors_page
-    from alcor.pipeline.reference import page as pipeline_page
+    from alcor.pipeline.reference import render_reference as pipeline_page
 
     return {
         "config.md": config_page,
