@@ -228,7 +228,7 @@ def test_an_unreadable_step_is_not_applied() -> None:
 @pytest.mark.parametrize("order", list(permutations(range(4))))
 def test_open_iff_the_references_are_held_through_since(order: tuple[int, ...]) -> None:
     """In every order of arrival: the port is open exactly when network and neighbours are held through its since."""
-    messages = [
+    messages: list[ScopeUpdate | Heads] = [
         update(OWN, (0, 9), A_HOST, local_port(1), since=8),
         update(NET, (0, 5), network()),
         update(NEIGHBOURS, (0, 8), neighbour(1)),
