@@ -60,6 +60,14 @@ async def test_a_global_id_that_is_none_is_not_logged(api: Api, id: str) -> None
     assert "global_request_id" not in events[0]
 
 
+async def test_a_long_path_is_logged_in_part(api: Api) -> None:
+    """An event has at most 512 characters of a path, however long it was."""
+    with capture_logs() as events:
+        await api.get("/" + "x" * 10_000)
+
+    assert events[0]["path"] == "/" + "x" * 511
+
+
 async def test_no_secret_is_logged(api: Api) -> None:
     """Neither the caller's token, nor a host's, nor what a body holds, reaches the log."""
     with capture_logs() as events:

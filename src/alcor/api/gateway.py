@@ -30,6 +30,8 @@ _TOKEN = TOKEN_HEADER.encode()
 # What another service sends to say "this is a part of my request"; anything else is not repeated in our log.
 _GLOBAL_ID = re.compile(r"req-[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 _NOWHERE = Endpoint("unknown", {})
+# A path may have tens of thousands of characters; an event need not.
+_LOGGED_CHARS_MAX = 512
 # A closed set, so that a client cannot make metrics by inventing methods.
 _METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"})
 # Asked every few seconds by machines, of no interest to people.
@@ -63,7 +65,11 @@ class Gateway:
         started = time.perf_counter()
         request_id = f"req-{uuid.uuid4()}"
         endpoint, id = self._route(scope["path"])
-        facts = {"request_id": request_id, "method": scope["method"], "path": scope["path"]}
+        facts = {
+            "request_id": request_id,
+            "method": scope["method"][:_LOGGED_CHARS_MAX],
+            "path": scope["path"][:_LOGGED_CHARS_MAX],
+        }
         try:
             response = await self._answer(
                 Call(Request(scope, receive), self._limits, self._public, id), endpoint, facts
@@ -73,7 +79,7 @@ class Gateway:
             return
         response.raw_headers.append((_REQUEST_ID, request_id.encode()))
         elapsed_s = time.perf_counter() - started
-        _observe(endpoint, scope["method"], response.status_code, elapsed_s)
+        _observe(endpoint, facts["method"], response.status_code, elapsed_s)
         (log.debug if endpoint.label in _QUIET else log.info)(
             "request_answered",
             status=response.status_code,
