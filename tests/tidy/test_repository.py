@@ -5,8 +5,6 @@ import re
 import subprocess
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 BANNED_NAMES = {"utils", "util", "common", "helpers", "helper", "base", "misc", "impl", "v2"}
 BANNED_SUFFIXES = ("Impl", "Helper", "Base")
@@ -21,6 +19,7 @@ def tracked(*patterns: str) -> list[Path]:
 
 
 PYTHON = tracked("*.py")
+TREES = {path: ast.parse(path.read_text()) for path in PYTHON}
 
 
 def test_there_is_something_to_check() -> None:
@@ -28,40 +27,66 @@ def test_there_is_something_to_check() -> None:
     assert len(PYTHON) > 50
 
 
-@pytest.mark.parametrize("path", PYTHON, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_file_holds_one_idea(path: Path) -> None:
+def named(path: Path) -> str:
+    """The file as people name it."""
+    return str(path.relative_to(ROOT))
+
+
+def is_test(path: Path) -> bool:
+    """Whether the file belongs to the tests."""
+    return "tests" in path.relative_to(ROOT).parts
+
+
+def test_a_file_holds_one_idea() -> None:
     """A source file stays under 600 lines, a test file under 1,000, a function of the product under 70."""
-    text = path.read_text()
-    is_test = "tests" in path.relative_to(ROOT).parts
-
-    assert text.count("\n") <= (TEST_LINES_MAX if is_test else SOURCE_LINES_MAX)
     long = [
-        f"{node.name}: {node.end_lineno - node.lineno} lines"
-        for node in ast.walk(ast.parse(text))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and node.end_lineno is not None
-        and node.end_lineno - node.lineno > FUNCTION_LINES_MAX
+        named(path)
+        for path in PYTHON
+        if path.read_text().count("\n") > (TEST_LINES_MAX if is_test(path) else SOURCE_LINES_MAX)
     ]
-    assert is_test or long == []
+    long += [
+        f"{named(path)}:{node.lineno} {node.name}"
+        for path, tree in TREES.items()
+        if not is_test(path)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.end_lineno or 0) - node.lineno > FUNCTION_LINES_MAX
+    ]
+
+    assert long == []
 
 
-@pytest.mark.parametrize("path", PYTHON, ids=lambda path: str(path.relative_to(ROOT)))
-def test_names_say_what_a_thing_is(path: Path) -> None:
+def test_names_say_what_a_thing_is() -> None:
     """No file is called utils, common or base, and no class ends in Impl, Helper or Base."""
-    classes = [node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ClassDef)]
+    vague = [named(path) for path in PYTHON if path.stem in BANNED_NAMES]
+    vague += [
+        f"{named(path)}:{node.lineno} {node.name}"
+        for path, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and node.name.endswith(BANNED_SUFFIXES)
+    ]
 
-    assert path.stem not in BANNED_NAMES
-    assert [name for name in classes if name.endswith(BANNED_SUFFIXES)] == []
+    assert vague == []
 
 
-@pytest.mark.parametrize(
-    "path",
-    tracked("src/*.py", "src/**/*.py"),
-    ids=lambda path: str(path.relative_to(ROOT)),
-)
-def test_every_module_says_what_it_is(path: Path) -> None:
-    """Every module of the product has a docstring."""
-    assert ast.get_docstring(ast.parse(path.read_text()))
+def test_every_module_says_what_it_is() -> None:
+    """Every module of the product and every file of tests has a docstring."""
+    assert [named(path) for path, tree in TREES.items() if not ast.get_docstring(tree)] == []
+
+
+def test_every_test_says_what_it_proves() -> None:
+    """A test's docstring is a sentence of the specification."""
+    silent = [
+        f"{named(path)}:{node.lineno} {node.name}"
+        for path, tree in TREES.items()
+        if is_test(path)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.name.startswith("test_")
+        and not ast.get_docstring(node)
+    ]
+
+    assert silent == []
 
 
 def test_nothing_is_left_undone() -> None:
@@ -90,7 +115,7 @@ def test_locks_name_no_registry() -> None:
 
 def test_commands_of_the_readme_exist() -> None:
     """Every bin/… the README names is there and can be executed."""
-    named = set(re.findall(r"\bbin/[a-z]+", (ROOT / "README.md").read_text()))
+    named = set(re.findall(r"(?<![\w./])bin/[a-z]+", (ROOT / "README.md").read_text()))
 
     assert {"bin/demo", "bin/test"} <= named
     for command in named:
