@@ -122,6 +122,29 @@ async def test_a_step_waits_for_what_it_refers_to() -> None:
         assert site.same(agent, [REGION, HOST, NET, NEIGHBOURS, NET_2, NEIGHBOURS_2])
 
 
+async def test_a_head_never_covers_what_waits() -> None:
+    """A shard is announced only through what the agent has of every scope in it: one that waits holds it back."""
+    network_id = next(
+        id for id in map("net-{}".format, range(10_000)) if shard_of(neighbours_scope(id)) == shard_of(HOST)
+    )
+    neighbours = neighbours_scope(network_id)
+    async with a_site() as site:
+        site.publisher.change(bound(*ports("p1", network_id=network_id)))
+        agent = await site.attached()
+        before = agent.position[HOST]
+        site.bus.closed.update((NET_2, NEIGHBOURS_2))
+        site.publisher.change(bound(*ports("p2", network_id="net-2")))
+        revision = site.publisher.change({neighbours: [a_neighbour("far")]})
+        await agent.until_held(neighbours, revision)
+        await site.settled()
+
+        assert agent.position[HOST] == before
+        assert all(m.through.get(shard_of(HOST), 0) <= before for m in agent.messages if isinstance(m, Heads))
+
+        site.bus.open()
+        await agent.until_synced(revision)
+
+
 async def test_what_leaves_the_closure_is_dropped_after_the_step() -> None:
     """When the last port of a network goes, the host's step comes first, then the agent forgets the network."""
     async with a_site(grace_s=0) as site:
