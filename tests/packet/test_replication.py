@@ -54,5 +54,6 @@ def test_a_flood_in_parts_reaches_each_host_once() -> None:
 
     ends = [emission.tunnel_end for emission in emissions if emission.port == TUNNEL]
     assert sorted(map(str, ends)) == sorted(host.vtep for id, host in hosts.items() if id != "h1")
+    assert not any({"tun_dst", "tun_ipv6_dst"} <= set(emission.fields) for emission in emissions)
     assert {emission.tun_id for emission in emissions if emission.port == TUNNEL} == {5001}
     assert all(emission.tunnel_end is None for emission in emissions if emission.port != TUNNEL)

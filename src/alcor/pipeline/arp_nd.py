@@ -37,7 +37,7 @@ from alcor.pipeline.tables import (
     Priority,
     Table,
 )
-from alcor.pipeline.unit import Rule
+from alcor.pipeline.unit import Rule, in_network
 
 _REQUEST, _REPLY = 1, 2
 _TARGET_LINK_LAYER = 2
@@ -46,31 +46,29 @@ _SOLICITED_OVERRIDE = 0x6000_0000
 _MAC_BITS = 48
 
 
-def _question(owner: Field, key: int, ip: Ip) -> tuple[Term, ...]:
+_ARP_REQUEST = (Term(Field.ARP_OP, _REQUEST), Term(Field.ETH_TYPE, ETH_ARP))
+_ND_REQUEST = (
+    Term(Field.ETH_TYPE, ETH_IPV6),
+    Term(Field.ICMPV6_CODE, 0),
+    Term(Field.ICMPV6_TYPE, NEIGHBOUR_SOLICITATION),
+    Term(Field.IP_PROTO, ICMPV6),
+)
+_TO_REPLY = Resubmit(Table.ARP_ND_REPLY)
+
+
+def _question(asked_by: Term, ip: Ip) -> tuple[Term, ...]:
     """Who has `ip`? asked in a network or by a port. Terms are in the order of their names, as `match` has them."""
-    asked_by = Term(owner, key)
     if ip_version(ip) == 4:
-        terms: tuple[Term, ...] = (
-            Term(Field.ARP_OP, _REQUEST),
-            Term(Field.ARP_TPA, ip_int(ip)),
-            Term(Field.ETH_TYPE, ETH_ARP),
-            asked_by,
-        )
-    else:
-        terms = (
-            Term(Field.ETH_TYPE, ETH_IPV6),
-            Term(Field.ICMPV6_CODE, 0),
-            Term(Field.ICMPV6_TYPE, NEIGHBOUR_SOLICITATION),
-            Term(Field.IP_PROTO, ICMPV6),
-            asked_by,
-            Term(Field.ND_TARGET, ip_int(ip)),
-        )
-    return tuple(sorted(terms, key=lambda term: term.field.name)) if owner is INGRESS else terms
+        op, eth_type = _ARP_REQUEST
+        return (op, Term(Field.ARP_TPA, ip_int(ip)), eth_type, asked_by)
+    target = Term(Field.ND_TARGET, ip_int(ip))
+    ends = (asked_by, target) if asked_by.field is NETWORK else (target, asked_by)
+    return (*_ND_REQUEST, *ends)
 
 
 def _answer(network: LiveNetwork, ip: Ip, mac: str, priority: Priority) -> Rule:
-    actions = (SetField(RESPONDER_MAC, mac_int(Mac(mac))), Resubmit(Table.ARP_ND_REPLY))
-    return Rule(Table.ARP_ND, priority, _question(NETWORK, network.key, ip), actions)
+    actions = (SetField(RESPONDER_MAC, mac_int(Mac(mac))), _TO_REPLY)
+    return Rule(Table.ARP_ND, priority, _question(in_network(network.key), ip), actions)
 
 
 def neighbour_rules(neighbour: Neighbour, network: LiveNetwork) -> Iterator[Rule]:
@@ -99,7 +97,7 @@ def network_rules(network: LiveNetwork, responder_mac: str) -> Iterator[Rule]:
 def port_rules(port: LivePort) -> Iterator[Rule]:
     """Silence about the port's own addresses: an answer would tell its duplicate detection that they are taken."""
     for ip in dict.fromkeys(address.ip for address in port.item.addresses):
-        yield Rule(Table.ARP_ND, Priority.GUARD, _question(INGRESS, port.key, Ip(ip)), ())
+        yield Rule(Table.ARP_ND, Priority.GUARD, _question(Term(INGRESS, port.key), Ip(ip)), ())
 
 
 def shared_rules() -> Iterator[Rule]:

@@ -5,6 +5,7 @@ tunnel again, which the order of tables makes certain (L2_REMOTE is reached only
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import TypeVar
 from zlib import crc32
 
@@ -24,7 +25,7 @@ from alcor.pipeline.tables import (
     Priority,
     Table,
 )
-from alcor.pipeline.unit import Rule
+from alcor.pipeline.unit import SHARED_VALUES_MAX, Rule, in_network
 from alcor.pipeline.view import Allocation, View
 
 _M = TypeVar("_M")
@@ -62,17 +63,18 @@ def neighbour_rules(neighbour: Neighbour, network: LiveNetwork, view: View) -> I
             Table.L2_REMOTE,
             Priority.NORMAL,
             _addressed(network.key, neighbour.mac),
-            (
-                SetField(Field.TUN_ID, network.knowledge.network.segmentation_id),
-                _tunnel_end(neighbour.vtep),
-                Output(network.tunnel),
-            ),
+            _to_host(network.knowledge.network.segmentation_id, neighbour.vtep, network.tunnel),
         )
 
 
 def _addressed(network_key: int, mac: str) -> tuple[Term, ...]:
     # In the order of their names, as `match` has them.
-    return (Term(Field.ETH_DST, mac_int(Mac(mac))), Term(NETWORK, network_key))
+    return (Term(Field.ETH_DST, mac_int(Mac(mac))), in_network(network_key))
+
+
+@lru_cache(SHARED_VALUES_MAX)
+def _to_host(vni: int, vtep: str, tunnel: int) -> tuple[Action, ...]:
+    return (SetField(Field.TUN_ID, vni), _tunnel_end(vtep), Output(tunnel))
 
 
 def _tunnel_end(vtep: str) -> SetField:

@@ -4,11 +4,12 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
 
-from alcor.pipeline.flow import Action, Flow, Match
+from alcor.pipeline.flow import Action, Flow, Match, Term
 from alcor.pipeline.tables import (
     COOKIE_HASH_BYTES,
     COOKIE_KIND_SHIFT,
     COOKIE_OURS,
+    NETWORK,
     Priority,
     Table,
     UnitKind,
@@ -33,6 +34,16 @@ class Rule(NamedTuple):
 
 
 SHARED = Unit(UnitKind.SHARED)
+
+# Flows of one network or host share parts, which saves memory and the collector's time: one value per network, or
+# per (network, host), of a host's working set.
+SHARED_VALUES_MAX = 16_384
+
+
+@lru_cache(SHARED_VALUES_MAX)
+def in_network(key: int) -> Term:
+    """The condition that a packet is of a network."""
+    return Term(NETWORK, key)
 
 
 def port_unit(port_id: str) -> Unit:
