@@ -80,6 +80,7 @@ class Reconciler:
         self._must_load = True
         self._must_compare = True
         self._is_swept = False
+        self.flow_changes = 0
 
     # --- what happened ---------------------------------------------------------------------------------
 
@@ -348,6 +349,7 @@ class Reconciler:
         if not diff:
             return
         await self._switch.apply(diff)
+        self.flow_changes += len(diff.put) + len(diff.remove)
         _PUT.inc(len(diff.put))
         _REMOVED.inc(len(diff.remove))
 

@@ -34,6 +34,7 @@ REPAIR_S_BASE = 0.05
 REPAIR_S_MAX = 5.0
 # Answers on their way to the switch; what comes when so many wait is not answered, and the client asks again.
 ANSWERS_WAITING_MAX = 256
+_PEER_KINDS = frozenset((ItemKind.HOST, ItemKind.NETWORK, ItemKind.NETWORK_HOST))
 _ADVERTISED_KINDS = frozenset((ItemKind.SUBNET, ItemKind.NETWORK, ItemKind.REGION))
 
 
@@ -74,8 +75,8 @@ class Agent:
         self._wake = asyncio.Event()
         self._switch_back = asyncio.Event()
         self._advertise = asyncio.Event()
-        self._cold = asyncio.Event()
         self._vteps: set[str] = set()
+        self._peers_changed = True
         self._switch_error = "the switch has not answered yet"
         self._turns = 0
         self._answers_dropped = 0
@@ -111,6 +112,7 @@ class Agent:
         changes = self._view.apply(steps)
         self._reconciler.note(changes)
         self._session.resume(changes.resume)
+        self._peers_changed |= any(change.key.kind in _PEER_KINDS for change in changes.items)
         self._note_advertised(changes)
         self._wake.set()
 
@@ -130,7 +132,6 @@ class Agent:
                     self._work(),
                     self._send_answers(),
                     self._send_advertisements(),
-                    self._warm(),
                 ):
                     group.create_task(loop)
         finally:
@@ -152,14 +153,15 @@ class Agent:
                 self._switch_error = ""
                 self._reconciler.connected()
                 self._switch_back.set()
-                self._cold.set()
+                self._vteps.clear()
+                self._peers_changed = True
                 self._wake.set()
-                log.info("switch_connected")
+                log.debug("switch_connected")
             case Lost(reason):
                 self._switch_error = f"the switch is gone: {reason}"
                 self._reconciler.lost()
                 self._session.beat()
-                log.warning("switch_lost", reason=reason)
+                log.debug("switch_lost", reason=reason)
             case VifsChanged(ofports):
                 for port_id in self._reconciler.vifs_changed(ofports):
                     self._ledger.unplugged(port_id, self._now_ms())
@@ -201,7 +203,11 @@ class Agent:
                 failures = 0
                 self._turns += 1
                 if turn is not None:
-                    self._done(turn, arrived_s)
+                    confirmed_ms = self._now_ms()
+                    if arrived_s is not None:
+                        INSTALL_SECONDS.observe(self._monotonic_s() - arrived_s)
+                    await self._warm()
+                    self._done(turn, confirmed_ms)
                 elif self._arrived_s is None:
                     self._arrived_s = arrived_s
                 continue
@@ -230,16 +236,14 @@ class Agent:
             back.cancel()
             await asyncio.gather(sleeping, back, return_exceptions=True)
 
-    def _done(self, turn: Turn, arrived_s: float | None) -> None:
-        """The barrier replied: tell the region, and do what follows from it."""
-        if arrived_s is not None:
-            INSTALL_SECONDS.observe(self._monotonic_s() - arrived_s)
+    def _done(self, turn: Turn, confirmed_ms: float) -> None:
+        """The barrier replied at `confirmed_ms`: tell the region, and do what follows from it."""
         if self._switch_error and self._reconciler.is_connected:
             self._switch_error = ""
             self._session.beat()
         view, allocation = self._view.resolved, self._numbers.allocation
         known = ChainMap(view.ports, view.closed)
-        self._ledger.observe(turn.plugged, allocation.ofports, known, self._now_ms())
+        self._ledger.observe(turn.plugged, allocation.ofports, known, confirmed_ms)
         if self._session.is_open:
             self._acknowledge(turn, self._ledger.take())
         new = [port_id for port_id in turn.plugged if port_id not in self._timetable.due_s]
@@ -247,7 +251,6 @@ class Agent:
         self._timetable.at_once(new, self._monotonic_s())
         if new:
             self._advertise.set()
-        self._cold.set()
 
     def _acknowledge(self, turn: Turn, reports: Sequence[PortReport]) -> None:
         if turn.epoch != self._realized_epoch:
@@ -302,19 +305,22 @@ class Agent:
                     self._send(answer)
 
     async def _warm(self) -> None:
-        """Resolve new VTEPs in the underlay, beside the turns: an unreachable host must not delay anybody."""
-        while True:
-            await self._cold.wait()
-            self._cold.clear()
-            wanted = self._peers()
-            if wanted == self._vteps or not self._reconciler.is_connected:
-                continue
-            try:
-                await self._switch.warm_tunnels(sorted(wanted))
-            except SwitchError as error:
-                log.warning("tunnels_not_warmed", reason=str(error))
-            else:
-                self._vteps = wanted
+        """Ask the underlay for new VTEPs before their ports are acknowledged; the answers come while that travels."""
+        if not self._peers_changed or not self._numbers.allocation.tunnels:
+            return
+        self._peers_changed = False
+        wanted = self._peers()
+        new = wanted - self._vteps
+        self._vteps &= wanted
+        if not new:
+            return
+        try:
+            await self._switch.warm_tunnels(sorted(new))
+        except SwitchError as error:
+            self._peers_changed = True
+            log.warning("tunnels_not_warmed", reason=str(error))
+        else:
+            self._vteps |= new
 
     def _peers(self) -> set[str]:
         view = self._view.resolved
@@ -370,6 +376,7 @@ class Agent:
             },
             "counters": {
                 "turns": self._turns,
+                "flow_changes": self._reconciler.flow_changes,
                 "answers_dropped": self._answers_dropped,
                 "punts": dict(self._answerer.counts),
             },
