@@ -74,7 +74,8 @@ async def create_networks(
                 provider_segmentation_id=vnis[id],
             )
         )
-        made.append(Made(await tx.get(Network, id)))
+        # A new network has no subnets: nobody needs to look for them to answer.
+        made.append(Made(await tx.get(Network, id), {"subnets": []}))
     return made
 
 

@@ -59,7 +59,9 @@ class ReaderPool:
             try:
                 return read(connection)
             finally:
-                connection.execute("COMMIT")
+                # Nothing was written. Unlike a COMMIT, this leaves no transaction behind when the disk fails.
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
         except sqlite3.OperationalError as error:
             raise Unavailable(f"{self._path} cannot be read: {error}.") from error
 
