@@ -117,14 +117,16 @@ class HeldScope:
     def put(self, envelope: Envelope, revision: int, position: int) -> bool:
         """Take in an item; returns whether anything changed. `position`: the scope's before this step.
 
-        An item that is as it was keeps its `since` if its holder's row did not change after `position`: then the
-        reference has stood all the time. Otherwise it may have been away in between, and the new one counts.
+        An item that is as it was keeps its `since` if it refers to nothing, or if its holder's row did not change after
+        `position`: then the reference has stood all the time. Otherwise it may have been away in between, and the
+        new one counts.
         """
         key = envelope.key
         before = self.entries.get(key)
         if before is not None:
             old = before[1]
-            if old.body == envelope.body and old.refers == envelope.refers and envelope.since <= position:
+            stands = not old.refers or envelope.since <= position
+            if stands and old.body == envelope.body and old.refers == envelope.refers:
                 return False
             del self.entries[key]
             self._count(old.refers, -1)

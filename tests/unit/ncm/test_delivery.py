@@ -83,7 +83,7 @@ async def test_a_change_is_one_frame() -> None:
         frames = agent.frames[before:]
         assert len(frames) == 1
         assert [(type(m), getattr(m, "scope", None)) for m in frames[0]] == [
-            *[(ScopeUpdate, scope) for scope in (NET, NEIGHBOURS, HOST)],
+            *[(ScopeUpdate, scope) for scope in (NEIGHBOURS, HOST)],
             (Heads, None),
         ]
         assert site.same(agent, [REGION, HOST, NET, NEIGHBOURS])

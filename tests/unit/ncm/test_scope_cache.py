@@ -171,6 +171,13 @@ def test_last_changed_last() -> None:
     assert [len(part) for part in desk.held.suffix_after(10)] == [2, 1]
 
 
+def test_the_last_step_fits_everybody_who_was_up_to_date() -> None:
+    """The last step is told from the change before it: who has that one lacks exactly this, whatever heads it knows."""
+    desk = Desk(LOADED, heads(15), step(15, 16, envelope("c")))
+
+    assert desk.held.latest == step(10, 16, envelope("c"))
+
+
 def test_an_item_that_returns_has_no_tombstone() -> None:
     """An item removed and put again is live."""
     desk = Desk(LOADED, step(10, 11, removed=("a",)), step(11, 12, envelope("a")))
