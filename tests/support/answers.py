@@ -61,7 +61,9 @@ def parsed(frame: bytes) -> Any:
     packet = Ether(frame)
     rebuilt = packet.copy()
     for layer in rebuilt.iterpayloads():
-        if layer.name in ("IP", "IPv6", "UDP") or layer.name.startswith("ICMPv6 Neighbor Discovery - Router"):
+        if layer.name in ("IP", "IPv6", "UDP") or str(layer.name).startswith(
+            "ICMPv6 Neighbor Discovery - Router"
+        ):
             for name in {"chksum", "cksum", "len", "plen"} & layer.fields.keys():
                 layer.delfieldval(name)
     assert bytes(rebuilt) == frame
@@ -72,7 +74,8 @@ def parsed(frame: bytes) -> Any:
 def dhcp(*options: Any, to: str = "255.255.255.255", ip_src: str = "0.0.0.0", **fields: Any) -> bytes:
     """A DHCPv4 message of port-5; `fields` are BOOTP's."""
     hardware = bytes.fromhex(MAC.replace(":", ""))
-    bootp = BOOTP(**({"chaddr": hardware, "xid": 0x01020304} | fields))
+    said: dict[str, Any] = {"chaddr": hardware, "xid": 0x01020304} | fields
+    bootp = BOOTP(**said)
     packet = Ether(src=MAC, dst="ff:ff:ff:ff:ff:ff") / IP(src=ip_src, dst=to) / UDP(sport=68, dport=67)
     return bytes(packet / bootp / DHCP(options=[*options, "end"]))
 

@@ -4,10 +4,11 @@ import pytest
 
 from alcor.agent.simulated import SimulatedSwitch
 from alcor.goalstate.item import ItemKind, Key, NetworkHost
-from alcor.goalstate.scope import host_scope, neighbours_scope
+from alcor.goalstate.scope import host_scope, neighbours_scope, network_scope
 from tests.support.agent import (
     EPOCH,
     HOST,
+    OTHER_VTEP,
     VTEP,
     FakeNcm,
     a_site,
@@ -186,6 +187,27 @@ async def test_a_new_epoch_that_knows_all_is_accepted() -> None:
         assert switch.numbers["epoch"] == EPOCH + 1
         assert switch.tables.flows == expected(ncm, switch)
         assert ncm.is_realized(host_scope(HOST), neighbours_scope("net"))
+
+
+async def test_logged_deletes_pass_a_new_epochs_hold() -> None:
+    """While a new epoch is held for an orphan, a peer that the log deletes is forgotten at once."""
+    ncm = FakeNcm()
+    a_site(ncm, (1, 2), remote={90: OTHER_VTEP, 91: OTHER_VTEP})
+    switch = a_switch(1, 2)
+    async with running(an_agent(ncm, switch)) as agent:
+        ncm.restore(epoch=EPOCH + 1, keep=(network_scope("net"), neighbours_scope("net")))
+        ncm.put(local_port(1))
+        ncm.disconnect()
+        await settled()
+        assert "port-2" in str(agent.status()["hold"])
+        before = len(switch.tables.flows)
+
+        ncm.remove((neighbours_scope("net"), Key(ItemKind.NEIGHBOUR, "port-90")))
+        await settled()
+
+        assert "port-2" in str(agent.status()["hold"])
+        assert len(switch.tables.flows) < before
+        assert ncm.is_realized(neighbours_scope("net"))
 
 
 async def test_orphans_of_a_new_epoch_imported_again() -> None:

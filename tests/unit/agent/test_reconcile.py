@@ -4,16 +4,26 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from alcor.agent.allocation import LocalNumbers
+from alcor.agent.hold import Hold
+from alcor.agent.reconcile import Reconciler
 from alcor.agent.simulated import SimulatedSwitch
-from alcor.goalstate.item import Item, ItemKind, Key, NetworkHost
-from alcor.goalstate.scope import Scope, host_scope, neighbours_scope, network_scope
+from alcor.agent.view import HostView
+from alcor.bus.interface import Envelope, ScopeUpdate
+from alcor.goalstate.item import Item, ItemKind, Key, NetworkHost, key_of, refers
+from alcor.goalstate.scope import REGION, Scope, host_scope, neighbours_scope, network_scope
+from alcor.pipeline.compile import flows
 from tests.support.agent import (
+    A_HOST,
+    A_REGION,
     HOST,
     OTHER_VTEP,
     VTEP,
+    Clock,
     FakeNcm,
     an_agent,
     expected,
@@ -148,6 +158,53 @@ class World:
 
     def refuse(self, number: int, net: str) -> None:
         self.switch.refusals = ["no"] * number
+
+
+class KeptItems:
+    """A codec that keeps the items, so that a test can hold what no real codec would let pass."""
+
+    def __init__(self) -> None:
+        self.items: list[Item] = []
+
+    def encode(self, item: Item) -> bytes:
+        self.items.append(item)
+        return str(len(self.items) - 1).encode()
+
+    def decode(self, key: Key, body: bytes) -> Item:
+        return self.items[int(body)]
+
+
+async def test_an_error_half_way_loses_nothing() -> None:
+    """If computing flows fails in the middle, the next turn after the cause is gone has every flow again."""
+    codec, switch = KeptItems(), SimulatedSwitch("s1")
+    view, numbers = HostView(HOST, codec), LocalNumbers(Clock().monotonic_s)
+    reconciler = Reconciler(switch, view, numbers, Hold())
+    reconciler.connected()
+    reconciler.vifs_changed({"port-1": switch.plug("port-1")})
+
+    def told(scope: Scope, steps: tuple[int, int], *items: Item) -> None:
+        put = tuple(Envelope(key_of(item), 0, refers(item), codec.encode(item)) for item in items)
+        update = ScopeUpdate(
+            scope=scope, epoch=1, generation=1, from_revision=steps[0], through=steps[1], put=put
+        )
+        reconciler.note(view.apply([update]))
+
+    net, peers = network_scope("net"), neighbours_scope("net")
+    told(REGION, (0, 1), A_REGION)
+    told(net, (0, 1), network(), subnet())
+    told(peers, (0, 1), neighbour(1), *(neighbour(n, vtep=OTHER_VTEP) for n in range(20, 40)))
+    told(host_scope(HOST), (0, 1), A_HOST, local_port(1))
+    assert await reconciler.turn() is not None
+
+    moved = [neighbour(n, vtep="192.0.2.3") for n in range(20, 40)]
+    told(peers, (1, 2), neighbour(5, mac="nonsense"), *moved)
+    with pytest.raises(ValueError, match="nonsense"):
+        await reconciler.turn()
+    reconciler.distrust()
+    told(peers, (2, 3), neighbour(5))
+
+    assert await reconciler.turn() is not None
+    assert switch.tables.flows == flows(view.resolved, numbers.allocation)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])

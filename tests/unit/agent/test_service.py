@@ -19,12 +19,14 @@ from tests.support.agent import (
     an_agent,
     expected,
     local_port,
+    mac_of,
     neighbour,
     network,
     running,
     settled,
     subnet,
 )
+from tests.support.answers import dhcp
 
 ALL = (REGION, host_scope(HOST), network_scope("net"), neighbours_scope("net"))
 
@@ -313,6 +315,23 @@ async def test_a_flood_of_punts(ncm: FakeNcm, switch: SimulatedSwitch) -> None:
 
         assert agent.status()["counters"]["punts"] == {"malformed": 50, "over_rate": 950, "unknown_port": 1}
         assert switch.sent == []
+
+
+async def test_an_answer_to_a_vif_that_went(ncm: FakeNcm, switch: SimulatedSwitch) -> None:
+    """An answer that waits while its VIF is replaced is not sent: the port number may be another's by now."""
+    discover = dhcp(("message-type", "discover"), chaddr=bytes.fromhex(mac_of(1).replace(":", "")))
+    async with running(an_agent(ncm, switch)) as agent:
+        packet = PacketIn(101, 12, discover, {"reg14": switch.numbers["port:port-1"]})
+        switch.punt(packet)
+        await settled()
+        assert [ofport for ofport, _ in switch.sent] == [101]
+
+        switch.punt(packet)
+        switch.unplug("port-1")
+        await settled()
+
+        assert len(switch.sent) == 1
+        assert agent.status()["counters"]["punts"] == {"dhcpv4_discover": 2}
 
 
 async def test_status(ncm: FakeNcm, switch: SimulatedSwitch) -> None:

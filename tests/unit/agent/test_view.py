@@ -338,6 +338,20 @@ def test_a_missing_scope_keeps_its_shard_from_being_acknowledged() -> None:
     assert view.realizable()[shard_of(NET)] == 4
 
 
+def test_an_older_epoch_keeps_its_shard_from_being_acknowledged() -> None:
+    """A scope that is still held in the old epoch is not acknowledged by another of its shard in the new one."""
+    same = next(f"net-{n}" for n in range(10_000) if shard_of(network_scope(f"net-{n}")) == shard_of(NET))
+    view = a_view(
+        update(OWN, (0, 5), A_HOST), update(REGION, (0, 5), A_REGION), update(NET, (0, 5), network())
+    )
+
+    view.apply([update(network_scope(same), (0, 9), network(same), epoch=EPOCH + 1)])
+
+    assert view.realizable() == {}
+    view.apply([update(NET, (0, 8), network(), epoch=EPOCH + 1)])
+    assert view.realizable() == {shard_of(NET): 8}
+
+
 def test_what_a_snapshot_lost_and_what_was_deleted() -> None:
     """Ports that a snapshot does not hold are told apart from those that a logged step removed."""
     ports = [local_port(number) for number in (1, 2, 3)]
