@@ -249,8 +249,11 @@ def _merge_heads(before: Heads, after: Heads) -> Heads:
 def merge_reports(before: HostReport, after: HostReport) -> HostReport:
     """What two reports of one host say together: the later facts, no transition of a port lost but its middle.
 
+    Of two attachments the later one speaks alone: what the earlier one said is no longer true of the host (I14).
     Bound: one transition per port of the host.
     """
+    if after.session not in (0, before.session):
+        return after
     ports: dict[str, PortReport] = {port.port_id: port for port in before.ports}
     for port in after.ports:
         ports.pop(port.port_id, None)
@@ -271,4 +274,5 @@ def merge_reports(before: HostReport, after: HostReport) -> HostReport:
         ports=tuple(ports.values()),
         detail=after.detail,
         position_max=position_max,
+        session=after.session or before.session,
     )
