@@ -183,17 +183,21 @@ async def test_local_numbers_survive_the_driver(pair: OvsPair, bridge: str) -> N
 async def test_tunnel_ports_are_made_once_and_corrected(pair: OvsPair, bridge: str) -> None:
     """One flow-based port per type; asking again changes nothing; wrong options are put right."""
     async with a_connected_driver(pair, bridge=bridge) as (switch, _):
-        first = await switch.ensure_tunnels("192.0.2.1", ["vxlan", "geneve"])
-        again = await switch.ensure_tunnels("192.0.2.1", ["vxlan", "geneve"])
+        first = await switch.ensure_tunnels(["192.0.2.1"], ["vxlan", "geneve"])
+        again = await switch.ensure_tunnels(["192.0.2.1"], ["vxlan", "geneve"])
         pair.vsctl("set", "interface", "alcor-vxlan", "options:key=5", "options:remote_ip=192.0.2.9")
-        corrected = await switch.ensure_tunnels("2001:db8::1", ["vxlan"])
+        corrected = await switch.ensure_tunnels(["2001:db8::1"], ["vxlan"])
         options = pair.vsctl("get", "interface", "alcor-vxlan", "options").strip()
+        both = await switch.ensure_tunnels(["192.0.2.1", "2001:db8::1"], ["vxlan"])
+        options_of_both = pair.vsctl("get", "interface", "alcor-vxlan", "options").strip()
 
     assert sorted(first) == ["geneve", "vxlan"]
     assert min(first.values()) > 0
     assert again == first
     assert corrected == {"vxlan": first["vxlan"]}
     assert options == '{key=flow, local_ip="2001:db8::1", remote_ip=flow}'
+    assert both == corrected
+    assert options_of_both == "{key=flow, remote_ip=flow}"
 
 
 async def test_a_tunnel_that_cannot_be_made_says_why(pair: OvsPair, bridge: str) -> None:
@@ -209,11 +213,11 @@ async def test_a_tunnel_that_cannot_be_made_says_why(pair: OvsPair, bridge: str)
     try:
         async with a_connected_driver(pair, bridge=bridge) as (switch, _):
             with pytest.raises(SwitchError, match=r"alcor-vxlan: .*exists"):
-                await switch.ensure_tunnels("192.0.2.1", ["vxlan"])
+                await switch.ensure_tunnels(["192.0.2.1"], ["vxlan"])
             with pytest.raises(SwitchError, match=f"alcor-gre is on another bridge than {bridge}"):
-                await switch.ensure_tunnels("192.0.2.1", ["gre"])
+                await switch.ensure_tunnels(["192.0.2.1"], ["gre"])
             with pytest.raises(SwitchError, match="no tunnel type stt"):
-                await switch.ensure_tunnels("192.0.2.1", ["stt"])
+                await switch.ensure_tunnels(["192.0.2.1"], ["stt"])
     finally:
         pair.vsctl("del-br", other)
 
@@ -225,7 +229,7 @@ async def test_everything_is_refused_while_the_switch_is_gone(pair: OvsPair, bri
     for attempt in (
         switch.load_numbers(),
         switch.compare({}, []),
-        switch.ensure_tunnels("192.0.2.1", ["gre"]),
+        switch.ensure_tunnels(["192.0.2.1"], ["gre"]),
     ):
         with pytest.raises(SwitchError, match=f"{bridge} is gone: not connected yet"):
             await attempt

@@ -72,7 +72,7 @@ def pairs(vteps: list[str]) -> Iterator[list[OvsPair]]:
 async def a_host(pair: OvsPair, vtep: str) -> AsyncIterator[Host]:
     """A connected driver with a tunnel port and a VM's port."""
     async with a_connected_driver(pair, bridge="br-int") as (switch, heard):
-        tunnels = await switch.ensure_tunnels(vtep, ["vxlan"])
+        tunnels = await switch.ensure_tunnels([vtep], ["vxlan"])
         pair.vsctl(
             *("add-port", "br-int", "vm0"),
             *("--", "set", "interface", "vm0", "type=internal", "external_ids:iface-id=vm"),
@@ -130,7 +130,7 @@ async def test_warming_works_again_after_the_switch_restarted(pairs: list[OvsPai
         await near.heard.until(VifsChanged)
         pairs[0].ip("link", "set", "br-phy", "up")
         forgotten = pairs[0].appctl("tnl/neigh/show")
-        await near.switch.ensure_tunnels(vteps[0], ["vxlan"])
+        await near.switch.ensure_tunnels(vteps[:1], ["vxlan"])
 
         await near.switch.warm_tunnels([vteps[1]])
         await eventually(lambda: vteps[1] in pairs[0].appctl("tnl/neigh/show"), "the endpoint is resolved")

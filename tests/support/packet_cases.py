@@ -2,7 +2,7 @@
 
 A case is complete: the site, who sends which frame, which ports receive which frame, once each, and whether the
 agent gets it. Names of ports say network and place: red-1, red-2 and red-open are on host h1, red-3 on h2, red-4 on h3
-(whose VTEP is an IPv6 address). Blue repeats the MACs and addresses of red; grey has no DHCP.
+(whose first VTEP is an IPv6 address). Blue repeats the MACs and addresses of red; grey has no DHCP.
 """
 
 from dataclasses import dataclass, field
@@ -68,9 +68,9 @@ def _network(id: str, vni: int) -> Network:
 
 STANDARD = Site(
     rows=(
-        Host(id="h1", name="h1", vtep_addresses=("192.0.2.1",)),
-        Host(id="h2", name="h2", vtep_addresses=("192.0.2.2",)),
-        Host(id="h3", name="h3", vtep_addresses=("2001:db8::3",)),
+        Host(id="h1", name="h1", vtep_addresses=("192.0.2.1", "2001:db8::1")),
+        Host(id="h2", name="h2", vtep_addresses=("192.0.2.2", "2001:db8::2")),
+        Host(id="h3", name="h3", vtep_addresses=("2001:db8::3", "192.0.2.3")),
         _network("red", 5001),
         _network("blue", 5002),
         _network("grey", 5003),
@@ -111,10 +111,7 @@ RED_1_HEARD = ("red-2", "red-3", "red-4", "red-open")
 
 @dataclass(frozen=True)
 class Case:
-    """`name`: a sentence. `to`: what is received, by port; `unchanged` is short for the frame itself at these ports.
-
-    `simulated_only`: the circumstances cannot be brought about on a real host from outside.
-    """
+    """`name`: a sentence. `to`: what is received, by port; `unchanged` is short for the frame itself at these ports."""
 
     name: str
     sender: str
@@ -123,7 +120,6 @@ class Case:
     to: dict[str, bytes] = field(default_factory=dict)
     punted: bool = False
     site: Site = STANDARD
-    simulated_only: bool = False
 
     @property
     def expected(self) -> dict[str, bytes]:
@@ -384,6 +380,7 @@ PUNTS = (
 
 _NO_VTEP = STANDARD.but("h2", vtep_addresses=())
 _MOVED = STANDARD.but("red-3", binding_host_id="h3")
+_IPV4_ONLY = STANDARD.but("h1", vtep_addresses=("192.0.2.1",))
 
 CLOSED = (
     Case("a deleted port is not reached", "red-1", _PING_TO_3, site=STANDARD.without("red-3")),
@@ -412,6 +409,26 @@ CLOSED = (
         _ping((M3, I3), (M_BLUE_ONLY, "10.0.0.33")),
         ("blue-3",),
         site=_NO_VTEP,
+    ),
+    Case(
+        "a host without IPv6 VTEP does not reach one that is reached by IPv6",
+        "red-1",
+        _ping((M1, I1), (M4, I4)),
+        site=_IPV4_ONLY,
+    ),
+    Case(
+        "a host without IPv6 VTEP is heard by the others",
+        "red-1",
+        _to_all(M1, I1),
+        ("red-2", "red-3", "red-open"),
+        site=_IPV4_ONLY,
+    ),
+    Case(
+        "a host without IPv6 VTEP is reached by all",
+        "red-4",
+        _ping((M4, I4), (M1, I1)),
+        ("red-1",),
+        site=_IPV4_ONLY,
     ),
     Case(
         "a port that is administratively down is not reached",
@@ -457,21 +474,18 @@ CLOSED = (
         _to_all(M1, I1),
         ("red-3", "red-4", "red-open"),
         site=Site(STANDARD.rows, closed=frozenset({"red-2"})),
-        simulated_only=True,
     ),
     Case(
         "a closed port sends nothing",
         "red-1",
         _to_all(M1, I1),
         site=Site(STANDARD.rows, closed=frozenset({"red-1"})),
-        simulated_only=True,
     ),
     Case(
         "a closed port is not asked either",
         "red-1",
         dhcp_discover(M1),
         site=Site(STANDARD.rows, closed=frozenset({"red-1"})),
-        simulated_only=True,
     ),
     Case(
         "a host without a tunnel port reaches its own ports only",
@@ -479,14 +493,12 @@ CLOSED = (
         _to_all(M1, I1),
         ("red-2", "red-open"),
         site=Site(STANDARD.rows, without_tunnels=frozenset({"h1"})),
-        simulated_only=True,
     ),
     Case(
         "a host without a tunnel port is not reached",
         "red-3",
         _ping((M3, I3), (M1, I1)),
         site=Site(STANDARD.rows, without_tunnels=frozenset({"h1"})),
-        simulated_only=True,
     ),
 )
 

@@ -181,8 +181,8 @@ class Fabric:
     def _metadata(self, host_id: str, emission: Emission) -> TunnelMetadata:
         assert emission.tunnel_end is not None
         version = ip_version(emission.tunnel_end)
-        own = next((Ip(vtep) for vtep in self._vteps[host_id] if ip_version(Ip(vtep)) == version), None)
-        number = 0 if own is None else ip_int(own)
+        # Without an address of the end's family there is no such packet: the flows must not ask for it.
+        number = next(ip_int(Ip(own)) for own in self._vteps[host_id] if ip_version(Ip(own)) == version)
         return TunnelMetadata(
             emission.tun_id,
             ipv4_src=number if version == 4 else 0,

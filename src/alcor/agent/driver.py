@@ -79,8 +79,11 @@ class Switch(Protocol):
     async def save_numbers(self, put: Mapping[str, int], remove: Sequence[str] = ()) -> None:
         """Keep numbers; returns when they are in the database."""
 
-    async def ensure_tunnels(self, local_vtep: str, types: Sequence[str]) -> dict[str, int]:
-        """Have one flow-based tunnel port per network type; returns type → OpenFlow port number."""
+    async def ensure_tunnels(self, vteps: Sequence[str], types: Sequence[str]) -> dict[str, int]:
+        """Have one flow-based tunnel port per network type; returns type → OpenFlow port number.
+
+        `vteps`: this host's addresses on the underlay, at least one; tunnels go to ends of their families.
+        """
 
     async def compare(self, desired: Mapping[FlowKey, Flow], meters: Sequence[MeterSpec]) -> FlowDiff:
         """Read back what is ours in the switch (by cookie) and say what differs; changes nothing."""

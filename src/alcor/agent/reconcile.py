@@ -72,7 +72,7 @@ class Reconciler:
         self._desired: dict[FlowKey, Flow] = {}
         self._meters: dict[int, MeterSpec] = {}
         self._work = _Work()
-        self._tunnel_of: tuple[str, tuple[str, ...]] = ("", ())
+        self._tunnel_of: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
         self._is_held = False
         # Counts the switch's lives, so that a turn notices that the switch it speaks to is not the one it began with.
         self._life = 0
@@ -241,7 +241,7 @@ class Reconciler:
         view, allocation = self._view.resolved, self._numbers.allocation
         vteps = view.host.vtep_addresses if view.host is not None else ()
         types = {network.network.network_type for network in view.networks.values()} & OVERLAYS
-        wanted = (vteps[0] if vteps else "", tuple(sorted(types)))
+        wanted = (vteps, tuple(sorted(types)))
         if wanted == self._tunnel_of and not self._must_compare:
             return
         try:

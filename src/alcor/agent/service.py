@@ -25,6 +25,7 @@ from alcor.agent.session import Session, Step, full_jitter
 from alcor.agent.view import Changes, HostView
 from alcor.bus.interface import AgentConnector, Hello, ItemCodec, PortReport, Welcome
 from alcor.goalstate.item import ItemKind
+from alcor.pipeline.live import is_remote
 from alcor.telemetry.log import get_log
 from alcor.telemetry.metrics import INSTALL_SECONDS
 
@@ -324,9 +325,8 @@ class Agent:
 
     def _peers(self) -> set[str]:
         view = self._view.resolved
-        own = view.host.vtep_addresses if view.host is not None else ()
         peers = {host.vtep for network in view.networks.values() for host in network.hosts.values()}
-        return {vtep for vtep in peers if vtep and vtep not in own}
+        return {vtep for vtep in peers if is_remote(vtep, view)}
 
     # --- status ----------------------------------------------------------------------------------------
 

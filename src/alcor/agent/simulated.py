@@ -6,9 +6,9 @@ the database.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address, ip_address
+from ipaddress import ip_address
 
 from alcor.agent.driver import (
     Connected,
@@ -55,7 +55,7 @@ class SimulatedSwitch:
         self.numbers: dict[str, int] = {}
         self.vifs: dict[str, int] = {}
         self.tunnels: dict[str, int] = {}
-        self.local_vtep = ""
+        self.vteps: tuple[str, ...] = ()
         self.counts = MessageCounts()
         self.sent: list[tuple[int, bytes]] = []
         self.warmed: set[str] = set()
@@ -89,10 +89,10 @@ class SimulatedSwitch:
         for name in remove:
             self.numbers.pop(name, None)
 
-    async def ensure_tunnels(self, local_vtep: str, types: Sequence[str]) -> dict[str, int]:
+    async def ensure_tunnels(self, vteps: Sequence[str], types: Sequence[str]) -> dict[str, int]:
         """As the driver says."""
         await self._round_trip()
-        self.local_vtep = local_vtep
+        self.vteps = tuple(vteps)
         self.tunnels = {type: _TUNNEL_PORTS[type] for type in types}
         return dict(self.tunnels)
 
@@ -244,16 +244,23 @@ class Fabric:
         """Through the underlay: to the switch that has the VTEP and a tunnel port of the same type; else lost."""
         type = next(type for type, port in source.tunnels.items() if port == emission.port)
         end = emission.tunnel_end
+        if end is None:
+            return []
         for switch in self.switches.values():
-            if switch.is_up and switch.local_vtep == end and type in switch.tunnels and switch is not source:
-                metadata = _tunnel_metadata(emission.tun_id, source.local_vtep)
+            if switch.is_up and end in switch.vteps and type in switch.tunnels and switch is not source:
+                metadata = _tunnel_metadata(emission.tun_id, source.vteps, end)
                 port = switch.tunnels[type]
                 return self._process(switch, emission.frame, port, metadata, hops + 1)
         return []
 
 
-def _tunnel_metadata(tun_id: int, source_vtep: str) -> TunnelMetadata:
-    address = ip_address(source_vtep)
-    if isinstance(address, IPv6Address):
-        return TunnelMetadata(tun_id, ipv6_src=int(address))
-    return TunnelMetadata(tun_id, ipv4_src=int(address))
+def _tunnel_metadata(tun_id: int, source_vteps: Iterable[str], end: str) -> TunnelMetadata:
+    """What the far end learns: the packet comes from the source's address of the end's family."""
+    version = ip_address(end).version
+    addresses = map(ip_address, source_vteps)
+    source = next((int(address) for address in addresses if address.version == version), None)
+    if source is None:
+        raise RuntimeError(f"a packet for {end} from a host without an address of that family")
+    return TunnelMetadata(
+        tun_id, ipv4_src=source if version == 4 else 0, ipv6_src=source if version == 6 else 0
+    )

@@ -8,7 +8,8 @@ from alcor.model.value import IP, ListOf, Nullable, Text
 class Host(Entity, frozen=True, kw_only=True, gc=False):
     """One machine. `name` is what `binding:host_id` names; unique in the region.
 
-    `vtep_addresses` are the underlay addresses its tunnels end at, the preferred one first.
+    `vtep_addresses` are the underlay addresses its tunnels end at, the preferred one first: others send to that. It
+    sends to hosts that prefer a family of which it has an address itself.
     `token_digest` is the SHA-256 (hex) of the secret its agent proves itself with.
     """
 
@@ -40,7 +41,7 @@ HOST = Resource(
             default=REQUIRED,
             filters=False,
             sorts=False,
-            text="The underlay addresses of its tunnels.",
+            text="The underlay addresses of its tunnels; others send to the first.",
         ),
         Attribute(
             "status",

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from alcor.goalstate.item import LocalPort, Neighbour
+from alcor.model.address import Ip, ip_version
 from alcor.pipeline.view import Allocation, NetworkView, View
 
 
@@ -54,8 +55,14 @@ def live_port(port_id: str, view: View, allocation: Allocation) -> LivePort | No
 
 
 def is_remote(vtep: str, view: View) -> bool:
-    """Whether a VTEP is known and another host's."""
-    return bool(vtep) and view.host is not None and vtep not in view.host.vtep_addresses
+    """Whether a VTEP is known, another host's, and of a family of which this host has an address too.
+
+    Without one nothing can be sent there: a switch that is told to sends packets without a destination.
+    """
+    if not vtep or view.host is None or vtep in view.host.vtep_addresses:
+        return False
+    version = ip_version(Ip(vtep))
+    return any(ip_version(Ip(own)) == version for own in view.host.vtep_addresses)
 
 
 def owns_mac(port_id: str, mac: str, network_id: str, view: View) -> bool:

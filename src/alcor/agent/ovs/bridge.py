@@ -1,6 +1,7 @@
 """The bridge in the switch's database: made or adopted, its plugged interfaces, tunnel ports and local numbers."""
 
 from collections.abc import Mapping, Sequence
+from ipaddress import ip_address
 from typing import Any, Final
 
 from alcor.agent.driver import SwitchError
@@ -195,12 +196,16 @@ class Bridge:
 
     # Tunnels.
 
-    async def ensure_tunnels(self, local_vtep: str, types: Sequence[str]) -> dict[str, int]:
+    async def ensure_tunnels(self, vteps: Sequence[str], types: Sequence[str]) -> dict[str, int]:
         """Have one flow-based tunnel port per type; see `Switch.ensure_tunnels`."""
         unknown = sorted(set(types) - set(TUNNEL_TYPES))
         if unknown:
             raise SwitchError(f"no tunnel type {', '.join(unknown)}; there are {', '.join(TUNNEL_TYPES)}")
-        options = {"remote_ip": "flow", "key": "flow", "local_ip": local_vtep}
+        options = {"remote_ip": "flow", "key": "flow"}
+        if len({ip_address(vtep).version for vtep in vteps}) == 1:
+            options["local_ip"] = vteps[0]
+        # Else no local_ip: Open vSwitch would send from it to ends of the other family too, in a header of its own
+        # family without a destination (tried). Without it the route to each end decides.
         operations: list[Operation] = []
         for kind in types:
             operations += self._tunnel_operations(kind, options)

@@ -226,12 +226,12 @@ class OvsSwitch:
         if put or remove:
             await self._get_session().bridge.save_numbers(put, remove)
 
-    async def ensure_tunnels(self, local_vtep: str, types: Sequence[str]) -> dict[str, int]:
+    async def ensure_tunnels(self, vteps: Sequence[str], types: Sequence[str]) -> dict[str, int]:
         """See `Switch.ensure_tunnels`. Idempotent; a port with other options is corrected.
 
         Raises: SwitchError with the switch's own reason if it cannot make a port.
         """
-        tunnels = await self._get_session().bridge.ensure_tunnels(local_vtep, types)
+        tunnels = await self._get_session().bridge.ensure_tunnels(vteps, types)
         self._tunnels = dict(tunnels)
         return tunnels
 
