@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from alcor.lab.command import LabError, ip_batch, run, start, tail, wait_until
@@ -45,14 +46,26 @@ class Underlay:
 
 
 class LabHost:
-    """A host. `number` (1 … 250) gives its VTEP address; `vtep` may be an IPv6 one."""
+    """A host. `number` (1 … 250) gives its address on the underlay, unless `addresses` says others.
 
-    def __init__(self, prefix: str, name: str, number: int, folder: Path, ledger: Ledger) -> None:
+    `addresses`: of either family, each with its prefix length; the first is the VTEP.
+    """
+
+    def __init__(
+        self,
+        prefix: str,
+        name: str,
+        number: int,
+        folder: Path,
+        ledger: Ledger,
+        *,
+        addresses: Sequence[str] = (),
+    ) -> None:
         self.name = name
         self.namespace = f"{prefix}{name}"
-        self.vtep = f"{UNDERLAY}.{number}"
+        self.addresses = tuple(addresses) or (f"{UNDERLAY}.{number}/24",)
+        self.vtep = self.addresses[0].partition("/")[0]
         self.folder = folder / name
-        self._number = number
         self._ledger = ledger
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._vif_next = 1
@@ -99,7 +112,12 @@ class LabHost:
             *("--", "set", "bridge", "br-phy", "datapath_type=netdev", "fail_mode=standalone"),
             *("--", "add-port", "br-phy", "uplink"),
         )
-        ip_batch([f"addr add {self.vtep}/24 dev br-phy", "link set br-phy up"], self.namespace)
+        # Duplicate detection would leave an IPv6 address unusable for a second; the laboratory gives each out once.
+        quick = {address: "nodad" if ":" in address else "" for address in self.addresses}
+        ip_batch(
+            [*(f"addr add {a} dev br-phy {quick[a]}" for a in self.addresses), "link set br-phy up"],
+            self.namespace,
+        )
 
     def start_database(self) -> None:
         """Start ovsdb-server and wait for its socket."""
