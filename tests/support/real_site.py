@@ -269,6 +269,12 @@ class RealSite:
             "what is plugged to be told",
         )
 
+    async def prove_fence(self) -> None:
+        """Pass the fence from every host: if it does not come everywhere no case can be judged."""
+        senders = {host_id: machine for (_, host_id), machine in self._machines.items()}
+        for sender in senders.values():
+            await self._pass_fence(sender)
+
     async def _plug(self, site: Site) -> None:
         for machine in self._machines.values():
             wanted = machine.port_id not in site.unplugged
@@ -396,6 +402,7 @@ async def a_real_site(folder: Path, first: Site, others: Iterable[Site]) -> Asyn
         for machine in machines.values():
             loop.add_reader(machine.socket, machine.read)
         await site.plugged()
+        await site.prove_fence()
         yield site
     finally:
         for machine in machines.values():
