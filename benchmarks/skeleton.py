@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from alcor.lab.command import wait_until
 from alcor.model.network import Network
 from alcor.model.port import Port
 from alcor.store.interface import Transaction
@@ -69,7 +70,7 @@ def measure(clients: int, seconds: float) -> dict[str, Any]:
         command = [sys.executable, "-m", "benchmarks.skeleton", folder, str(port)]
         process = subprocess.Popen(command, cwd=Path(__file__).parents[1])
         try:
-            _wait_for(port)
+            wait_until("the skeleton", lambda: _listens(port))
             body: dict[str, Any] = {"port": {"network_id": "0" * 36}}
             return post_repeatedly(
                 f"http://127.0.0.1:{port}", "none", "/v2.0/ports", body, clients=clients, seconds=seconds
@@ -79,13 +80,9 @@ def measure(clients: int, seconds: float) -> dict[str, Any]:
             process.wait()
 
 
-def _wait_for(port: int) -> None:
-    for _ in range(500):
-        with socket.socket() as probe:
-            probe.settimeout(0.02)
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-    raise SystemExit("the skeleton did not start")
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 if __name__ == "__main__":

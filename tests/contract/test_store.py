@@ -459,6 +459,55 @@ class TestClaims:
             clock.advance(30)
             assert (await store.write(resting)).value == set()
 
+    async def test_many_claims_take_what_is_free_and_rested(self, open_store: OpenStore, tmp_path: Path) -> None:
+        """Of the keys that are offered together those are taken that nobody has and that do not rest."""
+        clock = Clock()
+        async with open_store(tmp_path, clock=clock) as store:
+
+            async def prepare(tx: Transaction) -> None:
+                assert await tx.claim("mac", "taken", "x")
+                assert await tx.claim("mac", "rests", "x")
+                tx.release("mac", "rests", rest_s=10)
+
+            async def take(tx: Transaction) -> set[str]:
+                return await tx.claim_many("mac", {"taken": "y", "rests": "y", "free": "y", "other": "z"})
+
+            async def owners(tx: Transaction) -> dict[str, str]:
+                return await tx.claimed("mac", ["taken", "rests", "free", "other"])
+
+            await store.write(prepare)
+            assert (await store.write(take)).value == {"free", "other"}
+            assert (await store.write(owners)).value == {"taken": "x", "free": "y", "other": "z"}
+            clock.advance(10)
+            assert (await store.write(take)).value == {"rests"}
+
+    async def test_what_was_read_is_never_older_than_what_was_written(self, store: Store) -> None:
+        """A request sees what earlier ones committed, its own changes, and nothing of those that failed."""
+
+        async def make(tx: Transaction) -> None:
+            tx.insert(a_network("net-1"))
+
+        async def read(tx: Transaction) -> list[str]:
+            found = await tx.find(Network, "net-1")
+            listed = await tx.list(Network)
+            assert [row for row in listed if row.id == "net-1"] == ([found] if found else [])
+            return [row.name for row in listed]
+
+        async def rename(tx: Transaction, name: str, *, fail: bool) -> None:
+            tx.update(replace(await tx.get(Network, "net-1"), name=name))
+            assert (await read(tx)) == [name]
+            if fail:
+                raise Conflict("after reading its own change")
+
+        assert (await store.write(read)).value == []
+        await store.write(make)
+        before = (await store.write(read)).value
+        with pytest.raises(Conflict):
+            await store.write(partial(rename, name="failed", fail=True))
+        assert (await store.write(read)).value == before
+        await store.write(partial(rename, name="renamed", fail=False))
+        assert (await store.write(read)).value == ["renamed"]
+
     async def test_values_are_kept_without_a_revision(self, store: Store) -> None:
         """load gives what was last saved, in this transaction or an earlier one; nothing of it is logged."""
 

@@ -3,13 +3,13 @@
 The set of taken numbers is the claims of one space, a primary key; there is no other record that could
 disagree with it. A number is chosen at random, so that writers do not meet, and taken by its claim.
 
-Cost: while a fair share of the set is free, one `claimed`, one `resting` and one `claim` per number, whatever the
-size of the set. A nearly full set is searched in windows from a random place; by the pigeonhole
-principle the search may stop after as many numbers as there are claims.
+Cost: while most of the set is free, one or two `claim_many` for all numbers together, whatever the size of the set; a
+crowded set is asked for spare candidates first. A nearly full one is searched in windows from a random place; by the
+pigeonhole principle the search may stop after as many numbers as there are claims.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -22,7 +22,7 @@ REST_S = 60
 _SPARE = 7
 # Candidates asked for at once: bounds the size of one statement.
 _BATCH_MAX = 256
-# Rounds that may take nothing before the set is searched instead.
+# Rounds that may take nothing before a more careful way is tried: claiming blindly, then asking for spare candidates.
 _ROUNDS_IDLE_MAX = 2
 # Sets up to this size are searched whole before a resting number is taken.
 _WHOLE_SEARCH_MAX = 65_536
@@ -73,19 +73,49 @@ async def take_numbers(tx: Transaction, space: Space, owners: Sequence[str]) -> 
     Shape:  keys in the order of `owners`; the list is shorter exactly if the set has no more free numbers.
     Cost:   see the module.
     """
-    taken: list[str] = []
-    idle = 0
+    seats = _Seats(owners)
     # A set that fits one window is searched directly: that is as cheap, and exact.
-    while space.numbers.size > _BATCH_MAX and len(taken) < len(owners) and idle < _ROUNDS_IDLE_MAX:
-        before = len(taken)
-        keys = _draw(tx, space, min(len(owners) - before, _BATCH_MAX) + _SPARE)
-        fresh, _ = await _split(tx, space, keys)
-        await _claim(tx, space, fresh, owners, taken)
-        idle = idle + 1 if len(taken) == before else 0
-    if len(taken) < len(owners):
-        fresh, resting = await _search(tx, space, len(owners) - len(taken))
-        await _claim(tx, space, [*fresh, *resting], owners, taken)
-    return taken
+    if space.numbers.size > _BATCH_MAX:
+        for way in (_claim_blindly, _claim_spared):
+            idle = 0
+            while seats.empty and idle < _ROUNDS_IDLE_MAX:
+                before = len(seats.empty)
+                await way(tx, space, seats)
+                idle = idle + 1 if len(seats.empty) == before else 0
+    if seats.empty:
+        fresh, resting = await _search(tx, space, len(seats.empty))
+        await _claim(tx, space, [*fresh, *resting], seats)
+    return [key for key in seats.keys if key is not None]
+
+
+class _Seats:
+    """Who has got a key and who has not. An owner may want several, so places count, not names."""
+
+    def __init__(self, owners: Sequence[str]) -> None:
+        self.owners = owners
+        self.keys: list[str | None] = [None] * len(owners)
+        self.empty = list(range(len(owners)))
+
+    def give(self, won: Mapping[int, str]) -> None:
+        """Seat → key."""
+        for seat, key in won.items():
+            self.keys[seat] = key
+        self.empty = [seat for seat in self.empty if seat not in won]
+
+
+async def _claim_blindly(tx: Transaction, space: Space, seats: _Seats) -> None:
+    """One candidate each, claimed without a look: in a set that is mostly free nearly all of them are."""
+    keys = _draw(tx, space, min(len(seats.empty), _BATCH_MAX))
+    wanted = {key: seat for key, seat in zip(keys, seats.empty, strict=False) if key not in space.reserved}
+    won = await tx.claim_many(space.name, {key: seats.owners[seat] for key, seat in wanted.items()})
+    seats.give({wanted[key]: key for key in won})
+
+
+async def _claim_spared(tx: Transaction, space: Space, seats: _Seats) -> None:
+    """Look for candidates that are free, some more than are wanted, then claim them."""
+    keys = _draw(tx, space, min(len(seats.empty), _BATCH_MAX) + _SPARE)
+    fresh, _ = await _split(tx, space, keys)
+    await _claim(tx, space, fresh, seats)
 
 
 def _draw(tx: Transaction, space: Space, count: int) -> list[str]:
@@ -102,15 +132,16 @@ async def _split(tx: Transaction, space: Space, keys: Sequence[str]) -> tuple[li
     return [key for key in free if key not in resting], [key for key in free if key in resting]
 
 
-async def _claim(
-    tx: Transaction, space: Space, keys: Sequence[str], owners: Sequence[str], taken: list[str]
-) -> None:
-    for key in keys:
-        if len(taken) == len(owners):
-            return
-        # False: another writer was faster since we looked. The next candidate will do.
-        if await tx.claim(space.name, key, owners[len(taken)]):
-            taken.append(key)
+async def _claim(tx: Transaction, space: Space, keys: Iterable[str], seats: _Seats) -> None:
+    candidates = iter(keys)
+    won = {}
+    for seat in seats.empty:
+        for key in candidates:
+            # False: another writer was faster since we looked. The next candidate will do.
+            if await tx.claim(space.name, key, seats.owners[seat]):
+                won[seat] = key
+                break
+    seats.give(won)
 
 
 async def _search(tx: Transaction, space: Space, wanted: int) -> tuple[list[str], list[str]]:

@@ -6,7 +6,7 @@ Laws
 - Uniqueness is a claim (a primary key), never a read and then a write.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar
@@ -138,6 +138,12 @@ class Transaction(Protocol):
         """Take a unique key; False if another owner holds it. Spaces: see `managers`.
 
         A resting key is granted too: rest is advice to whoever chooses.
+        """
+
+    async def claim_many(self, space: str, owners: Mapping[str, str]) -> set[str]:
+        """Take, in one step, those of the keys (key → owner) that nobody has and that do not rest.
+
+        Returns those that were taken now. For choosing: a key that somebody asked for by name goes to `claim`.
         """
 
     def release(self, space: str, key: str, *, rest_s: int = 0) -> None:

@@ -88,7 +88,7 @@ class SqliteStore:
             prepare_schema(connection, schema, path, epoch=clock())
             observations = SqliteObservations(folder / "observations.db", connect)
             make_writer = partial(
-                Writer, clock=clock, rng=rng or random.SystemRandom(), log_revisions_kept=log_revisions_kept
+                Writer, clock=clock, rng=rng or random.Random(), log_revisions_kept=log_revisions_kept
             )
             return cls(lock, schema, connection, ReaderPool(path, connect), observations, make_writer)
         except BaseException as error:

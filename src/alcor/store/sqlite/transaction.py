@@ -9,7 +9,7 @@ Claims are decided at once: earlier requests of the same group have already made
 import random
 import secrets
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, TypeVar, cast
@@ -22,15 +22,24 @@ from alcor.model.resource import Entity
 from alcor.store.interface import Query
 from alcor.store.schema import Schema, Table
 from alcor.store.sqlite.ddl import insert_side_statement, insert_statement
+from alcor.store.sqlite.memo import Memo
 from alcor.store.sqlite.query import quote
 from alcor.store.sqlite.rows import find_document, list_documents
 
 E = TypeVar("E", bound=Entity)
 
 _USERS_NAMED = 3
+_CLAIM_MANY = """
+INSERT INTO claim (space, key, owner)
+SELECT ?, json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?)
+WHERE NOT EXISTS (
+    SELECT 1 FROM resting
+    WHERE resting.space = ? AND resting.key = json_extract(value, '$[0]') AND until_ms > ?)
+ON CONFLICT DO NOTHING RETURNING key
+"""
 
 
-class _Held:
+class Held:
     """A row as this transaction sees it; both None: there is none."""
 
     __slots__ = ("document", "row")
@@ -39,7 +48,11 @@ class _Held:
         self.row, self.document = row, document
 
 
-_ABSENT = _Held(None, None)
+_ABSENT = Held(None, None)
+Found = list[tuple[str, Held]]
+"""What a question to a table gave: ids and rows."""
+# A longer list is not remembered: it is not what every request asks for.
+_LIST_REMEMBERED_MAX = 64
 _Key = tuple[str, str]
 
 
@@ -73,6 +86,7 @@ class SqliteTransaction:
         revision: int,
         now_ms: int,
         rng: random.Random,
+        memo: Memo[Found],
     ) -> None:
         self.now_ms = now_ms
         self.now = _iso(now_ms // 1000)
@@ -81,9 +95,11 @@ class SqliteTransaction:
         self.begun = False
         """Whether a savepoint is open, that is, whether anything was written."""
         self._connection, self._schema, self._statements = connection, schema, statements
-        self._revision, self._rng = revision, rng
-        self._held: dict[_Key, _Held] = {}
-        self._dirty: dict[_Key, _Held] = {}
+        self._revision, self._rng, self._memo = revision, rng, memo
+        self.written: set[str] = set()
+        """Kinds of which rows were written: the memo knows nothing of them until the request has ended."""
+        self._held: dict[_Key, Held] = {}
+        self._dirty: dict[_Key, Held] = {}
         self._dirty_kinds: set[str] = set()
         self._log: list[tuple[int, str, str, str | None, str | None, str]] = []
         self._releases: dict[_Key, int] = {}
@@ -126,11 +142,8 @@ class SqliteTransaction:
         if table.name in self._dirty_kinds:
             self.flush()
         rows = []
-        for id, document in list_documents(self._connection, table, query):
-            held = self._held.get((table.name, id))
-            if held is None:
-                held = self._held[table.name, id] = _Held(table.decode(document), document)
-            rows.append(held.row)
+        for id, stored in self._list(table, query):
+            rows.append(self._held.setdefault((table.name, id), stored).row)
         return cast(list[E], rows)
 
     def insert(self, row: Entity) -> None:
@@ -141,7 +154,7 @@ class SqliteTransaction:
         if held.row is not None:
             raise _exists(table.name, row.id)
         made = replace(row, created_at=self.now, updated_at=self.now, revision_number=0)
-        self._step(key, held, _Held(made, table.encode(made)))
+        self._step(key, held, Held(made, table.encode(made)))
 
     def update(self, row: Entity) -> None:
         """Replace a row. Raises: NotFound if it is not there."""
@@ -159,7 +172,7 @@ class SqliteTransaction:
         if table.encode(same) == table.encode(before):
             return
         made = replace(same, updated_at=self.now, revision_number=before.revision_number + 1)
-        self._step((table.name, row.id), held, _Held(made, table.encode(made)))
+        self._step((table.name, row.id), held, Held(made, table.encode(made)))
 
     def delete(self, row: Entity) -> None:
         """Remove a row. Raises: NotFound if it is not there."""
@@ -180,6 +193,13 @@ class SqliteTransaction:
         if taken.rowcount == 1:
             return True
         return (await self.claimed(space, (key,))).get(key) == owner
+
+    async def claim_many(self, space: str, owners: Mapping[str, str]) -> set[str]:
+        """Take those of the keys that are neither taken nor resting, in one statement."""
+        self._flush_releases()
+        self._begin()
+        pairs = msgspec.json.encode(list(owners.items())).decode()
+        return {key for (key,) in self._connection.execute(_CLAIM_MANY, (space, pairs, space, self.now_ms))}
 
     def release(self, space: str, key: str, *, rest_s: int = 0) -> None:
         """Give a key back."""
@@ -232,15 +252,33 @@ class SqliteTransaction:
             self._failure = self._name_violation(error)
             raise self._failure from error
 
-    def _hold(self, table: Table, id: str) -> _Held:
+    def _hold(self, table: Table, id: str) -> Held:
         held = self._held.get((table.name, id))
         if held is None:
-            document = find_document(self._connection, table, id)
-            held = _ABSENT if document is None else _Held(table.decode(document), document)
-            self._held[table.name, id] = held
+            known = self._recall(table, id)
+            if known is None:
+                document = find_document(self._connection, table, id)
+                known = [] if document is None else [(id, Held(table.decode(document), document))]
+                self._remember(table, id, known)
+            held = self._held[table.name, id] = known[0][1] if known else _ABSENT
         return held
 
-    def _step(self, key: _Key, before: _Held, after: _Held) -> None:
+    def _list(self, table: Table, query: Query) -> Found:
+        known = self._recall(table, query)
+        if known is None:
+            documents = list_documents(self._connection, table, query)
+            known = [(id, Held(table.decode(document), document)) for id, document in documents]
+            self._remember(table, query, known)
+        return known
+
+    def _recall(self, table: Table, question: Hashable) -> Found | None:
+        return None if table.name in self.written else self._memo.find(table.name, question)
+
+    def _remember(self, table: Table, question: Hashable, answer: Found) -> None:
+        if table.name not in self.written and len(answer) <= _LIST_REMEMBERED_MAX:
+            self._memo.keep(table.name, question, answer)
+
+    def _step(self, key: _Key, before: Held, after: Held) -> None:
         self._held[key] = after
         self._dirty.setdefault(key, before)
         self._dirty_kinds.add(key[0])
@@ -258,6 +296,7 @@ class SqliteTransaction:
         if not self._log:
             return
         self._begin()
+        self.written |= self._dirty_kinds
         inserts: dict[str, list[Entity]] = {}
         updates: dict[str, list[tuple[Entity, Entity]]] = {}
         deletes: dict[str, list[str]] = {}

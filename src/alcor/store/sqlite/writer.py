@@ -22,7 +22,8 @@ from alcor.model.errors import Unavailable
 from alcor.store.interface import Done, Work
 from alcor.store.schema import Schema
 from alcor.store.sqlite.history import begin_epoch, cut_log, read_floor, read_head
-from alcor.store.sqlite.transaction import SqliteTransaction, Statements
+from alcor.store.sqlite.memo import Memo
+from alcor.store.sqlite.transaction import Found, SqliteTransaction, Statements
 from alcor.telemetry import metrics
 from alcor.telemetry.log import get_log
 
@@ -68,6 +69,7 @@ class Writer:
         self._floor = read_floor(connection)
         self._connection, self._schema, self._clock, self._rng = connection, schema, clock, rng
         self._statements = {table.name: Statements(table) for table in schema.tables}
+        self._memo: Memo[Found] = Memo()
         self._committed = committed
         self._log_revisions_kept = log_revisions_kept
         self._cut_every = min(_CUT_EVERY_REVISIONS, max(1, log_revisions_kept // 8))
@@ -155,8 +157,11 @@ class Writer:
                 revision=revision,
                 now_ms=self._clock(),
                 rng=self._rng,
+                memo=self._memo,
             )
             value, error = self._run_request(request, tx)
+            for kind in tx.written:
+                self._memo.forget(kind)
             outcomes.append((value, error))
             if error is None:
                 logged += tx.logged
@@ -198,6 +203,7 @@ class Writer:
             self._floor = floor
 
     def _give_up(self, group: list[_Request], cause: Exception) -> list[_Answer]:
+        self._memo.clear()
         if self._connection.in_transaction:
             # If even this fails, the next group cannot begin, and comes here in its turn.
             with contextlib.suppress(sqlite3.Error):
