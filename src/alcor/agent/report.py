@@ -17,11 +17,14 @@ class PortLedger:
     last: dict[str, PortReport] = field(default_factory=dict)
     unplugged_ms: dict[str, float] = field(default_factory=dict)
     _untold: set[str] = field(default_factory=set)
+    _left: dict[str, PortReport] = field(default_factory=dict)
     _is_fresh: bool = True
 
     def new_stream(self) -> None:
         """Nothing has been told: the next reports say where every known port stands."""
         self._untold = set(self.last)
+        # A new stream begins with nobody plugged.
+        self._left.clear()
         self._is_fresh = True
 
     def unplugged(self, port_id: str, at_ms: float) -> None:
@@ -45,7 +48,9 @@ class PortLedger:
             if told is None or not told.plugged or told.ofport != ofport:
                 self._set(PortReport(port_id, True, ofport, at_ms))
         for port_id in [id for id in self.last if id not in known]:
-            del self.last[port_id]
+            # Its VIF is not looked after any more: bound here again, it must not count as plugged by what was (I14).
+            if self.last.pop(port_id).plugged:
+                self._left[port_id] = PortReport(port_id, False, 0, at_ms)
             self._untold.discard(port_id)
         absent = [id for id, told in self.last.items() if told.plugged and id not in present]
         # On a new stream also those that were never plugged: the region may remember otherwise.
@@ -57,9 +62,10 @@ class PortLedger:
     def take(self) -> tuple[PortReport, ...]:
         """What the open stream has not been told yet."""
         self._is_fresh = False
-        told = tuple(self.last[port_id] for port_id in sorted(self._untold))
+        told = self._left | {port_id: self.last[port_id] for port_id in self._untold}
+        self._left.clear()
         self._untold.clear()
-        return told
+        return tuple(told[port_id] for port_id in sorted(told))
 
     def _set(self, report: PortReport) -> None:
         self.last[report.port_id] = report

@@ -56,12 +56,14 @@ def test_a_closed_port_is_nobodys_business() -> None:
     assert ledger.take() == ()
 
 
-def test_an_unbound_port_is_forgotten() -> None:
-    """A port that left the view is told nothing; bound here again it is told anew."""
+def test_an_unbound_port_counts_as_unplugged() -> None:
+    """A plugged port that left the view is told unplugged, once; bound here again it is told anew."""
     ledger = PortLedger()
     told(ledger, {"a": 1}, {"a"}, 10.0)
 
     ledger.observe({}, {"a": 1}, set(), 20.0)
+    assert ledger.take() == (PortReport("a", False, 0, 20.0),)
+    ledger.observe({}, {"a": 1}, set(), 25.0)
     assert ledger.take() == ()
 
     assert told(ledger, {"a": 1}, {"a"}, 30.0) == [PortReport("a", True, 1, 30.0)]
