@@ -459,7 +459,9 @@ class TestClaims:
             clock.advance(30)
             assert (await store.write(resting)).value == set()
 
-    async def test_many_claims_take_what_is_free_and_rested(self, open_store: OpenStore, tmp_path: Path) -> None:
+    async def test_many_claims_take_what_is_free_and_rested(
+        self, open_store: OpenStore, tmp_path: Path
+    ) -> None:
         """Of the keys that are offered together those are taken that nobody has and that do not rest."""
         clock = Clock()
         async with open_store(tmp_path, clock=clock) as store:
