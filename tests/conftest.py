@@ -1,11 +1,23 @@
 """Options of the whole suite."""
 
 import pytest
+from hypothesis import settings
+
+# Property tests draw anew in every run: what 40 examples miss today, 40 others may find tomorrow.
+settings.register_profile("quick", max_examples=40, deadline=None)
+settings.register_profile("long", max_examples=1_000, deadline=None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--long` runs what takes minutes."""
-    parser.addoption("--long", action="store_true", help="run the slow tests too")
+    parser.addoption(
+        "--long", action="store_true", help="run the slow tests too, and more examples of the others"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """How many examples a property test draws; before any test module is read."""
+    settings.load_profile("long" if config.getoption("--long") else "quick")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -11,7 +11,7 @@ from alcor.managers.registry import managers
 from tests.support.api import Api, collection_path
 
 RESOURCES = {manager.resource.name: manager.resource for manager in managers()}
-ANY = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+ANY = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 _scalars = st.one_of(
     st.none(),

@@ -207,7 +207,7 @@ async def test_an_error_half_way_loses_nothing() -> None:
     assert switch.tables.flows == flows(view.resolved, numbers.allocation)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(acts)
 def test_incremental_equals_recompute(story: list[Act]) -> None:
     """Any sequence of changes, plugs, reconnects and restarts ends with installed == flows(view, allocation), and

@@ -96,7 +96,7 @@ def _histories(draw: st.DrawFn) -> tuple[Rows, Cuts]:
     return start, cuts
 
 
-@settings(UNTIMED, max_examples=150)
+@settings(UNTIMED)
 @given(_histories())
 def test_the_graph_equals_the_specification(history: tuple[Rows, Cuts]) -> None:
     """After every cut the graph holds what compile gives for the present rows, its steps lead there, and a recompute
@@ -109,7 +109,7 @@ def test_the_graph_equals_the_specification(history: tuple[Rows, Cuts]) -> None:
 _INPUTS = sorted({(node.name, input) for node in item_nodes() for input in node.inputs})
 
 
-@settings(UNTIMED, max_examples=75)
+@settings(UNTIMED)
 @given(st.sets(st.sampled_from(_INPUTS)), _histories())
 def test_the_graph_equals_the_specification_with_any_handlers_missing(
     declined: set[tuple[str, Input]], history: tuple[Rows, Cuts]
@@ -150,7 +150,7 @@ def _assert_closed(graph: Graph, rows: Rows) -> None:
         assert set(graph.closure(host.id)) == closure
 
 
-@settings(UNTIMED, max_examples=50)
+@settings(UNTIMED)
 @given(_regions)
 def test_every_item_has_one_scope(region: Rows) -> None:
     """No item is in two scopes (I6); a network's hosts are items of each network, one per network."""

@@ -88,7 +88,7 @@ class Life:
         return [REGION, host_scope(host_id), *of_networks]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(deadline=None)
 @given(moves)
 async def test_agents_end_with_their_closure(steps: list[tuple[str, str, str, int]]) -> None:
     """However changes, slow agents and reconnections interleave: the closure and nothing else, each scope as published,

@@ -312,7 +312,7 @@ def disputed() -> Host:
     return host
 
 
-@settings(max_examples=120, deadline=None)
+@settings(deadline=None)
 @given(st.lists(st.lists(edits(), max_size=4), max_size=8))
 def test_incremental_equals_full(batches: list[list[Edit]]) -> None:
     """After every batch of edits the flows kept by units are those computed from nothing."""
@@ -327,7 +327,7 @@ def test_incremental_equals_full(batches: list[list[Edit]]) -> None:
         assert host.kept == flows(host.view, host.allocation)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(deadline=None)
 @given(st.lists(edits(), max_size=25))
 def test_units_are_disjoint_and_lawful(batch: list[Edit]) -> None:
     """No flow has two owners, a switch would refuse none, and each meter that a flow names exists."""

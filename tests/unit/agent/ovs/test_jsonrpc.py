@@ -23,7 +23,7 @@ _JSON = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=60)  # the machine may be busy
+@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.dictionaries(st.text(alphabet='{}"\\c'), _JSON, max_size=3), max_size=5), st.data())
 def test_objects_are_cut_apart_however_they_arrive(
     objects: list[dict[str, Any]], data: st.DataObject
