@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
@@ -68,6 +68,10 @@ class Underlay(Struct, frozen=True, kw_only=True):
             ge=1330, le=65_535, description="The largest IP packet it carries; networks' MTUs follow from it."
         ),
     ] = 1500
+    ip_version: Annotated[
+        Literal[4, 6],
+        Meta(description="Of the hosts' VTEPs; 6 if any host has only IPv6: its header is 20 bytes longer."),
+    ] = 4
 
 
 class Log(Struct, frozen=True, kw_only=True):

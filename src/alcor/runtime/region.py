@@ -34,6 +34,7 @@ log = get_log("runtime")
 
 # A request that is still running when the region stops gets this long to finish.
 DRAIN_S = 5
+_IPV6_HEADER_EXTRA_BYTES = 20
 
 
 class Role(StrEnum):
@@ -155,7 +156,7 @@ async def _api(
     app = build(
         store,
         # A port that had the responder's address would take the answers of DHCP and ARP for itself.
-        managers(underlay_mtu_bytes=config.underlay.mtu_bytes, reserved_macs={_responder_mac(config)}),
+        managers(underlay_mtu_bytes=_room_for_ipv4(config), reserved_macs={_responder_mac(config)}),
         TokenAuthenticator(store),
         version=__version__,
         public_endpoint=config.api.public_endpoint or None,
@@ -177,6 +178,11 @@ async def _api(
     finally:
         server.should_exit = True
         await task
+
+
+def _room_for_ipv4(config: RegionConfig) -> int:
+    """The underlay's MTU as the managers count it: they take off what a tunnel over IPv4 needs."""
+    return config.underlay.mtu_bytes - (_IPV6_HEADER_EXTRA_BYTES if config.underlay.ip_version == 6 else 0)
 
 
 def _responder_mac(config: RegionConfig) -> Mac:
