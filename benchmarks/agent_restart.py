@@ -47,23 +47,21 @@ def main() -> None:
         port = site.client.create("v2.0/ports", "port", network_id=network["id"])
         site.boot("vm", "left", port)
         site.bind(port["id"], "left")
-        count = 0
-        while count < FLOWS:
+        while int(agent_status(site)["switch"]["flows"]) < FLOWS:
             bulk = [{"network_id": network["id"], "binding:host_id": "right"}] * 500
             site.client.create_many("v2.0/ports", "ports", bulk)
             time.sleep(1)
-            count = int(agent_status(site)["flows"])
         for _ in range(ROUNDS):
             site.hosts["left"].stop("agent")
             began_ms = time.time_ns() / 1e6
             site.start_agent("left")
-            site.wait("in sync", lambda: bool(agent_status(site).get("in_sync")))
+            site.wait("in sync", lambda: bool(agent_status(site).get("settled_ms")))
             status = agent_status(site)
             rows.append(
                 {
-                    "flows": status["flows"],
-                    "in sync after s": round((status["in_sync_at_ms"] - began_ms) / 1000, 3),
-                    "flow changes": status["flow_changes"],
+                    "flows": status["switch"]["flows"],
+                    "in sync after s": round((status["settled_ms"] - began_ms) / 1000, 3),
+                    "flow changes": status["counters"]["flow_changes"],
                 }
             )
     finally:

@@ -34,9 +34,9 @@ def agent_status(site: Site, host: str) -> dict[str, Any]:
 
 
 def in_sync(site: Site, host: str) -> bool:
-    """Whether the agent of a host has everything and its switch confirmed it."""
+    """Whether the agent of a host has had everything and its switch confirmed it."""
     try:
-        return bool(agent_status(site, host)["in_sync"])
+        return bool(agent_status(site, host)["settled_ms"])
     except LabError:
         return False
 

@@ -82,6 +82,11 @@ class Reconciler:
         self._is_swept = False
         self.flow_changes = 0
 
+    @property
+    def is_swept(self) -> bool:
+        """Whether the switch was compared with everything, once in sync, and nothing unknown was left in it."""
+        return self._is_swept
+
     # --- what happened ---------------------------------------------------------------------------------
 
     def connected(self) -> None:

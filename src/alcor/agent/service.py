@@ -80,6 +80,7 @@ class Agent:
         self._peers_changed = True
         self._switch_error = "the switch has not answered yet"
         self._turns = 0
+        self._settled_ms = 0.0
         self._answers_dropped = 0
         self._started_ms = now_ms()
 
@@ -242,6 +243,8 @@ class Agent:
         if self._switch_error and self._reconciler.is_connected:
             self._switch_error = ""
             self._session.beat()
+        if not self._settled_ms and self._reconciler.is_swept and self._view.in_sync:
+            self._settled_ms = confirmed_ms
         view, allocation = self._view.resolved, self._numbers.allocation
         known = ChainMap(view.ports, view.closed)
         self._ledger.observe(turn.plugged, allocation.ofports, known, confirmed_ms)
@@ -334,8 +337,9 @@ class Agent:
         """What `alcor-agent status` shows; all values are JSON's.
 
         Shape: host {id, name, vtep_addresses}, region {state, error, connections, epoch}, switch {connected, error,
-        flows}, in_sync, missing (scopes), hold (sentence), positions (scope → through), ports (id → {name, network_id,
-        plugged, closed, ofport, port_key}), counters.
+        flows}, in_sync, settled_ms (when the switch first was as the region says: unix ms; 0: not yet), missing
+        (scopes), hold (sentence), positions (scope → through), ports (id → {name, network_id, plugged, closed,
+        ofport, port_key}), counters.
         """
         view, allocation = self._view.resolved, self._numbers.allocation
         host = view.host
@@ -360,6 +364,7 @@ class Agent:
                 "tunnels": dict(allocation.tunnels),
             },
             "in_sync": self._view.in_sync,
+            "settled_ms": self._settled_ms,
             "missing": [str(scope) for scope in self._view.missing()],
             "hold": self._hold.sentence,
             "positions": {str(scope): through for scope, through in self._view.positions().items()},
