@@ -55,14 +55,16 @@ def test_secrets_are_the_owners_alone(region: RegionProcess) -> None:
 def test_a_second_start_finds_everything_as_it_was(region: RegionProcess) -> None:
     """After a clean stop and a new start, token and networks are the same."""
     token = region.token
-    made = region.client().create("v2.0/networks", "network", name="kept")
+    with region.client() as client:
+        made = client.create("v2.0/networks", "network", name="kept")
 
     assert region.stop() == 0
     region.start()
     region.ready()
 
     assert region.token == token
-    assert region.client().show(f"v2.0/networks/{made['id']}")["network"] == made
+    with region.client() as client:
+        assert client.show(f"v2.0/networks/{made['id']}")["network"] == made
 
 
 def test_a_second_process_is_refused_with_a_sentence(region: RegionProcess) -> None:

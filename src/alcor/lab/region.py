@@ -122,6 +122,12 @@ class Client:
         """Let go of its connections."""
         self._http.close()
 
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
 
 def free_or_any(address: str) -> str:
     """`address` if nothing listens there, else the same host with any free port (0)."""

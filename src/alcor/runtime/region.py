@@ -169,6 +169,7 @@ async def _api(
             access_log=False,
             lifespan="off",
             server_header=False,
+            proxy_headers=False,
             timeout_graceful_shutdown=DRAIN_S,
         )
     )
