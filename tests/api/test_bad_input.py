@@ -62,12 +62,23 @@ async def test_a_deep_body_is_refused_before_it_is_looked_at(api: Api) -> None:
 
 async def test_a_body_of_another_type_is_a_415(api: Api) -> None:
     """A body that says it is not JSON is refused with what is understood."""
-    assert await _raw(api, b"name=red", "application/x-www-form-urlencoded") == (
+    assert await _raw(api, b"name: red", "application/yaml") == (
         415,
         "HTTPUnsupportedMediaType",
-        "The body's Content-Type is 'application/x-www-form-urlencoded'; only application/json is understood.",
+        "The body's Content-Type is 'application/yaml'; only application/json is understood.",
     )
     assert (await _raw(api, b"{}", "application/json; charset=utf-8"))[0] == 400
+
+
+async def test_what_curl_says_of_a_body_is_not_believed(api: Api) -> None:
+    """`curl -d` calls every body a form: whether it is JSON, the body decides."""
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    made = await api.request(
+        "POST", "/v2.0/networks", content=b'{"network": {"name": "red"}}', headers=headers
+    )
+
+    assert made.status_code == 201
+    assert (await _raw(api, b"name=red", headers["content-type"]))[0] == 400
 
 
 async def test_a_large_body_is_a_413(store: Store) -> None:

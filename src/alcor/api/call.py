@@ -106,10 +106,17 @@ class Endpoint:
     """Bound metric children by (method, status), filled as they occur: both are closed sets."""
 
 
+# What `curl -d` says of every body unless told otherwise; people try calls with it, and the body tells whether it is
+# JSON. No page of a browser can use it against anybody: a call needs the token in a header.
+_SAID_BY_CURL = "application/x-www-form-urlencoded"
+
+
 def _is_json(content_type: str) -> bool:
     if content_type == "application/json":
         return True
     kind = content_type.split(";", 1)[0].strip().lower()
+    if kind == _SAID_BY_CURL:
+        return True
     return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
 
 
