@@ -37,6 +37,11 @@ class Problem(StrEnum):
     TOO_LARGE = "too_large"
 
 
+def _named(kind: str) -> str:
+    """A kind at the beginning of a sentence: "port" → "Port", "mac_range" → "Mac range", "IP address" as it is."""
+    return (kind[:1].upper() + kind[1:]).replace("_", " ")
+
+
 class AlcorError(Exception):
     """Any error with a meaning for the caller."""
 
@@ -68,7 +73,7 @@ class NotFound(AlcorError):
     """`kind` (a resource name, such as "port") has no row `id`."""
 
     def __init__(self, kind: str, id: str) -> None:
-        super().__init__(f"{kind.capitalize()} {id} could not be found.")
+        super().__init__(f"{_named(kind)} {id} could not be found.")
         self.kind, self.id = kind, id
 
 
@@ -86,7 +91,7 @@ class InUse(Conflict):
     """`kind` `id` cannot go (or be taken) because `by` uses it."""
 
     def __init__(self, kind: str, id: str, *, by: str, problem: Problem = Problem.GENERIC) -> None:
-        super().__init__(f"{kind.capitalize()} {id} is in use: {by}.", kind=kind, id=id, problem=problem)
+        super().__init__(f"{_named(kind)} {id} is in use: {by}.", kind=kind, id=id, problem=problem)
         self.by = by
 
 
@@ -95,7 +100,7 @@ class StaleRevision(AlcorError):
 
     def __init__(self, kind: str, id: str, expected: int, actual: int) -> None:
         super().__init__(
-            f"{kind.capitalize()} {id} has revision_number {actual}, not {expected}. "
+            f"{_named(kind)} {id} has revision_number {actual}, not {expected}. "
             "Read it again and repeat the change."
         )
         self.kind, self.id, self.expected, self.actual = kind, id, expected, actual

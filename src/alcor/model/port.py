@@ -55,7 +55,7 @@ def _vif_details(row: Any) -> dict[str, Any]:
     """What a hypervisor must know to plug the interface; `port_filter` tells whether groups are enforced."""
     if row.binding_vif_type != "ovs":
         return {}
-    return {"port_filter": False, "connectivity": "l2", "bridge_name": "br-int", "datapath_type": "netdev"}
+    return {"port_filter": False, "connectivity": "l2", "bridge_name": "br-int"}
 
 
 def _fixed_ip_rows(row: Any) -> list[tuple[Any, ...]]:
