@@ -95,8 +95,8 @@ async def serve(
                 endpoint = await stack.enter_async_context(_api(store, config, services))
                 clouds = write_clouds(folder, endpoint, token) if token else None
             running = Running(endpoint, agents, folder, token, clouds)
-            stack.enter_context(_announced(running))
             started(running)
+            stack.enter_context(_announced(running))
             await stop.wait()
             log.info("region_stopping")
     finally:
