@@ -4,8 +4,8 @@ Everything it makes is written in a ledger first, and removed at the end or by t
 """
 
 import argparse
-import fcntl
 import signal
+import socket
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -102,9 +102,10 @@ def main() -> int:
         )
         works = run_simulated(console)
         return 2 if works else 1
-    lock = FOLDER.with_suffix(".lock").open("w")
+    # An abstract address is held as long as the process lives, and leaves nothing behind.
+    mutex = socket.socket(socket.AF_UNIX)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        mutex.bind("\0alcor-demo")
     except OSError:
         console.print("Another demo is running on this machine; stop it first (Ctrl-C in its terminal).")
         return 1
