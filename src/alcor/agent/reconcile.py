@@ -29,6 +29,8 @@ from alcor.pipeline.unit import SHARED, Unit
 from alcor.telemetry.metrics import FLOW_CHANGES
 
 OVERLAYS = frozenset(("vxlan", "geneve", "gre"))
+# Made as soon as the host is known: the first port of a host should not wait until the switch has made a tunnel port.
+DEFAULT_OVERLAYS = frozenset(("vxlan",))
 
 _PUT, _REMOVED = FLOW_CHANGES.labels("put"), FLOW_CHANGES.labels("removed")
 # Numbering waits for the database, and more ports may arrive meanwhile; after this many rounds the rest waits for
@@ -245,7 +247,7 @@ class Reconciler:
         self._work.tunnels = False
         view, allocation = self._view.resolved, self._numbers.allocation
         vteps = view.host.vtep_addresses if view.host is not None else ()
-        types = {network.network.network_type for network in view.networks.values()} & OVERLAYS
+        types = {network.network.network_type for network in view.networks.values()} & OVERLAYS | DEFAULT_OVERLAYS
         wanted = (vteps, tuple(sorted(types)))
         if wanted == self._tunnel_of and not self._must_compare:
             return
