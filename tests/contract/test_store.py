@@ -474,14 +474,20 @@ class TestClaims:
             async def take(tx: Transaction) -> set[str]:
                 return await tx.claim_many("mac", {"taken": "y", "rests": "y", "free": "y", "other": "z"})
 
+            async def take_alone(tx: Transaction, key: str) -> set[str]:
+                return await tx.claim_many("mac", {key: "z"})
+
             async def owners(tx: Transaction) -> dict[str, str]:
                 return await tx.claimed("mac", ["taken", "rests", "free", "other"])
 
             await store.write(prepare)
             assert (await store.write(take)).value == {"free", "other"}
             assert (await store.write(owners)).value == {"taken": "x", "free": "y", "other": "z"}
+            for key in ("taken", "rests", "free"):
+                assert (await store.write(partial(take_alone, key=key))).value == set()
             clock.advance(10)
             assert (await store.write(take)).value == {"rests"}
+            assert (await store.write(partial(take_alone, key="last"))).value == {"last"}
 
     async def test_what_was_read_is_never_older_than_what_was_written(self, store: Store) -> None:
         """A request sees what earlier ones committed, its own changes, and nothing of those that failed."""
