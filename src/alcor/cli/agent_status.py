@@ -26,7 +26,8 @@ def print_status(facts: dict[str, Any]) -> None:
     console.print(table)
     ports = Table(title="Ports bound to this host", title_justify="left")
     for column in ("port", "name", "network", "state", "ofport", "key"):
-        ports.add_column(column)
+        # Ids are copied by people: folded where the terminal is narrow, never cut.
+        ports.add_column(column, overflow="fold")
     for id, port in facts["ports"].items():
         state = "plugged" if port["plugged"] else "not plugged"
         if port["closed"]:

@@ -113,7 +113,8 @@ def main() -> int:
     if swept := ledger.sweep():
         console.print(f"Removed {swept} things that an earlier run left behind.")
     ledger.add("folder", str(FOLDER))
-    for name in (signal.SIGTERM, signal.SIGHUP):
+    # Ctrl-C too: whoever starts the demo in the background leaves it with that signal ignored.
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, _interrupt)
     demo = None
     try:

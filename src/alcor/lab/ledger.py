@@ -43,12 +43,13 @@ class Ledger:
     """The record of one laboratory; `sweep` removes all it names."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / "ledger.jsonl"
         self._children: dict[int, subprocess.Popen[bytes]] = {}
 
     def add(self, kind: Kind, name: str, started: int = 0) -> None:
         """Record a thing. Namespaces and folders: before making them; a process: right after its start."""
+        # A sweep may have removed the folder itself.
+        self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("ab") as file:
             file.write(msgspec.json.encode(Entry(kind, name, started)) + b"\n")
             file.flush()

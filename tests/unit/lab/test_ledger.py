@@ -53,3 +53,15 @@ def test_a_line_cut_by_a_crash_is_no_obstacle(tmp_path: Path) -> None:
     assert ledger.sweep() == 1
 
     assert not folder.exists()
+
+
+def test_it_goes_on_after_it_has_swept_its_own_folder(tmp_path: Path) -> None:
+    """A run that removed what a crashed one left, the ledger's folder among it, records its own things."""
+    folder = tmp_path / "site"
+    Ledger(folder).add("folder", str(folder))
+
+    ledger = Ledger(folder)
+    assert ledger.sweep() == 1
+    ledger.add("folder", str(folder))
+
+    assert [entry.name for entry in ledger.entries()] == [str(folder)]
