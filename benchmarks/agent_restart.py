@@ -5,7 +5,6 @@ barrier. It must send no flow change at all. The flows are those of one local po
 """
 
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,8 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from alcor.lab.ledger import Ledger
-from alcor.lab.site import Site
+from alcor.lab.site import Site, running_site
 from benchmarks.measure import load_average, report
 
 FLOWS = 10_000
@@ -32,14 +30,11 @@ def agent_status(site: Site) -> dict[str, Any]:
 def main() -> None:
     """Run and print."""
     load_before = load_average()
-    folder = Path(tempfile.mkdtemp(prefix="alcor-bench-"))
-    ledger = Ledger(folder)
     rows = []
-    site = Site("bench-", folder, ledger)
-    try:
-        site.start(("left", "right"))
-        site.register_hosts()
-        site.wait_for_agents()
+    with (
+        tempfile.TemporaryDirectory(prefix="alcor-bench-") as folder,
+        running_site(Path(folder), "left", "right") as site,
+    ):
         network = site.client.create("v2.0/networks", "network", name="measured")
         site.client.create(
             "v2.0/subnets", "subnet", network_id=network["id"], ip_version=4, cidr="10.8.0.0/16"
@@ -64,10 +59,6 @@ def main() -> None:
                     "flow changes": status["counters"]["flow_changes"],
                 }
             )
-    finally:
-        site.close()
-        ledger.sweep()
-        shutil.rmtree(folder, ignore_errors=True)
     report("agent_restart", rows, load_before=load_before)
 
 

@@ -5,14 +5,12 @@ the host's switch replied to the barrier behind the port's flows, as the agent r
 machine's. With 0 and with 100,000 ports stored, the latter half in the measured network.
 """
 
-import shutil
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from alcor.lab.ledger import Ledger
-from alcor.lab.site import Site
+from alcor.lab.site import Site, running_site
 from benchmarks.measure import load_average, quantiles, report
 from benchmarks.port_create import fill
 
@@ -50,14 +48,11 @@ def _realized_ms(site: Site, port_id: str, called_ms: float) -> float:
 def main() -> None:
     """Run and print."""
     load_before = load_average()
-    folder = Path(tempfile.mkdtemp(prefix="alcor-bench-"))
-    ledger = Ledger(folder)
     rows = []
-    site = Site("bench-", folder, ledger)
-    try:
-        site.start(("left", "right"))
-        site.register_hosts()
-        site.wait_for_agents()
+    with (
+        tempfile.TemporaryDirectory(prefix="alcor-bench-") as folder,
+        running_site(Path(folder), "left", "right") as site,
+    ):
         network = site.client.create("v2.0/networks", "network", name="measured")
         site.client.create(
             "v2.0/subnets", "subnet", network_id=network["id"], ip_version=4, cidr="10.8.0.0/15"
@@ -69,10 +64,6 @@ def main() -> None:
                     bulk = [{"network_id": network["id"]}] * 500
                     site.client.create_many("v2.0/ports", "ports", bulk)
             rows.append(measure(site, network, stored))
-    finally:
-        site.close()
-        ledger.sweep()
-        shutil.rmtree(folder, ignore_errors=True)
     report("call_to_barrier", rows, load_before=load_before)
 
 

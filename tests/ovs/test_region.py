@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from alcor.lab.command import LabError, run
-from alcor.lab.site import Site
-from tests.support.site import a_network, a_subnet, a_vm, running_site, with_address
+from alcor.lab.site import Site, running_site
+from tests.support.site import a_network, a_subnet, a_vm, with_address
 
 pytestmark = pytest.mark.ovs
 

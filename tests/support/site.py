@@ -1,31 +1,9 @@
-"""A site of real switches for tests, and networks and machines on it."""
+"""Networks and machines on a site of real switches."""
 
-import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from alcor.lab.host import missing_parts
-from alcor.lab.ledger import Ledger
 from alcor.lab.site import Site
 from alcor.lab.vm import Vm
-
-
-@contextmanager
-def running_site(folder: Path, *hosts: str) -> Iterator[Site]:
-    """A region and hosts with their agents attached; everything is removed at the end, whatever happens."""
-    assert missing_parts() == "", f"real switches are needed here: {missing_parts()}"
-    ledger = Ledger(folder)
-    site = Site(f"t{secrets.token_hex(2)}-", folder, ledger)
-    try:
-        site.start(hosts)
-        site.register_hosts()
-        site.wait_for_agents()
-        yield site
-    finally:
-        site.close()
-        ledger.sweep()
 
 
 def a_network(site: Site, name: str, cidr: str = "", **subnet: Any) -> dict[str, Any]:

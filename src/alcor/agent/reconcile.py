@@ -247,7 +247,9 @@ class Reconciler:
         self._work.tunnels = False
         view, allocation = self._view.resolved, self._numbers.allocation
         vteps = view.host.vtep_addresses if view.host is not None else ()
-        types = {network.network.network_type for network in view.networks.values()} & OVERLAYS | DEFAULT_OVERLAYS
+        types = {
+            network.network.network_type for network in view.networks.values()
+        } & OVERLAYS | DEFAULT_OVERLAYS
         wanted = (vteps, tuple(sorted(types)))
         if wanted == self._tunnel_of and not self._must_compare:
             return

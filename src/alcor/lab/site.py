@@ -1,13 +1,15 @@
 """A region with hosts, as demo, tests and benchmarks use it: real switches, everything through the public API."""
 
+import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from alcor.lab.command import LabError
-from alcor.lab.host import LabHost, Underlay
+from alcor.lab.host import LabHost, Underlay, missing_parts
 from alcor.lab.ledger import Ledger
 from alcor.lab.region import Client, RegionProcess
 from alcor.lab.vm import Vm
@@ -109,3 +111,23 @@ class Site:
 
     def _host_up(self, host_id: str) -> bool:
         return bool(self.client.show(f"hosts/{host_id}")["host"]["status"] == "UP")
+
+
+@contextmanager
+def running_site(folder: Path, *hosts: str) -> Iterator[Site]:
+    """A region and hosts with their agents attached; everything is removed at the end, whatever happens.
+
+    Raises: LabError if real switches cannot run here.
+    """
+    if reason := missing_parts():
+        raise LabError(f"real switches are needed and cannot run here: {reason}")
+    ledger = Ledger(folder)
+    site = Site(f"t{secrets.token_hex(2)}-", folder, ledger)
+    try:
+        site.start(hosts)
+        site.register_hosts()
+        site.wait_for_agents()
+        yield site
+    finally:
+        site.close()
+        ledger.sweep()
