@@ -1,6 +1,7 @@
 """A whole region on real switches: what packets do when things are made, changed, broken and repaired."""
 
 import json
+import signal
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -93,7 +94,7 @@ def test_tcp_and_large_packets_cross_hosts(site: Site) -> None:
 
 
 def test_dhcp_gives_the_port_what_the_api_says(site: Site) -> None:
-    """A real DHCP client gets its port's address, mask, routes and MTU, and can renew the lease."""
+    """A real DHCP client gets its port's address, mask, routes and MTU."""
     network = a_network(
         site,
         "leases",
@@ -109,6 +110,23 @@ def test_dhcp_gives_the_port_what_the_api_says(site: Site) -> None:
     assert "default via 10.32.0.1" in routes
     assert "192.0.2.0/24 via 10.32.0.9" in routes
     assert "mtu 1450" in vm.execute("ip", "link", "show", "eth0")
+
+
+def test_a_lease_is_renewed(site: Site) -> None:
+    """A real DHCP client that asks its server again, by unicast to the server id, has its lease renewed."""
+    network = a_network(site, "renewed", "10.45.0.0/24")
+    vm, port = a_vm(site, "renewed-1", "left", network)
+    obtained = f"lease of {port['fixed_ips'][0]['ip_address']} obtained from 10.45.0.1"
+    client = vm.start_dhcp()
+    site.wait("the lease", lambda: vm.dhcp_log.read_text().count(obtained) == 1)
+
+    client.send_signal(signal.SIGUSR1)
+
+    site.wait("the renewed lease", lambda: vm.dhcp_log.read_text().count(obtained) == 2)
+    said = vm.dhcp_log.read_text()
+    assert "sending renew to server 10.45.0.1" in said
+    client.terminate()
+    client.wait()
 
 
 def test_a_subnet_without_gateway_still_has_a_dhcp_server(site: Site) -> None:

@@ -4,10 +4,14 @@ Each page is a function of declarations in the code, so that it cannot say somet
 """
 
 import argparse
+import inspect
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
+from typing import get_args, get_type_hints
 
+from alcor.goalstate import item, scope
 from alcor.model.catalogue import RESOURCES
 from alcor.model.resource import REQUIRED, UNSET, Attribute, Who
 from alcor.runtime.agent_config import AgentConfig
@@ -125,6 +129,32 @@ def metrics_page() -> str:
     return text + _table(("metric", "type", "meaning"), sorted(rows))
 
 
+def goal_state_page() -> str:
+    """Every scope and every kind of item."""
+    text = NOTE.format(source="src/alcor/goalstate/scope.py and item.py")
+    text += "# Goal state\n\n" + _text_of(scope) + "\n\n## Items\n\n" + _text_of(item) + "\n"
+    for kind, type_ in item.TYPES.items():
+        text += f"\n### `{kind.value}`\n\n{inspect.cleandoc(type_.__doc__ or '')}\n\n"
+        rows = [(f"`{name}`", f"`{_type_name(hint)}`") for name, hint in get_type_hints(type_).items()]
+        text += _table(("field", "type"), rows)
+    return (
+        text + "\nOn the wire: `src/alcor/bus/wire.proto`, which says units and encodings field by field.\n"
+    )
+
+
+def _text_of(module: ModuleType) -> str:
+    """A module's docstring: Markdown shows what is indented in it as it is written."""
+    return inspect.cleandoc(module.__doc__ or "")
+
+
+def _type_name(hint: object) -> str:
+    return (
+        hint.__name__
+        if isinstance(hint, type) and not get_args(hint)
+        else str(hint).replace("alcor.goalstate.item.", "")
+    )
+
+
 def pages() -> dict[str, Callable[[], str]]:
     """File name → what makes its text."""
     from alcor.api.errors import reference as errors_page
@@ -135,6 +165,7 @@ def pages() -> dict[str, Callable[[], str]]:
         "rest-api.md": resources_page,
         "metrics.md": metrics_page,
         "errors.md": errors_page,
+        "goal-state.md": goal_state_page,
         "pipeline.md": pipeline_page,
     }
 

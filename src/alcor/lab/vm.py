@@ -7,7 +7,7 @@ from pathlib import Path
 
 import orjson
 
-from alcor.lab.command import LabError, ip_batch, run
+from alcor.lab.command import LabError, ip_batch, run, start
 from alcor.lab.host import LabHost
 from alcor.lab.ledger import Ledger
 
@@ -75,6 +75,20 @@ class Vm:
             *("-O", "staticroutes", "-O", "mtu"),
             deadline_s=deadline_s * 3,
         )
+
+    def start_dhcp(self) -> subprocess.Popen[bytes]:
+        """Start the DHCP client and leave it running: SIGUSR1 makes it renew its lease. Its words: `dhcp_log`."""
+        return start(
+            self._ledger,
+            *("ip", "netns", "exec", self.namespace, "busybox", "udhcpc", "-i", "eth0", "-f"),
+            *("-s", str(LEASE_SCRIPT), "-t", "20", "-T", "1", "-A", "1"),
+            log=self.dhcp_log,
+        )
+
+    @property
+    def dhcp_log(self) -> Path:
+        """What the running DHCP client says."""
+        return self.host.folder / f"{self.name}-dhcp.log"
 
     def addresses(self) -> list[str]:
         """The global addresses of eth0, IPv4 first."""
