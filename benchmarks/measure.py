@@ -31,9 +31,10 @@ def load_average() -> float:
 
 def report(name: str, rows: Sequence[dict[str, Any]], *, load_before: float) -> None:
     """Print the rows as a table, then everything as JSON; with `ALCOR_BENCH_OUT` also into that folder."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
-    ).stdout.strip()
+    commit = _git("rev-parse", "--short", "HEAD")
+    # What was measured is the product: figures that were written down since do not make it another one.
+    if _git("status", "--porcelain", "--", "src"):
+        commit += "-changed"
     facts = {
         "benchmark": name,
         "commit": commit,
@@ -53,3 +54,9 @@ def report(name: str, rows: Sequence[dict[str, Any]], *, load_before: float) -> 
     print(json.dumps(facts))
     if folder := os.environ.get("ALCOR_BENCH_OUT"):
         Path(folder, f"{name}.json").write_text(json.dumps(facts, indent=2) + "\n")
+
+
+def _git(*words: str) -> str:
+    return subprocess.run(
+        ["git", *words], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.strip()
