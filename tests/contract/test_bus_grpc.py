@@ -168,7 +168,7 @@ async def test_the_agent_goes() -> None:
         async with connected(bound) as stream:
             await stream.send(HELLO)
             await anext(stream.receive())
-        await asyncio.wait_for(ended.wait(), 5)
+        assert await asyncio.wait_for(ended.wait(), 5)
 
 
 async def test_the_region_goes() -> None:
@@ -270,8 +270,14 @@ async def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
 
-    async with serving(idle, f"unix:{path}") as bound, connected(bound) as stream:
+    async def handle(peer: AgentPeer) -> None:
+        async for _ in peer.receive():
+            await peer.send([Refused("heard")])
+
+    async with serving(handle, f"unix:{path}") as bound, connected(bound) as stream:
         await stream.send(HELLO)
+
+        assert list(await anext(stream.receive())) == [Refused("heard")]
 
 
 async def test_an_address_in_use_is_refused(address: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -76,7 +77,43 @@ def test_same_host_and_across_hosts_reach_and_strangers_do_not(site: Site) -> No
     assert other.ping(port_one["fixed_ips"][0]["ip_address"], count=1).received == 0
 
 
-def test_tcp_and_large_packets_cross_hosts(site: Site) -> None:
+# Both ends of one connection: 2 MB in full-sized segments, and their digest to compare.
+_RECEIVER = """
+import hashlib, socket, sys
+listener = socket.create_server((sys.argv[1], 7000)); print("listening", flush=True)
+peer, _ = listener.accept(); digest = hashlib.sha256()
+while part := peer.recv(65536): digest.update(part)
+print(digest.hexdigest(), flush=True)
+"""
+_SENDER = """
+import hashlib, os, socket, sys
+text = os.urandom(2_000_000)
+with socket.create_connection((sys.argv[1], 7000), timeout=10) as peer: peer.sendall(text)
+print(hashlib.sha256(text).hexdigest())
+"""
+
+
+def test_tcp_crosses_hosts_whole(site: Site, tmp_path: Path) -> None:
+    """Two megabytes sent by TCP to a machine on another host arrive as they were sent."""
+    network = a_network(site, "stream", "10.46.0.0/24")
+    one, port_one = a_vm(site, "stream-1", "left", network)
+    two, port_two = a_vm(site, "stream-2", "right", network)
+    with_address(one, port_one)
+    address = with_address(two, port_two)
+    heard = tmp_path / "heard"
+    command = ["ip", "netns", "exec", two.namespace, sys.executable, "-c", _RECEIVER, address]
+    with heard.open("wb") as output, subprocess.Popen(command, stdout=output) as receiver:
+        try:
+            site.wait("the listener", lambda: "listening" in heard.read_text())
+            sent = one.execute(sys.executable, "-c", _SENDER, address).strip()
+            receiver.wait(10)
+        finally:
+            receiver.kill()
+
+    assert heard.read_text().split() == ["listening", sent]
+
+
+def test_packets_as_large_as_the_mtu_cross_hosts(site: Site) -> None:
     """A packet as large as the network's MTU crosses a tunnel, and one byte more does not leave the machine."""
     network = a_network(site, "large", "10.31.0.0/24")
     one, port_one = a_vm(site, "large-1", "left", network)
