@@ -56,14 +56,6 @@ def neighbours_scope(network_id: str) -> Scope:
     return Scope(ScopeKind.NEIGHBOURS, network_id)
 
 
-def parse_scope(text: str) -> Scope:
-    """The inverse of `str(scope)`. Raises: ValueError."""
-    kind, separator, id = text.partition(":")
-    if not separator:
-        raise ValueError(f"'{text}' is not a scope")
-    return Scope(ScopeKind(kind), id)
-
-
 def shard_of(scope: Scope) -> int:
     """The virtual shard of a scope, in [0, SHARDS): a hash that no release may change."""
     return crc32(str(scope).encode()) % SHARDS

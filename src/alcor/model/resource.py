@@ -118,8 +118,3 @@ class Resource:
         """The attribute called `name`; `tenant_id` is another name of `project_id`."""
         wanted = "project_id" if name == "tenant_id" else name
         return next((a for a in self.attributes if a.name == wanted), None)
-
-    @property
-    def key_columns(self) -> tuple[Attribute, ...]:
-        """The attributes that have a typed column and an index."""
-        return tuple(a for a in self.attributes if a.column)
