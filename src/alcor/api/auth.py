@@ -63,4 +63,7 @@ class TokenAuthenticator:
         if not rows or not hmac.compare_digest(rows[0].digest, digest):
             self._known.pop(digest, None)
             raise Unauthenticated(f"The token is not known, or it was revoked. {_WAY_OUT}")
-        return Caller(project_id=rows[0].project_id, is_admin=rows[0].is_admin)
+        row = rows[0]
+        # `admin` implies `member` and `reader`, as the identity service's own roles do.
+        roles = frozenset(row.roles) | ({"admin", "member", "reader"} if row.is_admin else frozenset())
+        return Caller(row.project_id, row.is_admin, roles=roles)

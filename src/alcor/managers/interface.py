@@ -17,11 +17,23 @@ there, with its default or UNSET; on update only what was said."""
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks. `project_id` is the scope of the token."""
+    """Who asks. `project_id` is the scope of the token, "" if it has none.
+
+    `is_admin` is the answer of the rule `context_is_admin`; `roles` are in lower case. `service_roles` are those of
+    the service that passes the request on (`X-Service-Token`), empty if the user came by himself.
+    `global_request_id` is the id of the service's own request, of which this one is a part.
+    """
 
     project_id: str
     is_admin: bool
     request_id: str = ""
+    user_id: str = ""
+    roles: frozenset[str] = frozenset()
+    domain_id: str = ""
+    user_name: str = ""
+    project_name: str = ""
+    service_roles: frozenset[str] = frozenset()
+    global_request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

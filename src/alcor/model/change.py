@@ -34,3 +34,31 @@ class Position:
 
     epoch: int
     revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who asked for a change. All empty: the region itself."""
+
+    request_id: str = ""
+    user_id: str = ""
+    project_id: str = ""
+
+
+SYSTEM = Origin()
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One change as the history keeps it. `place` orders all of them: (revision, number within it).
+
+    `at_ms`: when it was committed, unix milliseconds. `before` and `after` as in `Change`.
+    """
+
+    place: tuple[int, int]
+    at_ms: int
+    origin: Origin
+    kind: str
+    id: str
+    before: Entity | None
+    after: Entity | None

@@ -66,6 +66,7 @@ class Attribute:
                `managers` fills it in batches, only when it is asked for.
     `column`   True: a typed, indexed column. What is not a column filters more slowly, inside the document.
     `refers`   the resource name a foreign key points to.
+    `secret`   never shown in the history of changes.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Attribute:
     stored: bool = True
     column: bool = False
     refers: str = ""
+    secret: bool = False
     derive: Callable[[Any], Any] | None = None
     text: str = ""
 
@@ -102,8 +104,30 @@ class Lookup:
 
 
 @dataclass(frozen=True, slots=True)
+class Parent:
+    """The collection a sub-resource lives in: `<parent's path>/{id}/<collection>[/{key}]`.
+
+    `resource` is the parent's name, `field` the entity's field that holds the parent's id. A child is seen by who sees
+    the parent; a change of it adds 1 to the parent's revision_number if `bumps`.
+    """
+
+    resource: str
+    field: str
+    bumps: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Resource:
-    """A collection of the API. `name` is also the row's kind in the change log and in `NotFound`."""
+    """A collection of the API. `name` is also the row's kind in the change log and in `NotFound`.
+
+    `collection`  its name in paths; in bodies, `-` is written `_`.
+    `member`      the key of one in a body; by default `name`.
+    `key`         the attribute by which a path names one; unique within the parent for a sub-resource.
+    `error_name`  how error types and sentences call it ("QosPolicy"); by default made from `name`.
+    `quota`       the name under which rows are counted and limited per project; "" if they are not.
+    `shared_as`   the RBAC actions by which other projects see a row (`access_as_shared` …); empty: never shared.
+    `policy`      rules that differ from what is derived: short key ("get", "update:name") → expression.
+    """
 
     name: str
     collection: str
@@ -113,8 +137,30 @@ class Resource:
     prefix: str = "/v2.0"
     columns_shown: tuple[str, ...] = ("id", "name")
     text: str = ""
+    member: str = ""
+    key: str = "id"
+    error_name: str = ""
+    parent: Parent | None = None
+    quota: str = ""
+    shared_as: tuple[str, ...] = ()
+    policy: Mapping[str, str] = field(default_factory=dict)
 
     def attribute(self, name: str) -> Attribute | None:
         """The attribute called `name`; `tenant_id` is another name of `project_id`."""
         wanted = "project_id" if name == "tenant_id" else name
         return next((a for a in self.attributes if a.name == wanted), None)
+
+    @property
+    def member_key(self) -> str:
+        """The key of one resource in a body."""
+        return self.member or self.name
+
+    @property
+    def collection_key(self) -> str:
+        """The key of a list of them in a body."""
+        return self.collection.replace("-", "_")
+
+    @property
+    def is_tagged(self) -> bool:
+        """Whether it has the attribute `tags`, and with it the paths and filters of tags."""
+        return any(a.name == "tags" for a in self.attributes)

@@ -6,10 +6,14 @@ from alcor.model.value import Text
 
 
 class Token(Entity, frozen=True, kw_only=True, gc=False):
-    """`digest` is the SHA-256 (hex) of the secret; `project_id` the project it acts for."""
+    """`digest` is the SHA-256 (hex) of the secret; `project_id` the project it acts for.
+
+    `roles` are what policy rules ask for, in lower case; an admin's token has the role `admin` beside them.
+    """
 
     digest: str
     is_admin: bool = True
+    roles: tuple[str, ...] = ("member", "reader")
 
 
 TOKEN = Resource(

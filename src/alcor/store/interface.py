@@ -13,7 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
-from alcor.model.change import Cut, Position
+from alcor.model.change import SYSTEM, Cut, Origin, Position, Recorded
 from alcor.model.resource import Entity
 
 E = TypeVar("E", bound=Entity)
@@ -26,13 +26,19 @@ class Op(StrEnum):
     IN = "in"
     CONTAINS = "contains"
     SINCE = "since"
+    ALL = "all"
+    """Of a look-up's column: every value is in some row of it."""
+    NOT_ALL = "not_all"
+    NONE = "none"
+    """Of a look-up's column: no row of it has any of the values; of a plain column: it has none of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
     """`field` is an entity field, or `<lookup>.<column>` of a side table. Conditions are ANDed, values ORed.
 
-    Conditions on one lookup must hold in one and the same row of it. A value None means null; no values match nothing.
+    Conditions on one lookup must hold in one and the same row of it, but for ALL, NOT_ALL and NONE, which speak of all
+    of its rows. A value None means null; no values match nothing.
     """
 
     field: str
@@ -65,8 +71,31 @@ class Query:
     reverse: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class History:
+    """Which recorded changes to read, oldest first; every condition that is given must hold.
+
+    `since_ms`, `until_ms`: unix milliseconds, both inclusive. `after`: only changes behind this place (`Recorded.place`),
+    for paging.
+    """
+
+    kind: str | None = None
+    id: str | None = None
+    request_id: str | None = None
+    project_id: str | None = None
+    user_id: str | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
+    after: tuple[int, int] | None = None
+    limit: int = 100
+
+
 class TooOld(Exception):
-    """The change log was cut above the position asked for."""
+    """The change log was cut above the position asked for. `oldest_ms`: the first moment it still knows (unix)."""
+
+    def __init__(self, reason: str, *, oldest_ms: int = 0) -> None:
+        super().__init__(reason)
+        self.oldest_ms = oldest_ms
 
 
 class Reader(Protocol):
@@ -83,6 +112,15 @@ class Reader(Protocol):
 
     async def count(self, entity: type[E], query: Query = Query()) -> int:
         """How many rows match, `limit` and `marker` aside. Cost: one pass over what matches."""
+
+    async def tally(self, entity: type[Entity], project_ids: Sequence[str]) -> dict[str, int]:
+        """How many rows of a counted kind (`Resource.quota`) each project has. Cost: a few rows per project."""
+
+    async def history(self, query: History) -> list[Recorded]:
+        """What changed, when and by whom, as far back as the store keeps it (`history_days`)."""
+
+    async def as_of(self, entity: type[E], id: str, moment_ms: int) -> E | None:
+        """The row as it was at a moment (unix ms), None if there was none. Raises: TooOld."""
 
 
 class Transaction(Protocol):
@@ -133,6 +171,17 @@ class Transaction(Protocol):
 
         A row that others refer to (InUse) is found at the flush and ends the transaction.
         """
+
+    def bound(self, entity: type[Entity], project_id: str, limit: int) -> None:
+        """Let this request add rows of a counted kind to a project only as long as at most `limit` are there at its end.
+
+        Exact under any number of writers, and without a row that all of them write. -1: no limit. The store counts
+        rows of counted kinds whoever inserts or deletes them; rows of no project (`""`) are not counted.
+        A request that adds too many ends with QuotaExceeded; one that only removes never does.
+        """
+
+    async def tally(self, entity: type[Entity], project_id: str) -> int:
+        """How many rows of a counted kind the project has, this request's own included."""
 
     async def claim(self, space: str, key: str, owner: str) -> bool:
         """Take a unique key; False if another owner holds it. Spaces: see `managers`.
@@ -243,8 +292,8 @@ class Store(Protocol):
     def observations(self) -> Observations:
         """Observed facts."""
 
-    async def write(self, work: Work[T]) -> Done[T]:
-        """Run `work` in a transaction and return after its COMMIT, made durable.
+    async def write(self, work: Work[T], origin: Origin = SYSTEM) -> Done[T]:
+        """Run `work` in a transaction and return after its COMMIT, made durable. `origin` is kept with its changes.
 
         Raises: what `work` raises (nothing is kept); Unavailable if the commit failed or the store is closing.
         """
