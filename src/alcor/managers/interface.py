@@ -5,10 +5,13 @@ Create is bulk first: a single create is a bulk of one, and a bulk is one transa
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
+from alcor.model.extension import Extension
 from alcor.model.resource import Entity, Resource
-from alcor.store.interface import Store, Transaction
+from alcor.store.interface import Condition, Query, Store, Transaction
+
+E = TypeVar("E", bound=Entity)
 
 Values = dict[str, Any]
 """What a client said, validated: entity field → canonical value. On create every attribute the caller may set is
@@ -47,20 +50,75 @@ class Made:
 Create = Callable[[Transaction, Caller, Sequence[Values]], Awaitable[list[Made]]]
 Update = Callable[[Transaction, Caller, Any, Values], Awaitable[Entity]]
 Delete = Callable[[Transaction, Caller, Any], Awaitable[None]]
-Loader = Callable[[Store, Sequence[Any]], Awaitable[dict[str, Any]]]
+Loader = Callable[[Store, Caller, Sequence[Any]], Awaitable[dict[str, Any]]]
 """Rows → value of one computed attribute by row id; called once per answer, only if the attribute is asked for."""
 
-Child = Callable[[Store, Any], Awaitable[dict[str, Any]]]
-"""Row → a document of its own: `GET <collection>/<id>/<name>` answers `{<name>: document}`."""
+Child = Callable[[Store, Caller, Any], Awaitable[dict[str, Any]]]
+"""Row → a document of its own: the whole answer of `GET <collection>/<id>/<name>`."""
 
 Action = Callable[[Transaction, Caller, Any, Values], Awaitable[dict[str, Any]]]
 """What an update of attributes cannot say: `PUT <collection>/<id>/<name>`, run in one transaction, its answer
 sent as it is. The last argument is the body, `{}` if there was none; the action validates it."""
 
 
+class Rows(Protocol):
+    """What reads rows: `Store.reader` outside a transaction, the transaction inside."""
+
+    async def find(self, entity: type[E], id: str) -> E | None:
+        """The row, or None."""
+
+    async def list(self, entity: type[E], query: Query = Query()) -> list[E]:
+        """Rows in the query's order."""
+
+
+Sight = Callable[[Rows, Caller], Awaitable[Sequence[tuple[Condition, ...]]]]
+"""What a caller who is no administrator sees beside his own rows and those shared with him by RBAC: conditions, each
+tuple ANDed, the tuples ORed. `()` for nothing more."""
+
+Source = Callable[[Store, Caller], Awaitable[Sequence[Entity]]]
+"""All rows of a collection that is not stored but made from others (availability zones, IP availability). The engine
+filters, sorts and pages them."""
+
+Answer = Callable[[Store, "Ask"], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request to a path of its own. `names`: what the path's braces named, by their words; `body`: the parsed JSON,
+    None if there was none; `pairs`: the query string, decoded."""
+
+    caller: Caller
+    names: Mapping[str, str]
+    body: Any
+    pairs: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A path that is no collection: `quotas/{project_id}/details.json`, `routes/vpcs/{vpc_id}/default`.
+
+    `path` is absolute. `rule` is the policy rule asked before, with the target {"project_id": names["project_id"] or
+    the caller's}; `default` is what it says unless an operator says otherwise. The answer is sent as JSON, None as 204.
+    """
+
+    method: str
+    path: str
+    answer: Answer
+    rule: str
+    default: str
+    text: str
+    status: int = 200
+    schema: Mapping[str, Any] = field(default_factory=dict)
+    body_schema: Mapping[str, Any] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class Manager:
-    """One resource's rules. A verb that is None does not exist (405)."""
+    """One resource's rules. A verb that is None does not exist (405).
+
+    `source`  makes the rows of a resource that is not stored (and is not in `model.catalogue`).
+    `extensions`  those that are there because this manager is.
+    """
 
     resource: Resource
     service: str
@@ -70,3 +128,15 @@ class Manager:
     computed: Mapping[str, Loader] = field(default_factory=dict)
     children: Mapping[str, Child] = field(default_factory=dict)
     actions: Mapping[str, Action] = field(default_factory=dict)
+    sight: Sight | None = None
+    source: Source | None = None
+    extensions: tuple[Extension, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Paths of a manager that are no collection, and the extensions that stand for them."""
+
+    service: str
+    routes: tuple[Route, ...]
+    extensions: tuple[Extension, ...] = ()

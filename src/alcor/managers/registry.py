@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from alcor.managers.interface import Manager
+from alcor.managers.interface import Manager, Service
 from alcor.managers.mac import manager as mac
 from alcor.managers.mac.allocation import RESERVED
 from alcor.managers.node import manager as node
@@ -18,8 +18,8 @@ _UNDERLAY_MTU_BYTES = 1_500
 
 def managers(
     *, underlay_mtu_bytes: int = _UNDERLAY_MTU_BYTES, reserved_macs: Iterable[Mac] = RESERVED
-) -> tuple[Manager, ...]:
-    """Every manager that has an endpoint, parents before children.
+) -> tuple[Manager | Service, ...]:
+    """Every manager that has an endpoint, parents before children: a line per family.
 
     `underlay_mtu_bytes`: the largest IP packet between hosts. `reserved_macs`: never given to a port;
     the address that answers DHCP for the hosts must be among them.

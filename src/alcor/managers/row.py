@@ -5,7 +5,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from alcor.managers.interface import Caller
+from alcor.managers.interface import Caller, Values
+from alcor.managers.sharing import may_use
+from alcor.model.catalogue import BY_ENTITY
 from alcor.model.errors import NotFound
 from alcor.model.resource import UNSET, Entity
 from alcor.store.interface import Transaction
@@ -19,11 +21,27 @@ NAMED_MAX = 5
 async def get_visible(tx: Transaction, caller: Caller, entity: type[E], id: str, *, kind: str) -> E:
     """The row a caller names in a request.
 
-    Raises: NotFound also for a row of another project, so that nobody can ask which ids exist.
+    Raises: NotFound also for a row of another project that is not shared, so that nobody can ask which ids exist.
     """
     row = await tx.find(entity, id)
-    if row is None or not (caller.is_admin or row.project_id == caller.project_id):
+    if row is None or not await may_use(tx, caller, row):
         raise NotFound(kind, id)
+    return row
+
+
+def new_row(tx: Transaction, caller: Caller, entity: type[E], values: Values, **more: Any) -> E:
+    """Add a row made of what the client said (UNSET: the entity's default) and of `more`, which counts more.
+
+    `values` may hold fields the entity does not have; they are the manager's business. Returns: the row as it was
+    inserted; `tx.get` shows it as it is stored.
+    """
+    fields = entity.__struct_fields__
+    said = {name: value for name, value in values.items() if value is not UNSET and name in fields}
+    given = said | {"project_id": project_of(caller, values), "id": tx.new_id()} | more
+    if BY_ENTITY[entity].attribute("project_id") is None:
+        given["project_id"] = ""
+    row = entity(**given)
+    tx.insert(row)
     return row
 
 

@@ -6,6 +6,7 @@ from alcor.model.mac_allocation import MAC_ALLOCATION
 from alcor.model.mac_range import MAC_RANGE
 from alcor.model.network import NETWORK
 from alcor.model.port import PORT
+from alcor.model.rbac_policy import RBAC_POLICY
 from alcor.model.resource import Entity, Resource
 from alcor.model.security_group import SECURITY_GROUP
 from alcor.model.subnet import SUBNET
@@ -13,6 +14,7 @@ from alcor.model.token import TOKEN
 
 RESOURCES: tuple[Resource, ...] = (
     TOKEN,
+    RBAC_POLICY,
     MAC_RANGE,
     HOST,
     SECURITY_GROUP,

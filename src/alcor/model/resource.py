@@ -45,7 +45,8 @@ class Who(Enum):
 class Entity(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What every stored row has. `revision_number` is the API's counter, not the region's revision.
 
-    Times are UTC, ISO 8601 with seconds and `Z`, as the Networking API shows them.
+    Times are UTC, ISO 8601 with seconds and `Z`, as the Networking API shows them. `tags` stay empty where the
+    resource has none.
     """
 
     id: str
@@ -55,6 +56,7 @@ class Entity(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     revision_number: int = 0
     created_at: str = ""
     updated_at: str = ""
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

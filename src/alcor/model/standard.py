@@ -1,7 +1,13 @@
 """The attributes every resource of the Networking API has."""
 
-from alcor.model.resource import Attribute, Who
-from alcor.model.value import Integer, Text, Uuid
+from typing import Any
+
+from alcor.model.resource import Attribute, Lookup, Who
+from alcor.model.value import Integer, ListOf, Text, Uuid
+
+# Source: Networking API v2.0, "Resource tags".
+TAG_CHARS_MAX = 255
+TAGS_MAX = 50
 
 ID = Attribute(
     "id", Uuid(), create=Who.NOBODY, update=Who.NOBODY, column=True, text="The ID of the resource."
@@ -31,4 +37,21 @@ UPDATED_AT = Attribute(
 )
 
 STANDARD = (ID, NAME, PROJECT_ID, DESCRIPTION)
+"""Without tags: for what has them, `(*STANDARD, TAGS, …)` and `TAGS_LOOKUP`."""
 COUNTED = (CREATED_AT, UPDATED_AT, REVISION_NUMBER)
+
+
+def _tag_rows(row: Any) -> list[tuple[Any, ...]]:
+    return [(tag,) for tag in row.tags]
+
+
+TAGS = Attribute(
+    "tags",
+    ListOf(Text(TAG_CHARS_MAX, 1), items_max=TAGS_MAX),
+    default=(),
+    update=Who.NOBODY,
+    sorts=False,
+    text="Words of the user's; `PUT <resource>/tags` replaces them.",
+)
+TAGS_LOOKUP = Lookup("tags", ("tag",), _tag_rows)
+"""Goes into `Resource.lookups` of every resource with `TAGS`: filters are index look-ups."""

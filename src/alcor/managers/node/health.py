@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from alcor.managers.interface import Caller
 from alcor.model.host import Host
 from alcor.store.interface import HostObservation, Store
 
 
-async def load_status(store: Store, rows: Sequence[Host]) -> dict[str, str]:
+async def load_status(store: Store, _caller: Caller, rows: Sequence[Host]) -> dict[str, str]:
     """UP while a host's agent is heard, else DOWN. Cost: one read, however many hosts."""
     seen = await store.observations.hosts([row.id for row in rows])
     return {row.id: _status(seen.get(row.id)) for row in rows}
@@ -18,7 +19,7 @@ def _status(seen: HostObservation | None) -> str:
     return "UP" if seen is not None and seen.alive else "DOWN"
 
 
-async def load_health(store: Store, row: Host) -> dict[str, Any]:
+async def load_health(store: Store, _caller: Caller, row: Host) -> dict[str, Any]:
     """What is known of a host and of the ports seen on it.
 
     Shape: `seen_at` is UTC, ISO 8601, seconds, null if it was never heard; `realized_at_ms` unix milliseconds by
@@ -26,7 +27,7 @@ async def load_health(store: Store, row: Host) -> dict[str, Any]:
     """
     seen = (await store.observations.hosts([row.id])).get(row.id)
     ports = await store.observations.ports_of_host(row.id)
-    return {
+    health = {
         "status": _status(seen),
         "alive": seen is not None and seen.alive,
         "seen_at": _iso(seen.seen_at_ms) if seen is not None and seen.seen_at_ms else None,
@@ -44,6 +45,7 @@ async def load_health(store: Store, row: Host) -> dict[str, Any]:
             for port in sorted(ports, key=lambda port: port.port_id)
         ],
     }
+    return {"health": health}
 
 
 def _iso(unix_ms: int) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from alcor.managers.interface import Caller
 from alcor.managers.port.binding import BOUND
 from alcor.model.host import Host
 from alcor.model.port import Port
@@ -10,7 +11,7 @@ from alcor.store.interface import Condition, HostObservation, PortObservation, Q
 DOWN = "DOWN"
 
 
-async def load_status(store: Store, rows: Sequence[Port]) -> dict[str, str]:
+async def load_status(store: Store, _caller: Caller, rows: Sequence[Port]) -> dict[str, str]:
     """ACTIVE, BUILD or DOWN of each port. Cost: three reads, however many ports."""
     bound = [row for row in rows if row.admin_state_up and row.binding_vif_type == BOUND]
     names = tuple(sorted({row.binding_host_id for row in bound}))

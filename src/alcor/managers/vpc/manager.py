@@ -148,7 +148,7 @@ async def delete_network(tx: Transaction, row: Network, empty: Empty) -> None:
     tx.delete(row)
 
 
-async def load_subnets(store: Store, rows: Sequence[Network]) -> dict[str, list[str]]:
+async def load_subnets(store: Store, _caller: Caller, rows: Sequence[Network]) -> dict[str, list[str]]:
     """The subnet ids of each network, oldest first. Cost: one read, however many networks."""
     ids = tuple(row.id for row in rows)
     subnets = await store.reader.list(Subnet, Query(where=(Condition("network_id", ids),)))
