@@ -1,0 +1,68 @@
+"""The default rule of every action and attribute, made from the declarations in `alcor.model`."""
+
+from collections.abc import Iterable
+
+from alcor.model.catalogue import RESOURCES
+from alcor.model.resource import Attribute, Resource, Who
+
+ADMIN = "rule:admin_only"
+_VERBS = ("create", "get", "update", "delete")
+
+
+def action_name(verb: str, resource: Resource, *parts: str) -> str:
+    """The rule of an action, as operators know it: "create_port", "create_port:fixed_ips:ip_address".
+
+    A sub-resource's has its parent's name in it ("get_policy_bandwidth_limit_rule"). `verb` may be an action.
+    """
+    return ":".join((f"{verb}_{rule_noun(resource)}", *parts))
+
+
+def rule_noun(resource: Resource) -> str:
+    """How rules call a resource: its key in bodies, after its parent's."""
+    if resource.parent is None:
+        return resource.member_key
+    above = next((one for one in RESOURCES if one.name == resource.parent.resource), None)
+    noun = above.member_key if above is not None else resource.parent.resource
+    return f"{noun}_{resource.member_key}"
+
+
+def default_rules(resources: Iterable[Resource] = RESOURCES) -> dict[str, str]:
+    """Rule name → text for every resource; what `Resource.policy` says comes last."""
+    rules: dict[str, str] = {}
+    for resource in resources:
+        rules |= _rules_of(resource)
+    return rules
+
+
+def _rules_of(resource: Resource) -> dict[str, str]:
+    rules = {action_name(verb, resource): _action(verb, resource) for verb in _VERBS}
+    for attribute in resource.attributes:
+        for verb, who in _rights(attribute):
+            if who is Who.ADMIN:
+                rules[action_name(verb, resource, attribute.name)] = ADMIN
+    for key, text in resource.policy.items():
+        rules[_full_name(key, resource)] = text
+    return rules
+
+
+def _rights(attribute: Attribute) -> tuple[tuple[str, Who], ...]:
+    return ("create", attribute.create), ("update", attribute.update), ("get", attribute.see)
+
+
+def _action(verb: str, resource: Resource) -> str:
+    if resource.parent is not None and resource.attribute("project_id") is None:
+        return "rule:admin_or_parent_reader" if verb == "get" else "rule:admin_or_parent_member"
+    if resource.attribute("project_id") is None:
+        return ADMIN
+    if verb != "get":
+        return "rule:admin_or_project_member"
+    shared = " or rule:shared" if resource.attribute("shared") is not None else ""
+    return f"rule:admin_or_project_reader{shared}"
+
+
+def _full_name(key: str, resource: Resource) -> str:
+    """A key of `Resource.policy`: "get", "create:shared", or a rule's whole name."""
+    verb, colon, rest = key.partition(":")
+    if verb in _VERBS:
+        return action_name(verb, resource) + colon + rest
+    return key
