@@ -116,7 +116,7 @@ class Reader(Protocol):
     async def tally(self, entity: type[Entity], project_ids: Sequence[str]) -> dict[str, int]:
         """How many rows of a counted kind (`Resource.quota`) each project has. Cost: a few rows per project."""
 
-    async def history(self, query: History) -> list[Recorded]:
+    async def history(self, query: History) -> Sequence[Recorded]:
         """What changed, when and by whom, as far back as the store keeps it (`history_days`)."""
 
     async def as_of(self, entity: type[E], id: str, moment_ms: int) -> E | None:
