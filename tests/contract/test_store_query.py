@@ -21,6 +21,7 @@ from alcor.store.interface import (
     Transaction,
 )
 from tests.support.store import ADAPTERS, OpenStore, a_network, a_port, a_subnet, insert
+from tests.support.things import THINGS, Thing, a_thing
 
 NAMES = ("b", "a", "", "b", "a%c", "b", "é", "A")
 VNIS = (7, None, 3, None, 7, 1, None, 7, 2)
@@ -175,6 +176,154 @@ class TestFilters:
             await store.reader.list(Network, Query((Condition(field, ("x",)),)))
         with pytest.raises(InvalidInput, match="Invalid input for"):
             await store.reader.list(Network, Query(sort=(Sort(field),)))
+
+
+LABELS = [(), ("red",), ("red", "big"), ("big",), ("red", "big", "%"), ("Red",), ("rede", "bi"), ("big", "%")]
+SIDES = [(), (("top", "x"),), (("top", "x"), ("end", "y")), (("end", "x"), ("top", "y"))]
+SETS = [("red",), ("big", "red"), ("red", "big", "%"), ("red", "red"), ("none such",), ("red", "none such")]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def things(open_store: OpenStore, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Store]:
+    """A store that is only read, with 32 things of many labels, sides and colours."""
+    rows = [
+        a_thing(
+            f"thing-{number:02}",
+            *LABELS[number % len(LABELS)],
+            sides=SIDES[number // len(LABELS)],
+            colour=("red", None, "blue", "")[number // 3 % 4],
+            weight=(None, 3, 5)[number % 3],
+        )
+        for number in range(32)
+    ]
+    async with open_store(tmp_path_factory.mktemp("things"), resources=THINGS) as opened:
+        await insert(opened, *rows)
+        yield opened
+
+
+async def both_ways(store: Store, where: tuple[Condition, ...], matches: Any) -> list[str]:
+    """The ids of the things that match, which must be those found by looking at every one, counted and paged."""
+    expected = [row.id for row in await store.reader.list(Thing) if matches(row)]
+    assert [row.id for row in await store.reader.list(Thing, Query(where))] == expected
+    assert await store.reader.count(Thing, Query(where)) == len(expected)
+    page = Query(where, (Sort("colour", descending=True),), 5, "thing-07")
+    later = [row.id for row in await store.reader.list(Thing, Query(sort=page.sort, marker="thing-07"))]
+    assert [row.id for row in await store.reader.list(Thing, page)] == [i for i in later if i in expected][:5]
+    return expected
+
+
+class TestSets:
+    """Conditions that speak of all rows of a look-up, and of none."""
+
+    @pytest.mark.parametrize("values", SETS, ids="+".join)
+    async def test_all(self, things: Store, values: tuple[str, ...]) -> None:
+        """ALL: every value is in some row of the look-up."""
+        where = (Condition("labels.label", values, Op.ALL),)
+
+        await both_ways(things, where, lambda t: set(values) <= set(t.labels))
+
+    @pytest.mark.parametrize("values", SETS, ids="+".join)
+    async def test_not_all(self, things: Store, values: tuple[str, ...]) -> None:
+        """NOT_ALL: some value is in no row of it; a row without any is among them."""
+        where = (Condition("labels.label", values, Op.NOT_ALL),)
+
+        found = await both_ways(things, where, lambda t: not set(values) <= set(t.labels))
+        assert "thing-00" in found
+
+    @pytest.mark.parametrize("values", SETS, ids="+".join)
+    async def test_none(self, things: Store, values: tuple[str, ...]) -> None:
+        """NONE: no row of it has any of the values; a row without any is among them."""
+        where = (Condition("labels.label", values, Op.NONE),)
+
+        found = await both_ways(things, where, lambda t: not set(values) & set(t.labels))
+        assert "thing-00" in found
+
+    @pytest.mark.parametrize("field", ["colour", "weight", "id"])
+    async def test_none_of_a_plain_column(self, things: Store, field: str) -> None:
+        """NONE of a field: it has none of the values, in a column or inside the document; null is a value."""
+        choices: dict[str, list[tuple[Any, ...]]] = {
+            "colour": [("red",), ("red", ""), (None,), ("red", None), ("none such",)],
+            "weight": [(3,), (None,), (3, None), (3, 5), (3, 5, None)],
+            "id": [("thing-01",), ("thing-01", "thing-02", "none such"), (None,)],
+        }
+        for values in choices[field]:
+            where = (Condition(field, values, Op.NONE),)
+            await both_ways(things, where, lambda t, values=values: getattr(t, field) not in values)
+
+    async def test_sets_are_anded_with_everything_else(self, things: Store) -> None:
+        """Several conditions on one look-up, and others beside them, must all hold."""
+        await both_ways(
+            things,
+            (
+                Condition("labels.label", ("red",), Op.ALL),
+                Condition("labels.label", ("%",), Op.NONE),
+                Condition("labels.label", ("big", "%"), Op.NOT_ALL),
+                Condition("colour", ("red", None)),
+            ),
+            lambda t: "red" in t.labels and "%" not in t.labels and t.colour in ("red", None),
+        )
+        await both_ways(
+            things,
+            (Condition("labels.label", ("big",)), Condition("labels.label", ("red",), Op.NONE)),
+            lambda t: "big" in t.labels and "red" not in t.labels,
+        )
+
+    async def test_sets_look_at_rows_one_by_one(self, things: Store) -> None:
+        """Plain conditions hold in one row of the look-up; ALL and NONE of its columns look at each for itself."""
+
+        def places(thing: Thing) -> set[str]:
+            return {place for place, _ in thing.sides}
+
+        await both_ways(
+            things,
+            (Condition("sides.place", ("top", "end"), Op.ALL),),
+            lambda t: {"top", "end"} <= places(t),
+        )
+        await both_ways(
+            things,
+            (Condition("sides.place", ("top",)), Condition("sides.mark", ("x",))),
+            lambda t: ("top", "x") in t.sides,
+        )
+        await both_ways(
+            things,
+            (Condition("sides.place", ("top",), Op.ALL), Condition("sides.mark", ("y",), Op.NONE)),
+            lambda t: "top" in places(t) and "y" not in {mark for _, mark in t.sides},
+        )
+
+    @pytest.mark.parametrize("op", [Op.ALL, Op.NOT_ALL, Op.NONE])
+    async def test_no_values_match_nothing(self, things: Store, op: Op) -> None:
+        """As with every other condition."""
+        assert await things.reader.list(Thing, Query((Condition("labels.label", (), op),))) == []
+        if op is Op.NONE:
+            assert await things.reader.list(Thing, Query((Condition("colour", (), op),))) == []
+
+    async def test_many_values(self, things: Store) -> None:
+        """There is no limit on the number of values."""
+        many = (*map(str, range(20_000)), "red")
+
+        await both_ways(things, (Condition("labels.label", many, Op.NONE),), lambda t: "red" not in t.labels)
+        await both_ways(things, (Condition("colour", many, Op.NONE),), lambda t: t.colour != "red")
+        assert await things.reader.list(Thing, Query((Condition("labels.label", many, Op.ALL),))) == []
+
+    @pytest.mark.parametrize("op", [Op.ALL, Op.NOT_ALL])
+    async def test_only_a_look_up_has_all(self, things: Store, op: Op) -> None:
+        """A plain column has one value: asking for all of several is InvalidInput."""
+        with pytest.raises(InvalidInput, match="colour"):
+            await things.reader.list(Thing, Query((Condition("colour", ("red",), op),)))
+
+    async def test_a_transaction_sees_its_own_sets(self, open_store: OpenStore, tmp_path: Path) -> None:
+        """Rows that the request has just written are found by their look-ups' sets."""
+
+        async def work(tx: Transaction) -> list[str]:
+            tx.insert(a_thing("thing-1", "red", "big"))
+            tx.insert(a_thing("thing-2", "red"))
+            tx.update(a_thing("thing-3", "big", "red"))
+            found = await tx.list(Thing, Query((Condition("labels.label", ("big", "red"), Op.ALL),)))
+            return [row.id for row in found]
+
+        async with open_store(tmp_path, resources=THINGS) as store:
+            await insert(store, a_thing("thing-3"))
+            assert (await store.write(work)).value == ["thing-1", "thing-3"]
 
 
 SORTS: list[tuple[Sort, ...]] = [
