@@ -23,7 +23,8 @@ class Caller:
     """Who asks. `project_id` is the scope of the token, "" if it has none.
 
     `is_admin` is the answer of the rule `context_is_admin`; `roles` are in lower case. `service_roles` are those of
-    the service that passes the request on (`X-Service-Token`), empty if the user came by himself.
+    the service that passes the request on (`X-Service-Token`), empty if the user came by himself. `domain_id` is the
+    project's domain.
     `global_request_id` is the id of the service's own request, of which this one is a part.
     """
 

@@ -44,24 +44,13 @@ CREDENTIALS: Mapping[str, str] = {
     "user_id": "user_id",
     "user": "user_id",
     "user_name": "user_name",
-    "domain_id": "domain_id",
+    "project_domain_id": "domain_id",
     "is_admin": "is_admin",
     "roles": "roles",
     "service_roles": "service_roles",
 }
-# Properties of other services' callers that no caller of a project-scoped API has: no check of them is ever true.
-NEVER = frozenset(
-    {
-        "system_scope",
-        "user_domain_id",
-        "project_domain_id",
-        "service_user_id",
-        "service_project_id",
-        "trust_id",
-        "trustor_id",
-        "trustee_id",
-    }
-)
+# What only callers of another scope than a project have, who are refused before any rule: never true.
+NEVER = frozenset({"system_scope", "domain_id"})
 _TWINS = (("tenant_id", "project_id"), ("target_tenant", "target_project"))
 _TRUTH = {"true": True, "false": False}
 # What a port or a subnet does not have and its network does.
@@ -76,7 +65,7 @@ class Rule:
               What the target does not hold makes a check false.
     `known`   the answer if no target can change it for this caller, else None.
     `fields`  the names of the target it looks at; empty: the target makes no difference to anybody.
-    `callers` the properties of the caller it looks at.
+    `callers` the properties of the caller that `known` looks at.
     """
 
     name: str
@@ -178,7 +167,7 @@ def _fixed(answer: bool) -> _Part:
 def _of(allows: Allows, fields: frozenset[str], callers: frozenset[str] = frozenset()) -> _Part:
     """A single check: without fields its answer is known without a target."""
     if fields:
-        return _Part(allows, lambda _caller: None, fields, callers)
+        return _Part(allows, lambda _caller: None, fields)
     nothing: Target = {}
     return _Part(allows, lambda caller: allows(caller, nothing), fields, callers)
 
@@ -200,9 +189,6 @@ def _role(role: Template) -> _Part:
 def _credential(check: CredentialCheck) -> _Part:
     if check.credential in NEVER:
         return _fixed(False)
-    if check.credential == "is_admin_project":
-        # True for every caller where the identity service names no admin project, which is how it is delivered.
-        return _fixed(check.match.texts == ("True",))
     name = CREDENTIALS.get(check.credential)
     if name is None:
         known = ", ".join(sorted({*CREDENTIALS, "role", "rule", "field"}))

@@ -50,7 +50,7 @@ class Policy:
     """Rules of the file that nothing asks for: a typing error, or of a service that is not ours."""
 
     callers: tuple[str, ...]
-    """The properties of a caller that any rule looks at."""
+    """The properties of a caller that the answers of `Rule.known` depend on."""
 
     def __contains__(self, name: str) -> bool:
         """Whether there is a rule of this name; an attribute without one needs no right of its own."""
