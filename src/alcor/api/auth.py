@@ -5,6 +5,7 @@ import hmac
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 
 from alcor.managers.interface import Caller
 from alcor.model.errors import Unauthenticated
@@ -12,6 +13,7 @@ from alcor.model.token import Token
 from alcor.store.interface import Condition, Query, Store
 
 TOKEN_HEADER = "x-auth-token"
+SERVICE_TOKEN_HEADER = "x-service-token"
 
 # How long a revoked token may still be accepted, at most: the price of not reading the database per request.
 CACHE_S = 5.0
@@ -38,8 +40,14 @@ class TokenAuthenticator:
         self._clock = clock
         self._known: OrderedDict[str, tuple[float, Caller]] = OrderedDict()
 
-    async def authenticate(self, token: str | None) -> Caller:
-        """The caller of a stored token. Raises: Unauthenticated if there is none, or it is not stored."""
+    async def authenticate(self, token: str | None, service_token: str | None = None) -> Caller:
+        """The caller of a stored token. Raises: Unauthenticated if there is none, or one of the two is not stored."""
+        caller = await self._caller(token)
+        if not service_token:
+            return caller
+        return replace(caller, service_roles=(await self._caller(service_token)).roles)
+
+    async def _caller(self, token: str | None) -> Caller:
         if not token:
             raise Unauthenticated(f"The request has no token. {_WAY_OUT}")
         if len(token) > _TOKEN_CHARS_MAX:

@@ -122,7 +122,7 @@ def bad_request(reason: str) -> Refused:
 
 def type_name(kind: str) -> str:
     """The resource's part of an error type: "mac_range" → "MacRange"."""
-    return "".join(word.capitalize() for word in kind.replace("-", "_").split("_"))
+    return "".join(word[:1].upper() + word[1:] for word in kind.replace("-", "_").split("_"))
 
 
 def failure_of(error: AlcorError, *, realm: str) -> Failure:
@@ -131,7 +131,7 @@ def failure_of(error: AlcorError, *, realm: str) -> Failure:
         inner = failure_of(error.error, realm=realm)
         return _failure(inner.status, inner.type, _sentence(error.error), error.where, inner.headers)
     if isinstance(error, Unauthenticated):
-        return _unauthenticated(error, realm)
+        return _unauthenticated(error, error.realm or realm)
     status, name = _status_and_type(error)
     return _failure(status, name, _sentence(error), "", _headers(error))
 

@@ -7,18 +7,18 @@ import re
 import time
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from alcor.api.auth import TOKEN_HEADER
+from alcor.api.auth import SERVICE_TOKEN_HEADER, TOKEN_HEADER
 from alcor.api.call import Call, Endpoint, Handler
 from alcor.api.errors import Failure, Refused, failure_of, internal_error
 from alcor.api.limit import Limits
 from alcor.api.needs import Authenticator
 from alcor.api.view import encode
-from alcor.managers.interface import Caller
 from alcor.model.errors import AlcorError
 from alcor.telemetry.log import get_log
 from alcor.telemetry.metrics import API_SECONDS
@@ -27,6 +27,7 @@ log = get_log("api")
 
 _REQUEST_ID = b"x-openstack-request-id"
 _TOKEN = TOKEN_HEADER.encode()
+_SERVICE_TOKEN = SERVICE_TOKEN_HEADER.encode()
 # What another service sends to say "this is a part of my request"; anything else is not repeated in our log.
 _GLOBAL_ID = re.compile(r"req-[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 _NOWHERE = Endpoint("unknown", {})
@@ -112,8 +113,14 @@ class Gateway:
             if endpoint is _NOWHERE:
                 raise Refused(404, f"The resource could not be found: nothing is served at {facts['path']}.")
             if not endpoint.is_open:
-                known = await self._authenticator.authenticate(call.header(_TOKEN))
-                call.caller = Caller(known.project_id, known.is_admin, facts["request_id"])
+                known = await self._authenticator.authenticate(
+                    call.header(_TOKEN), call.header(_SERVICE_TOKEN)
+                )
+                call.caller = replace(
+                    known,
+                    request_id=facts["request_id"],
+                    global_request_id=facts.get("global_request_id", ""),
+                )
                 facts["project_id"] = known.project_id
             return await _handler(endpoint, facts["method"], facts["path"])(call)
         except AlcorError as error:

@@ -12,8 +12,12 @@ class Authenticator(Protocol):
     Law: two calls with the same token give equal callers until the token is revoked or expires.
     """
 
-    async def authenticate(self, token: str | None) -> Caller:
-        """The caller, its `request_id` empty. Raises: Unauthenticated, with a sentence that says the way out."""
+    async def authenticate(self, token: str | None, service_token: str | None = None) -> Caller:
+        """The caller, its `request_id` empty; `service_token`: of the service that passes the user's request on.
+
+        Raises: Unauthenticated, with a sentence that says the way out; Forbidden for a token that is of no use here;
+                Unavailable if who knows the tokens does not answer.
+        """
 
 
 Ready = Callable[[], Awaitable[Mapping[str, str]]]
