@@ -4,17 +4,14 @@ python -m tests.compat.tempest_run --long --verdict verdict.json
 python -m tests.compat.tempest_run --regex tempest.api.network.test_ports
 """
 
-import argparse
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
-
 from tests.compat.cloud import PUBLIC_NETWORK, Cloud, running_cloud
+from tests.compat.command_line import command_line
 from tests.compat.environment import program
 from tests.compat.keystone import ADMIN_PASSWORD, REGION
 from tests.compat.verdict import Verdict, judge, read_allowed, read_outcomes
@@ -116,24 +113,7 @@ def run(folder: Path, *, regex: str, concurrency: int, complete: bool) -> Verdic
 
 def main(words: Sequence[str]) -> int:
     """The command line; the exit status says whether the verdict is good."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    chosen = parser.add_mutually_exclusive_group()
-    chosen.add_argument("--long", action="store_true", help="all of tempest.api.network, not the selection")
-    chosen.add_argument("--regex", help="tests to run instead")
-    parser.add_argument("--concurrency", type=int, default=2, help="test processes (default 2)")
-    parser.add_argument("--folder", type=Path, help="keep logs here (default: a temporary folder)")
-    parser.add_argument("--verdict", type=Path, help="write the verdict as JSON to this file")
-    given = parser.parse_args(words)
-    regex = EVERYTHING if given.long else given.regex or selection()
-    with tempfile.TemporaryDirectory(prefix="alcor-tempest-") as temporary:
-        folder = given.folder or Path(temporary)
-        verdict = run(folder, regex=regex, concurrency=given.concurrency, complete=given.long)
-    if given.verdict:
-        given.verdict.write_bytes(msgspec.json.format(msgspec.json.encode(verdict)))
-    print(verdict.text())
-    return 0 if verdict.good else 1
+    return command_line(words, __doc__ or "", EVERYTHING, selection(), run)
 
 
 if __name__ == "__main__":

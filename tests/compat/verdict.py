@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from alcor.lab.command import LabError, tail
 from tests.compat.environment import Part, program
 
 READER = Path(__file__).with_name("subunit_reader.py")
@@ -73,13 +74,19 @@ def last_line(text: str) -> str:
 
 
 def read_outcomes(part: Part, stream: Path) -> list[Outcome]:
-    """Read a subunit stream with the suite's own libraries. Raises: CalledProcessError."""
+    """Read a subunit stream with the suite's own libraries.
+
+    Raises: LabError with what the suite printed instead if it ran nothing; CalledProcessError.
+    """
     with stream.open("rb") as source:
         done = subprocess.run(
             [program(part, "python"), READER], stdin=source, capture_output=True, text=True, check=True
         )
     found = [_outcome(json.loads(line)) for line in done.stdout.splitlines()]
-    return [outcome for outcome in found if outcome is not None]
+    outcomes = [outcome for outcome in found if outcome is not None]
+    if not outcomes:
+        raise LabError(f"no test ran:\n{tail(stream, lines=40)}")
+    return outcomes
 
 
 def _outcome(line: dict[str, Any]) -> Outcome | None:

@@ -1,0 +1,40 @@
+"""The command line that the runners of outside suites have in common."""
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from tests.compat.verdict import Verdict
+
+
+class Run(Protocol):
+    """Start a cloud in a folder, run what the regular expression chooses, judge it."""
+
+    def __call__(self, folder: Path, *, regex: str, concurrency: int, complete: bool) -> Verdict:
+        """complete: the expression chooses the whole suite."""
+
+
+def command_line(words: Sequence[str], about: str, everything: str, selection: str, run: Run) -> int:
+    """Read the words, run, print the verdict; the exit status says whether it is good."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument("--long", action="store_true", help="the whole suite, not the selection")
+    chosen.add_argument("--regex", help="tests to run instead")
+    parser.add_argument("--concurrency", type=int, default=2, help="test processes (default 2)")
+    parser.add_argument(
+        "--folder", type=Path, help="an empty folder to keep logs in (default: a temporary one)"
+    )
+    parser.add_argument("--verdict", type=Path, help="write the verdict as JSON to this file")
+    given = parser.parse_args(words)
+    regex = everything if given.long else given.regex or selection
+    with tempfile.TemporaryDirectory(prefix="alcor-compat-") as temporary:
+        folder = given.folder or Path(temporary)
+        verdict = run(folder, regex=regex, concurrency=given.concurrency, complete=given.long)
+    if given.verdict:
+        given.verdict.write_bytes(msgspec.json.format(msgspec.json.encode(verdict)))
+    print(verdict.text())
+    return 0 if verdict.good else 1
