@@ -33,6 +33,57 @@ class Api(Struct, frozen=True, kw_only=True):
     ] = ""
 
 
+class Keystone(Struct, frozen=True, kw_only=True):
+    """The identity service whose tokens the API takes; without one it takes the region's own."""
+
+    auth_url: Annotated[
+        str,
+        Meta(
+            description="Keystone's URL, such as http://keystone:5000/v3. If empty, the region's own tokens are used."
+        ),
+    ] = ""
+    username: Annotated[
+        str, Meta(description="Who we are to Keystone; needs the role `service` or `admin`.")
+    ] = ""
+    password: Annotated[str, Meta(description="The password; better kept in `password_file`.")] = ""
+    password_file: Annotated[str, Meta(description="The file that holds the password.")] = ""
+    project_name: Annotated[str, Meta(description="The project our token is for.")] = "service"
+    user_domain_name: Annotated[str, Meta(description="The user's domain.")] = "Default"
+    project_domain_name: Annotated[str, Meta(description="The project's domain.")] = "Default"
+    region_name: Annotated[
+        str,
+        Meta(
+            description="The catalogue's region whose public identity URL a 401 names; the first there is, if empty."
+        ),
+    ] = ""
+    cache_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=3600,
+            description="Seconds a valid token is not asked about again: a revocation is honoured within this time.",
+        ),
+    ] = 60.0
+    timeout_s: Annotated[
+        float,
+        Meta(ge=0.1, le=60, description="Seconds Keystone may take before a request is answered with 503."),
+    ] = 5.0
+    ca_file: Annotated[
+        str, Meta(description="Certificates that sign Keystone's (PEM); those the system trusts, if empty.")
+    ] = ""
+    service_token_roles: Annotated[
+        tuple[str, ...], Meta(description="Roles of which a token in X-Service-Token needs one.")
+    ] = ("service",)
+
+
+class PolicyFile(Struct, frozen=True, kw_only=True):
+    """Who may do what."""
+
+    file: Annotated[
+        str, Meta(description="Rules that replace the defaults of docs/reference/policy.md (policy.yaml).")
+    ] = ""
+
+
 class Ncm(Struct, frozen=True, kw_only=True):
     """Where agents attach."""
 
@@ -88,6 +139,8 @@ class RegionConfig(Struct, frozen=True, kw_only=True):
 
     data: Data = field(default_factory=Data)
     api: Api = Api()
+    keystone: Keystone = Keystone()
+    policy: PolicyFile = PolicyFile()
     ncm: Ncm = Ncm()
     dataplane: Dataplane = Dataplane()
     underlay: Underlay = Underlay()

@@ -15,7 +15,7 @@ import uvicorn
 
 from alcor import __version__
 from alcor.api.app import build
-from alcor.api.auth import TokenAuthenticator
+from alcor.api.needs import Authenticator
 from alcor.bus.codec import ProtobufCodec
 from alcor.bus.grpc_server import AgentServer
 from alcor.bus.local import LocalBus
@@ -24,6 +24,7 @@ from alcor.goalstate.item import RegionItem
 from alcor.managers.registry import managers
 from alcor.model.address import Mac, parse_mac
 from alcor.ncm.service import Ncm
+from alcor.runtime.access import authenticator, policy_of
 from alcor.runtime.config import RegionConfig
 from alcor.runtime.identity import ensure_admin_token, write_clouds
 from alcor.runtime.settings import ConfigurationError
@@ -84,7 +85,8 @@ async def serve(
         async with contextlib.AsyncExitStack() as stack:
             codec = ProtobufCodec()
             bus = LocalBus(codec)
-            token = await ensure_admin_token(store, folder)
+            # Where Keystone says who is who, a token of ours is of no use.
+            token = None if config.keystone.auth_url else await ensure_admin_token(store, folder)
             if Role.DATAPLANE in roles:
                 await stack.enter_async_context(_dataplane(store, bus, config))
             agents: tuple[str, ...] = ()
@@ -92,7 +94,9 @@ async def serve(
                 agents = await stack.enter_async_context(_ncm(bus, codec, config))
             endpoint = clouds = None
             if Role.API in roles:
-                endpoint = await stack.enter_async_context(_api(store, config, services))
+                policy = policy_of(config.policy)
+                who = await stack.enter_async_context(authenticator(config, store, policy))
+                endpoint = await stack.enter_async_context(_api(store, config, services, who))
                 clouds = write_clouds(folder, endpoint, token) if token else None
             running = Running(endpoint, agents, folder, token, clouds)
             started(running)
@@ -147,7 +151,7 @@ async def _ncm(bus: LocalBus, codec: ProtobufCodec, config: RegionConfig) -> Asy
 
 @contextlib.asynccontextmanager
 async def _api(
-    store: SqliteStore, config: RegionConfig, services: Collection[str] | None
+    store: SqliteStore, config: RegionConfig, services: Collection[str] | None, who: Authenticator
 ) -> AsyncIterator[str]:
     listener = _listen(config.api.listen)
     address = listener.getsockname()
@@ -157,7 +161,7 @@ async def _api(
         store,
         # A port that had the responder's address would take the answers of DHCP and ARP for itself.
         managers(underlay_mtu_bytes=_room_for_ipv4(config), reserved_macs={_responder_mac(config)}),
-        TokenAuthenticator(store),
+        who,
         version=__version__,
         public_endpoint=config.api.public_endpoint or None,
         services=services,
