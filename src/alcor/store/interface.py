@@ -166,6 +166,11 @@ class Transaction(Protocol):
         A row equal to what is stored is left alone: nothing is logged. Raises: NotFound.
         """
 
+    def touch(self, row: Entity) -> None:
+        """Add 1 to revision_number and set updated_at though nothing else of the row changes: a part of it did that is
+        stored elsewhere (a rule of a group). Raises: NotFound.
+        """
+
     def delete(self, row: Entity) -> None:
         """Remove a row and log its tombstone. Raises: NotFound.
 

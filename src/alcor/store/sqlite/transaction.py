@@ -179,6 +179,16 @@ class SqliteTransaction:
         made = replace(same, updated_at=self.now, revision_number=before.revision_number + 1)
         self._step((table.name, row.id), held, Held(made, table.encode(made)))
 
+    def touch(self, row: Entity) -> None:
+        """Count a change of a row whose own fields stay. Raises: NotFound if it is not there."""
+        table = self._schema.by_entity[type(row)]
+        held = self._hold(table, row.id)
+        before = held.row
+        if before is None:
+            raise NotFound(table.name, row.id)
+        made = replace(before, updated_at=self.now, revision_number=before.revision_number + 1)
+        self._step((table.name, row.id), held, Held(made, table.encode(made)))
+
     def delete(self, row: Entity) -> None:
         """Remove a row. Raises: NotFound if it is not there."""
         table = self._schema.by_entity[type(row)]
