@@ -51,6 +51,10 @@ _BY_PROBLEM: Mapping[Problem, tuple[int, str]] = {
     Problem.GATEWAY_IN_POOL: (409, "GatewayConflictWithAllocationPools"),
     Problem.NAME_TAKEN: (409, "HTTPConflict"),
     Problem.TOO_LARGE: (413, "HTTPRequestEntityTooLarge"),
+    Problem.RBAC_POLICY_EXISTS: (409, "DuplicateRbacPolicy"),
+    Problem.RBAC_POLICY_IN_USE: (409, "RbacPolicyInUse"),
+    Problem.RBAC_ACTION: (400, "InvalidActionForType"),
+    Problem.SHARED_IN_USE: (409, "InvalidSharedSetting"),
 }
 
 # What is exhausted → the reference's error. Matched by the words of `Exhausted.what`, lower case, first match.

@@ -8,6 +8,7 @@ from alcor.managers.mac.allocation import RESERVED
 from alcor.managers.node import manager as node
 from alcor.managers.port import manager as port
 from alcor.managers.private_ip import manager as private_ip
+from alcor.managers.rbac import manager as rbac
 from alcor.managers.subnet import manager as subnet
 from alcor.managers.vpc import manager as vpc
 from alcor.model.address import Mac
@@ -33,4 +34,5 @@ def managers(
         mac.range_manager(),
         private_ip.manager(),
         node.manager(),
+        rbac.manager(),
     )

@@ -35,6 +35,10 @@ class Problem(StrEnum):
     GATEWAY_IN_POOL = "gateway_in_pool"
     NAME_TAKEN = "name_taken"
     TOO_LARGE = "too_large"
+    RBAC_POLICY_EXISTS = "rbac_policy_exists"
+    RBAC_POLICY_IN_USE = "rbac_policy_in_use"
+    RBAC_ACTION = "rbac_action"
+    SHARED_IN_USE = "shared_in_use"
 
 
 def _named(kind: str) -> str:

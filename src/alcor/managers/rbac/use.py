@@ -1,0 +1,39 @@
+"""Who uses what was opened to him: the references that keep a policy from being taken away."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from alcor.model.port import Port
+from alcor.model.rbac_policy import AS_SHARED
+from alcor.model.resource import Entity
+from alcor.store.interface import Condition, Op, Query, Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Rows of `entity` use the opened row whose id is in `field` (an entity's column, or `<lookup>.<column>`)."""
+
+    entity: type[Entity]
+    field: str
+
+
+# A family adds the line of what it refers to. Rows of no project (a router's gateway port) use nothing of their own.
+REFERENCES: Mapping[tuple[str, str], Sequence[Reference]] = {
+    ("network", AS_SHARED): (Reference(Port, "network_id"),),
+}
+"""(kind of what is opened, action) → who uses it by that right."""
+
+
+async def find_user(
+    tx: Transaction, kind: str, id: str, action: str, *, of: str = "", but: Sequence[str] = ()
+) -> Entity | None:
+    """A row that uses `kind` `id` by the right of `action`: one of project `of`, or one of any project but `but`.
+
+    Cost: one indexed read of at most one row per reference.
+    """
+    projects = Condition("project_id", (of,)) if of else Condition("project_id", ("", *but), Op.NONE)
+    for reference in REFERENCES.get((kind, action), ()):
+        found = await tx.list(reference.entity, Query((Condition(reference.field, (id,)), projects), limit=1))
+        if found:
+            return found[0]
+    return None
