@@ -43,11 +43,12 @@ provider = fernet
 
 # The socket is bound by us and inherited, so that no other program can take the port in between.
 # Keystone reads the command line for itself while it is imported: ours must be gone by then.
+# One thread: two that write to SQLite at a time end in "database is locked".
 SERVE = """\
 import socket, sys, waitress
 listening = socket.socket(fileno=int(sys.argv.pop()))
 from keystone.wsgi.api import application
-waitress.serve(application, sockets=[listening], threads=8)
+waitress.serve(application, sockets=[listening], threads=1)
 """
 
 

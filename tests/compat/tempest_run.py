@@ -18,6 +18,8 @@ from tests.compat.verdict import Verdict, judge, read_allowed, read_outcomes
 
 ALLOWED = Path(__file__).with_name("tempest_skips.toml")
 EVERYTHING = r"^tempest\.api\.network\."
+# A catalogue entry without a service: the port that discards, where nothing listens.
+NO_COMPUTE = "http://127.0.0.1:9/v2.1"
 # One or two classes of every family: what `bin/test` runs; `--long` runs everything.
 SELECTION = (
     "tempest.api.network.admin.test_external_network_extension.ExternalNetworksTestJSON",
@@ -67,9 +69,10 @@ public_network_id = {cloud.public_network_id}
 floating_network_name = {PUBLIC_NETWORK}
 [network-feature-enabled]
 api_extensions = {",".join(cloud.extensions())}
+ipv6_subnet_attributes = true
 [service_available]
 neutron = true
-nova = false
+nova = true
 glance = false
 cinder = false
 swift = false
@@ -107,6 +110,8 @@ def run_tempest(cloud: Cloud, regex: str, concurrency: int) -> Path:
 def run(folder: Path, *, regex: str, concurrency: int, complete: bool) -> Verdict:
     """Start a cloud, run the chosen tests, judge them."""
     with running_cloud(folder) as cloud:
+        # Tests of port bindings ask whether there is a compute service, and then never call it.
+        cloud.keystone.add_service("compute", "nova", NO_COMPUTE)
         stream = run_tempest(cloud, regex, concurrency)
     return judge(read_outcomes("tempest", stream), read_allowed(ALLOWED), complete=complete)
 
