@@ -597,18 +597,6 @@ class TestHistory:
         assert image.revisions == {"net-1": 1, "net-2": 3}
         assert set(image.rows) == {Network}
 
-    async def test_a_cut_log_says_so(self, open_store: OpenStore, tmp_path: Path) -> None:
-        """The log keeps a bounded tail; who asks for more gets TooOld, who asks for less gets it whole."""
-        async with open_store(tmp_path, log_revisions_kept=8) as store:
-            for number in range(20):
-                await insert(store, a_network(f"net-{number}"))
-
-            with pytest.raises(TooOld, match="begins after revision 12"):
-                await store.follow(11)
-            assert [change.id for change in await follow_all(store, 12)] == [
-                f"net-{n}" for n in range(12, 20)
-            ]
-
     async def test_a_new_epoch_begins_another_history(self, open_store: OpenStore, tmp_path: Path) -> None:
         """It is greater than the last one and than the clock's, takes a revision, and survives a restart."""
         clock = Clock()
@@ -629,21 +617,6 @@ class TestHistory:
         async with open_store(tmp_path) as store:
             assert await store.head() == Position(NOW_MS + 5_000, 4)
             assert (await store.image(KINDS)).position == await store.head()
-
-    async def test_a_cut_never_reaches_back_before_the_epoch(
-        self, open_store: OpenStore, tmp_path: Path
-    ) -> None:
-        """However short the log is, its beginning never moves backwards."""
-        async with open_store(tmp_path, log_revisions_kept=8) as store:
-            for number in range(4):
-                await insert(store, a_network(f"net-{number}"))
-            began = (await store.new_epoch()).revision
-            for number in range(6):
-                await insert(store, a_network(f"more-{number}"))
-
-                with pytest.raises(TooOld):
-                    await store.follow(began - 1)
-                assert len(await follow_all(store, began)) == number + 1
 
     async def test_no_wake_up_is_lost(self, store: Store) -> None:
         """A follower that only ever waits for the next revision sees them all, however commits fall."""

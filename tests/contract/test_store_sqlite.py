@@ -26,8 +26,8 @@ from alcor.store.interface import Condition, Done, Query, TooOld, Transaction
 from alcor.store.schema import SCHEMA_VERSION, render_schema
 from alcor.store.sqlite import SqliteStore, StoreLocked, StoreTooNew
 from alcor.store.sqlite.connection import connect
-from alcor.store.sqlite.ddl import prepare_schema
 from alcor.store.sqlite.reader import ReaderPool
+from alcor.store.sqlite.upgrade import prepare_schema
 from alcor.telemetry.metrics import REGISTRY
 from tests.support.store import Clock, Faults, a_network, a_port, a_subnet, insert, sqlite_store
 
@@ -408,17 +408,17 @@ class TestSchema:
             return [key for (key,) in connection.execute("SELECT key FROM kept_value ORDER BY rowid")]
 
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-            prepare_schema(connection, schema, path, epoch=1, version=1)
+            prepare_schema(connection, schema, path, now_ms=1, version=1)
             migrations: dict[int, Callable[[sqlite3.Connection], None]] = {
                 1: partial(note, step=1),
                 2: partial(note, step=2),
                 3: fail,
             }
             with pytest.raises(KeyError):
-                prepare_schema(connection, schema, path, epoch=1, version=4, migrations=migrations)
+                prepare_schema(connection, schema, path, now_ms=1, version=4, migrations=migrations)
             assert steps(connection) == []
-            prepare_schema(connection, schema, path, epoch=1, version=3, migrations=migrations)
-            prepare_schema(connection, schema, path, epoch=1, version=3, migrations=migrations)
+            prepare_schema(connection, schema, path, now_ms=1, version=3, migrations=migrations)
+            prepare_schema(connection, schema, path, now_ms=1, version=3, migrations=migrations)
             assert steps(connection) == ["1", "2"]
 
 

@@ -79,7 +79,8 @@ async def sqlite_store(
     seed: int | None = None,
     resources: Sequence[Resource] = RESOURCES,
     faults: Faults | None = None,
-    log_revisions_kept: int = 65_536,
+    history_days: float = 7.0,
+    log_changes_max: int = 1_000_000,
 ) -> AsyncIterator[SqliteStore]:
     """The embedded store in `folder`, closed at the end. `seed` makes its ids and choices repeatable; without a
     `clock` time stands still."""
@@ -89,7 +90,8 @@ async def sqlite_store(
         clock=clock or Clock(),
         rng=None if seed is None else random.Random(seed),
         connect=connect if faults is None else faults.connect,
-        log_revisions_kept=log_revisions_kept,
+        history_days=history_days,
+        log_changes_max=log_changes_max,
     )
     try:
         yield store

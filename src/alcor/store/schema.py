@@ -10,6 +10,7 @@ Shape
 `sqlite.ddl` renders it; another database's renderer comes beside that one.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -18,14 +19,27 @@ from typing import Any
 
 import msgspec
 
+from alcor.model.errors import Unavailable
 from alcor.model.resource import Attribute, Entity, Lookup, Resource
 from alcor.model.value import Boolean, Choice, Integer, Nullable, ValueType
 
 # Grows when what is stored changes in a way that the documents do not tell by themselves.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 # Sorted dictionaries: equal rows have equal documents, so that "nothing changed" is a comparison of text.
 _ENCODER = msgspec.json.Encoder(order="deterministic")
+
+
+class Unreadable(Unavailable):
+    """A stored document is not one of this program's: a field without a default was added, or a type was narrowed,
+    and no migration function makes the old documents right."""
+
+    def __init__(self, kind: str, id: str, reason: str) -> None:
+        super().__init__(
+            f"The stored {kind} {id} cannot be read by this Alcor ({reason}), so the database was left as it was: "
+            "start the Alcor that wrote it, or one with a migration for it."
+        )
+        self.kind, self.id, self.reason = kind, id, reason
 
 
 class ColumnType(Enum):
@@ -74,6 +88,7 @@ class Table:
     def __init__(self, resource: Resource) -> None:
         self.resource = resource
         self.name = resource.name
+        self.quota = resource.quota
         self.fields = frozenset(resource.entity.__struct_fields__)
         self.columns = tuple(_column(a) for a in resource.attributes if a.column and a.name != "id")
         self.column_names = frozenset(column.name for column in self.columns)
@@ -100,6 +115,41 @@ class Table:
     def decode(self, document: str) -> Entity:
         """The row of a document. Raises: msgspec.ValidationError if it is not of this resource."""
         return self._decoder.decode(document)
+
+    def carry(self, id: str, document: str) -> tuple[Entity, str]:
+        """The row of a document that another version of the program wrote, and the document as this one writes it.
+
+        A field that is new takes its default. Raises: Unreadable.
+        """
+        try:
+            row = self.decode(document)
+            carried = self.encode(row)
+            if self.decode(carried) != row:
+                raise Unreadable(self.name, id, "it is not the same when it is written and read again")
+        except msgspec.ValidationError as error:
+            raise Unreadable(self.name, id, str(error)) from error
+        return row, carried
+
+    def counted_kind(self) -> str:
+        """The kind whose rows are counted per project. Raises: ValueError if these are not."""
+        if not self.quota:
+            raise ValueError(f"{self.name} has no quota: its rows are not counted")
+        return self.name
+
+    @property
+    def documents(self) -> str:
+        """What its documents may hold, as text that is equal for equal declarations."""
+        return _ENCODER.encode(msgspec.json.schema(self.resource.entity)).decode()
+
+    @property
+    def digest(self) -> str:
+        """Another one means: made by other declarations, so it must be made again from its documents.
+
+        Not seen is a change *inside* a look-up's `rows` function: that asks for a new SCHEMA_VERSION.
+        """
+        sides = [(side.name, side.columns) for side in self.sides]
+        text = f"{self.name} {self.columns} {sides} {bool(self.quota)} {self.documents}"
+        return hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def references(self) -> list[Reference]:

@@ -303,7 +303,7 @@ async def test_a_publication_that_failed_is_not_taken_for_told(store: SqliteStor
 
 async def test_a_log_that_was_cut_is_followed_from_an_image(tmp_path: Path) -> None:
     """Where the log no longer reaches back, an image is taken: no error, no gap, nothing told twice."""
-    async with sqlite_store(tmp_path, log_revisions_kept=1) as store:
+    async with sqlite_store(tmp_path, log_changes_max=1) as store:
         start = await commit(store, put=[H1, N, S, P1])
         bursting, bus = Bursting(store), RecordingBus()
         bursting.burst = start + 40

@@ -1,13 +1,32 @@
-"""The change log, where it stands, and what the database knows of itself; on one connection."""
+"""The change log, read: cuts for those who follow, history for people; and what the database knows of itself.
+
+The writing end and the tables' shape: `change_log`.
+"""
 
 import sqlite3
 from collections.abc import Sequence
+from typing import Any
 
-from alcor.model.change import Change, Cut, Position
+from alcor.model.change import Change, Cut, Origin, Position, Recorded
 from alcor.model.resource import Entity
-from alcor.store.interface import Image, TooOld
-from alcor.store.schema import Schema
+from alcor.store.interface import History, Image, TooOld
+from alcor.store.schema import Schema, Table
 from alcor.store.sqlite.query import quote
+from alcor.store.sqlite.rows import find_document
+
+NUMBER_BITS = 24
+"""A change's `seq` is its revision shifted by this, and its number in the revision, of which there are fewer than
+2**24; there are 2**39 revisions."""
+
+
+def place_of(seq: int) -> tuple[int, int]:
+    """(revision, number within it)."""
+    return seq >> NUMBER_BITS, seq & ((1 << NUMBER_BITS) - 1)
+
+
+def seq_of(revision: int, number: int = 0) -> int:
+    """The first seq of a revision, or of a place in it."""
+    return revision << NUMBER_BITS | number
 
 
 def get_meta(connection: sqlite3.Connection, key: str) -> str | None:
@@ -23,53 +42,54 @@ def put_meta(connection: sqlite3.Connection, key: str, value: str) -> None:
 
 def read_head(connection: sqlite3.Connection) -> Position:
     """The last committed position. Revisions count on where the log was cut."""
-    last = connection.execute("SELECT max(revision) FROM change_log").fetchone()[0]
-    return Position(int(get_meta(connection, "epoch") or 0), max(last or 0, read_floor(connection)))
+    last = connection.execute("SELECT max(seq) FROM change_log").fetchone()[0]
+    revision = max(place_of(last or 0)[0], read_floor(connection))
+    return Position(int(get_meta(connection, "epoch") or 0), revision)
 
 
 def read_floor(connection: sqlite3.Connection) -> int:
-    """The log holds every revision above this one."""
+    """Whoever follows finds every revision above this one. History may reach back further."""
     return int(get_meta(connection, "log_floor") or 0)
 
 
-def cut_log(connection: sqlite3.Connection, through: int) -> None:
-    """Forget the log up to and with revision `through`."""
-    connection.execute("DELETE FROM change_log WHERE revision <= ?", (through,))
-    put_meta(connection, "log_floor", str(through))
+def read_oldest_ms(connection: sqlite3.Connection) -> int:
+    """From this moment on (unix ms) the history of every row is known."""
+    return int(get_meta(connection, "log_floor_ms") or 0)
 
 
 def begin_epoch(connection: sqlite3.Connection, now_ms: int) -> Position:
     """Another history from here on.
 
-    It takes a revision of its own, and the log is cut through it: who followed the old history is beyond the head no
-    more and gets TooOld, so that nobody can miss the change.
+    It takes a revision of its own, and nobody can follow across it: who followed the old history is beyond the head
+    no more and gets TooOld, so that nobody can miss the change. What people read of the past stays.
     """
     head = read_head(connection)
     position = Position(max(head.epoch + 1, now_ms), head.revision + 1)
-    cut_log(connection, position.revision)
+    put_meta(connection, "log_floor", str(position.revision))
     put_meta(connection, "epoch", str(position.epoch))
     return position
 
 
 def read_cuts(connection: sqlite3.Connection, schema: Schema, after: int, limit: int) -> list[Cut]:
-    """Up to `limit` cuts above `after`. The caller sees to it that both reads see one state.
+    """Up to `limit` cuts above `after`. The caller sees to it that all reads see one state.
 
     Raises: TooOld.
     """
     floor = read_floor(connection)
     if after < floor:
-        raise TooOld(f"the change log begins after revision {floor}; revision {after} is no longer in it")
+        raise TooOld(
+            f"the change log begins after revision {floor}; revision {after} is no longer in it",
+            oldest_ms=read_oldest_ms(connection),
+        )
     rows = connection.execute(
-        "SELECT revision, kind, id, before, after FROM change_log WHERE revision > ? AND revision <= ? "
-        "ORDER BY revision, seq",
-        (after, after + limit),
+        "SELECT seq, kind, id, before, after FROM change_log WHERE seq >= ? AND seq < ? ORDER BY seq",
+        (seq_of(after + 1), seq_of(after + 1 + limit)),
     )
     cuts: dict[int, list[Change]] = {}
-    for revision, kind, id, before, now in rows:
-        table = schema.by_kind[kind]
-        old = None if before is None else table.decode(before)
-        new = None if now is None else table.decode(now)
-        cuts.setdefault(revision, []).append(Change(kind, id, old, new))
+    for seq, kind, id, before, now in rows:
+        cuts.setdefault(place_of(seq)[0], []).append(
+            Change(kind, id, *_rows(schema.by_kind[kind], before, now))
+        )
     return [Cut(revision, tuple(changes)) for revision, changes in cuts.items()]
 
 
@@ -87,3 +107,69 @@ def read_image(connection: sqlite3.Connection, schema: Schema, entities: Sequenc
             found.append(row)
             revisions[row.id] = revision
     return Image(read_head(connection), rows, revisions)
+
+
+def read_history(connection: sqlite3.Connection, schema: Schema, query: History) -> list[Recorded]:
+    """The changes that match, oldest first.
+
+    Cost: an index walk from an id, a request, a project or a user; else of the whole log from `since_ms` on, until the
+    page is full.
+    """
+    bounds: list[tuple[str, Any]] = []
+    if query.since_ms is not None:
+        bounds.append((">= ?", _first_since(connection, query.since_ms)))
+    if query.until_ms is not None:
+        bounds.append(("< ?", _first_since(connection, query.until_ms + 1)))
+    if query.after is not None:
+        bounds.append(("> ?", seq_of(*query.after)))
+    asked = [(f"c.seq {bound}", value) for bound, value in bounds]
+    asked += [(f"c.{name} = ?", getattr(query, name)) for name in ("kind", "id")]
+    by_whom = [(f"r.{name} = ?", getattr(query, name)) for name in ("request_id", "user_id", "project_id")]
+    if query.id is None and any(value is not None for _, value in by_whom):
+        # From who asked to what changed: two walks, one inside the other, in the order of changes.
+        source = "request r CROSS JOIN change_log c ON c.seq BETWEEN r.first AND r.last"
+        order = "r.first, c.seq"
+        asked += [(f"r.last {bound}" if ">" in bound else f"r.first {bound}", seq) for bound, seq in bounds]
+    else:
+        source = (
+            "change_log c CROSS JOIN request r "
+            "ON r.first = (SELECT max(first) FROM request WHERE first <= c.seq)"
+        )
+        order = "c.seq"
+    given = [(sql, value) for sql, value in asked + by_whom if value is not None]
+    rows = connection.execute(
+        "SELECT c.seq, r.at_ms, r.request_id, r.user_id, r.project_id, c.kind, c.id, c.before, c.after "
+        f"FROM {source} WHERE {' AND '.join(['1', *(sql for sql, _ in given)])} ORDER BY {order} LIMIT ?",
+        (*(value for _, value in given), query.limit),
+    )
+    return [
+        Recorded(place_of(seq), at_ms, Origin(*origin), kind, id, *_rows(schema.by_kind[kind], before, after))
+        for seq, at_ms, *origin, kind, id, before, after in rows
+    ]
+
+
+def read_as_of(connection: sqlite3.Connection, table: Table, id: str, moment_ms: int) -> Entity | None:
+    """The row at a moment: what it was before its first change after it, or what it is. Raises: TooOld."""
+    oldest_ms = read_oldest_ms(connection)
+    if moment_ms < oldest_ms:
+        raise TooOld(f"history begins at {oldest_ms} (unix ms), after {moment_ms}", oldest_ms=oldest_ms)
+    changed = connection.execute(
+        "SELECT before FROM change_log WHERE id = ? AND kind = ? AND seq >= ? ORDER BY seq LIMIT 1",
+        (id, table.name, _first_since(connection, moment_ms + 1)),
+    ).fetchone()
+    document = find_document(connection, table, id) if changed is None else changed[0]
+    return None if document is None else table.decode(document)
+
+
+def _first_since(connection: sqlite3.Connection, moment_ms: int) -> int:
+    """The seq from which on changes were committed at or after a moment; beyond all of them if there is none."""
+    sql = "SELECT first FROM request WHERE at_ms >= ? ORDER BY at_ms, first LIMIT 1"
+    found = connection.execute(sql, (moment_ms,)).fetchone()
+    return 2**63 - 1 if found is None else found[0]
+
+
+def _rows(table: Table, before: str | None, after: str | None) -> tuple[Entity | None, Entity | None]:
+    return (
+        None if before is None else table.decode(before),
+        None if after is None else table.decode(after),
+    )

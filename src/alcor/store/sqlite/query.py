@@ -13,10 +13,11 @@ import msgspec
 
 from alcor.model.errors import InvalidInput
 from alcor.store.interface import Condition, Op, Query
-from alcor.store.schema import Table
+from alcor.store.schema import SideTable, Table
 
 # Above this many values a list travels as one JSON parameter: no limit of variables, no new statement per length.
 _VALUES_INLINE_MAX = 16
+_OF_ALL_ROWS = frozenset({Op.ALL, Op.NOT_ALL, Op.NONE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +70,62 @@ def where(table: Table, conditions: Sequence[Condition]) -> Clause:
     for condition in conditions:
         name, dot, column = condition.field.partition(".")
         if not dot:
-            parts.append(_compare(expression(table, condition.field), condition))
+            parts.append(_plain(table, condition))
             continue
         side = next((s for s in table.sides if s.lookup.name == name), None)
         if side is None or column not in side.lookup.columns:
             raise InvalidInput(f"{table.name} has no such look-up", attribute=condition.field)
-        aside.setdefault(side.name, []).append(_compare(quote(column), condition))
+        if condition.op in _OF_ALL_ROWS:
+            parts.append(_of_all_rows(table, side, quote(column), condition))
+        else:
+            aside.setdefault(side.name, []).append(_compare(quote(column), condition))
     for side_name, clauses in aside.items():
         inner = conjunction(clauses)
         sql = f"id IN (SELECT owner FROM {quote(side_name)} WHERE {inner.sql})"
         parts.append(Clause(sql, inner.parameters))
     return conjunction(parts)
+
+
+def _plain(table: Table, condition: Condition) -> Clause:
+    """A condition on a field of the row itself."""
+    sql = expression(table, condition.field)
+    if condition.op not in _OF_ALL_ROWS:
+        return _compare(sql, condition)
+    if condition.op is not Op.NONE:
+        raise InvalidInput(
+            f"only a look-up has several values to ask {condition.op} of", attribute=condition.field
+        )
+    if not condition.values:
+        return Clause("0")
+    some = _compare(sql, Condition(condition.field, condition.values))
+    # Of null every comparison is null, which is not false: IS NOT TRUE is.
+    return Clause(f"({some.sql}) IS NOT TRUE", some.parameters)
+
+
+def _of_all_rows(table: Table, side: SideTable, column: str, condition: Condition) -> Clause:
+    """A condition on all rows of a look-up together; no values match nothing."""
+    if not condition.values:
+        return Clause("0")
+    if condition.op is Op.NONE:
+        some = _compare(column, Condition(condition.field, condition.values))
+        # Asked row by row: a page looks at as many as it shows, however many have the values.
+        owned = f"owner = {quote(table.name)}.id"
+        return Clause(
+            f"NOT EXISTS (SELECT 1 FROM {quote(side.name)} WHERE {owned} AND {some.sql})", some.parameters
+        )
+    every: list[Clause] = []
+    wanted = list(dict.fromkeys(condition.values))
+    values = [value for value in wanted if value is not None]
+    if values:
+        some = _is_one_of(column, values)
+        sql = f"id IN (SELECT owner FROM {quote(side.name)} WHERE {some.sql}"
+        if len(values) > 1:
+            sql += f" GROUP BY owner HAVING count(DISTINCT {column}) = {len(values)}"
+        every.append(Clause(f"{sql})", some.parameters))
+    if len(values) < len(wanted):
+        every.append(Clause(f"id IN (SELECT owner FROM {quote(side.name)} WHERE {column} IS NULL)"))
+    both = conjunction(every)
+    return Clause(f"NOT ({both.sql})", both.parameters) if condition.op is Op.NOT_ALL else both
 
 
 def conjunction(clauses: Sequence[Clause]) -> Clause:

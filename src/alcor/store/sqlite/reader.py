@@ -9,12 +9,15 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar, cast
 
+from alcor.model.change import Recorded
 from alcor.model.errors import Unavailable
 from alcor.model.resource import Entity
-from alcor.store.interface import Query
+from alcor.store.interface import History, Query
 from alcor.store.schema import Schema
 from alcor.store.sqlite.connection import Connect, prepare_reader
+from alcor.store.sqlite.history import read_as_of, read_history
 from alcor.store.sqlite.rows import count_rows, find_document, find_documents, list_documents
+from alcor.store.sqlite.tally import read_tallies
 
 E = TypeVar("E", bound=Entity)
 T = TypeVar("T")
@@ -111,3 +114,18 @@ class SqliteReader:
         """How many rows match."""
         table = self._schema.by_entity[entity]
         return await self._pool.run(partial(count_rows, table=table, query=query))
+
+    async def tally(self, entity: type[Entity], project_ids: Sequence[str]) -> dict[str, int]:
+        """How many rows of a counted kind each project has. Raises: ValueError if the kind is not counted."""
+        kind = self._schema.by_entity[entity].counted_kind()
+        return await self._pool.run(partial(read_tallies, kind=kind, projects=project_ids))
+
+    async def history(self, query: History) -> Sequence[Recorded]:
+        """What changed, when and by whom, oldest first."""
+        return await self._pool.run(partial(read_history, schema=self._schema, query=query))
+
+    async def as_of(self, entity: type[E], id: str, moment_ms: int) -> E | None:
+        """The row as it was at a moment (unix ms). Raises: TooOld."""
+        table = self._schema.by_entity[entity]
+        found = await self._pool.run(partial(read_as_of, table=table, id=id, moment_ms=moment_ms))
+        return cast(E | None, found)

@@ -11,23 +11,25 @@ from pathlib import Path
 from typing import TypeVar
 
 from alcor.model.catalogue import RESOURCES
-from alcor.model.change import Cut, Position
+from alcor.model.change import SYSTEM, Cut, Origin, Position
 from alcor.model.errors import Unavailable
 from alcor.model.resource import Entity, Resource
 from alcor.store.interface import Done, Image, Work
 from alcor.store.schema import Schema, render_schema
+from alcor.store.sqlite.change_log import Kept
 from alcor.store.sqlite.connection import Connect, Durability, connect, prepare_writer
-from alcor.store.sqlite.ddl import prepare_schema
 from alcor.store.sqlite.history import read_cuts, read_image
 from alcor.store.sqlite.lock import FolderLock
 from alcor.store.sqlite.observations import SqliteObservations
 from alcor.store.sqlite.reader import ReaderPool, SqliteReader
+from alcor.store.sqlite.upgrade import prepare_schema
 from alcor.store.sqlite.writer import Writer, call_in_loop
 
 T = TypeVar("T")
 
-# A follower in the same process lags by milliseconds; this is for one that was asleep. Who is later takes an image.
-_LOG_REVISIONS_KEPT = 65_536
+# A week at ten creates a second, and a few gigabytes; a busier region remembers fewer days.
+_LOG_CHANGES_MAX = 6_000_000
+_DAY_MS = 86_400_000
 
 _Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]
 
@@ -65,12 +67,14 @@ class SqliteStore:
         clock: Callable[[], int] = _unix_ms,
         rng: random.Random | None = None,
         connect: Connect = connect,
-        log_revisions_kept: int = _LOG_REVISIONS_KEPT,
+        history_days: float = 7.0,
+        log_changes_max: int = _LOG_CHANGES_MAX,
     ) -> "SqliteStore":
         """Open the store in `folder`; both are made if they are not there.
 
         `clock` gives unix milliseconds; `rng` makes ids and choices (the system's by default); `connect` opens a
-        database file; the change log holds at least the last `log_revisions_kept` revisions.
+        database file. The change log is kept for `history_days` (ten minutes at least, for those who follow), but
+        not many more than the last `log_changes_max` changes, so that the disk does not fill up.
 
         Raises: StoreLocked, StoreTooNew; Unavailable if the files cannot be used.
         """
@@ -85,11 +89,10 @@ class SqliteStore:
         try:
             connection = connect(path)
             prepare_writer(connection, Durability.FULL)
-            prepare_schema(connection, schema, path, epoch=clock())
+            prepare_schema(connection, schema, path, now_ms=clock())
             observations = SqliteObservations(folder / "observations.db", connect)
-            make_writer = partial(
-                Writer, clock=clock, rng=rng or random.Random(), log_revisions_kept=log_revisions_kept
-            )
+            kept = Kept(history_days * _DAY_MS, log_changes_max)
+            make_writer = partial(Writer, clock=clock, rng=rng or random.Random(), kept=kept)
             return cls(lock, schema, connection, ReaderPool(path, connect), observations, make_writer)
         except BaseException as error:
             if connection is not None:
@@ -99,9 +102,9 @@ class SqliteStore:
                 raise Unavailable(f"{path} cannot be used as a database: {error}.") from error
             raise
 
-    async def write(self, work: Work[T]) -> Done[T]:
+    async def write(self, work: Work[T], origin: Origin = SYSTEM) -> Done[T]:
         """Run `work` in a transaction; return after its COMMIT, made durable."""
-        done: Done[T] = await self._writer.submit(work)
+        done: Done[T] = await self._writer.submit(work, origin)
         return done
 
     async def head(self) -> Position:

@@ -17,14 +17,16 @@ from typing import Any, TypeVar, cast
 import msgspec
 from msgspec.structs import replace
 
-from alcor.model.errors import AlcorError, Conflict, InUse, NotFound
+from alcor.model.errors import AlcorError, Conflict, InUse, NotFound, QuotaExceeded
 from alcor.model.resource import Entity
 from alcor.store.interface import Query
 from alcor.store.schema import Schema, Table
 from alcor.store.sqlite.ddl import insert_side_statement, insert_statement
+from alcor.store.sqlite.history import place_of
 from alcor.store.sqlite.memo import Memo
 from alcor.store.sqlite.query import quote
 from alcor.store.sqlite.rows import find_document, list_documents
+from alcor.store.sqlite.tally import Counted, Tallies
 
 E = TypeVar("E", bound=Entity)
 
@@ -88,11 +90,13 @@ class SqliteTransaction:
         schema: Schema,
         statements: dict[str, Statements],
         *,
-        revision: int,
+        first_seq: int,
         now_ms: int,
         rng: random.Random,
         memo: Memo[Found],
+        tallies: Tallies,
     ) -> None:
+        """`first_seq` is the place of its first change in the log."""
         self.now_ms = now_ms
         self.now = _iso(now_ms // 1000)
         self.logged = 0
@@ -100,13 +104,17 @@ class SqliteTransaction:
         self.begun = False
         """Whether a savepoint is open, that is, whether anything was written."""
         self._connection, self._schema, self._statements = connection, schema, statements
-        self._revision, self._rng, self._memo = revision, rng, memo
+        self._rng, self._memo, self._tallies = rng, memo, tallies
+        self._revision, self._next_seq = place_of(first_seq)[0], first_seq
         self.written: set[str] = set()
         """Kinds of which rows were written: the memo knows nothing of them until the request has ended."""
+        self.steps: dict[Counted, int] = {}
+        """How many rows of counted kinds were added, less those removed."""
+        self._bounds: dict[Counted, tuple[str, int]] = {}
         self._held: dict[_Key, Held] = {}
         self._dirty: dict[_Key, Held] = {}
         self._dirty_kinds: set[str] = set()
-        self._log: list[tuple[int, str, str, str | None, str | None, str]] = []
+        self._log: list[tuple[int, str, str, str | None, str | None]] = []
         self._releases: dict[_Key, int] = {}
         self._saves: dict[_Key, bytes | None] = {}
         self._failure: BaseException | None = None
@@ -159,7 +167,7 @@ class SqliteTransaction:
         if held.row is not None:
             raise _exists(table.name, row.id)
         made = replace(row, created_at=self.now, updated_at=self.now, revision_number=0)
-        self._step(key, held, Held(made, table.encode(made)))
+        self._step(table, row.id, held, Held(made, table.encode(made)))
 
     def update(self, row: Entity) -> None:
         """Replace a row. Raises: NotFound if it is not there."""
@@ -177,7 +185,7 @@ class SqliteTransaction:
         if table.encode(same) == table.encode(before):
             return
         made = replace(same, updated_at=self.now, revision_number=before.revision_number + 1)
-        self._step((table.name, row.id), held, Held(made, table.encode(made)))
+        self._step(table, row.id, held, Held(made, table.encode(made)))
 
     def touch(self, row: Entity) -> None:
         """Count a change of a row whose own fields stay. Raises: NotFound if it is not there."""
@@ -187,7 +195,7 @@ class SqliteTransaction:
         if before is None:
             raise NotFound(table.name, row.id)
         made = replace(before, updated_at=self.now, revision_number=before.revision_number + 1)
-        self._step((table.name, row.id), held, Held(made, table.encode(made)))
+        self._step(table, row.id, held, Held(made, table.encode(made)))
 
     def delete(self, row: Entity) -> None:
         """Remove a row. Raises: NotFound if it is not there."""
@@ -195,7 +203,17 @@ class SqliteTransaction:
         held = self._hold(table, row.id)
         if held.row is None:
             raise NotFound(table.name, row.id)
-        self._step((table.name, row.id), held, _ABSENT)
+        self._step(table, row.id, held, _ABSENT)
+
+    def bound(self, entity: type[Entity], project_id: str, limit: int) -> None:
+        """Refuse the request at its end if it added rows beyond `limit`. Raises: ValueError if they are not counted."""
+        table = self._schema.by_entity[entity]
+        self._bounds[table.counted_kind(), project_id] = table.quota, limit
+
+    async def tally(self, entity: type[Entity], project_id: str) -> int:
+        """How many rows of a counted kind the project has, this request's included."""
+        counted = self._schema.by_entity[entity].counted_kind(), project_id
+        return self._tallies.count(counted) + self.steps.get(counted, 0)
 
     async def claim(self, space: str, key: str, owner: str) -> bool:
         """Take a unique key. True also if `owner` has it already."""
@@ -255,6 +273,14 @@ class SqliteTransaction:
         """Replace or remove it."""
         self._saves[space, key] = value
 
+    def finish(self) -> None:
+        """The function has returned: see to the limits, then write. Raises: QuotaExceeded; as `flush`."""
+        for counted, (resource, limit) in self._bounds.items():
+            step = self.steps.get(counted, 0)
+            if step > 0 and 0 <= limit < self._tallies.count(counted) + step:
+                raise QuotaExceeded(resource, limit)
+        self.flush()
+
     def flush(self) -> None:
         """Write what is buffered: new rows (parents first), changed ones, then removals (children first), so that at
         no moment a reference points to nothing; then the log, in the order the changes were made.
@@ -298,11 +324,18 @@ class SqliteTransaction:
         if table.name not in self.written and len(answer) <= _LIST_REMEMBERED_MAX:
             self._memo.keep(table.name, question, answer)
 
-    def _step(self, key: _Key, before: Held, after: Held) -> None:
+    def _step(self, table: Table, id: str, before: Held, after: Held) -> None:
+        key = table.name, id
         self._held[key] = after
         self._dirty.setdefault(key, before)
-        self._dirty_kinds.add(key[0])
-        self._log.append((self._revision, *key, before.document, after.document, "intent"))
+        self._dirty_kinds.add(table.name)
+        self._log.append((self._next_seq, *key, before.document, after.document))
+        self._next_seq += 1
+        if table.quota:
+            for row, step in ((before.row, -1), (after.row, 1)):
+                if row is not None and row.project_id:
+                    counted = table.name, row.project_id
+                    self.steps[counted] = self.steps.get(counted, 0) + step
 
     def _begin(self) -> None:
         # A full disk ends SQLite's transaction, and what is written after that would commit by itself.
@@ -336,7 +369,7 @@ class SqliteTransaction:
         for kind in sorted(deletes, key=self._schema.order.__getitem__, reverse=True):
             self._connection.executemany(self._statements[kind].delete, [(id,) for id in deletes[kind]])
         self._connection.executemany(
-            "INSERT INTO change_log (revision, kind, id, before, after, origin) VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO change_log (seq, kind, id, before, after) VALUES (?, ?, ?, ?, ?)",
             self._log,
         )
         self.logged += len(self._log)

@@ -17,20 +17,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from alcor.model.change import Position
+from alcor.model.change import SYSTEM, Origin, Position
 from alcor.model.errors import Unavailable
 from alcor.store.interface import Done, Work
 from alcor.store.schema import Schema
-from alcor.store.sqlite.history import begin_epoch, cut_log, read_floor, read_head
+from alcor.store.sqlite.change_log import ChangeLog, Kept
+from alcor.store.sqlite.history import begin_epoch, read_head
 from alcor.store.sqlite.memo import Memo
+from alcor.store.sqlite.tally import Tallies
 from alcor.store.sqlite.transaction import Found, SqliteTransaction, Statements
 from alcor.telemetry import metrics
 from alcor.telemetry.log import get_log
 
 # Bounds how long the first request of a group waits for the last one; beyond this a larger group saves nothing.
 _GROUP_REQUESTS_MAX = 256
-# The log is cut this often, so that the cost of one cut is that of as many revisions, and hardly seen.
-_CUT_EVERY_REVISIONS = 1_024
 
 _log = get_log("store")
 
@@ -42,6 +42,7 @@ class _Request:
     """Something to be done between BEGIN and COMMIT. `work` None: open a new epoch, in a group of its own."""
 
     work: Work[Any] | None
+    origin: Origin
     loop: asyncio.AbstractEventLoop
     future: "asyncio.Future[Any]"
     context: contextvars.Context
@@ -62,17 +63,16 @@ class Writer:
         clock: Callable[[], int],
         rng: random.Random,
         committed: Callable[[Position], None],
-        log_revisions_kept: int,
+        kept: Kept,
     ) -> None:
         """`committed` is called in the writer's thread after each COMMIT, before the answers leave."""
         self.head = read_head(connection)
-        self._floor = read_floor(connection)
+        self._log = ChangeLog(connection, kept)
+        self._tallies = Tallies(connection)
         self._connection, self._schema, self._clock, self._rng = connection, schema, clock, rng
         self._statements = {table.name: Statements(table) for table in schema.tables}
         self._memo: Memo[Found] = Memo()
         self._committed = committed
-        self._log_revisions_kept = log_revisions_kept
-        self._cut_every = min(_CUT_EVERY_REVISIONS, max(1, log_revisions_kept // 8))
         self._queue: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._gate = threading.Lock()
         self._open = True
@@ -80,11 +80,11 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="write-intent", daemon=True)
         self._thread.start()
 
-    def submit(self, work: Work[Any] | None) -> "asyncio.Future[Any]":
+    def submit(self, work: Work[Any] | None, origin: Origin = SYSTEM) -> "asyncio.Future[Any]":
         """Queue a request of the running loop. Raises: Unavailable if the store is closing."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
-        request = _Request(work, loop, future, contextvars.copy_context())
+        request = _Request(work, origin, loop, future, contextvars.copy_context())
         with self._gate:
             if not self._open:
                 raise Unavailable("The store is closing: the request was not begun.")
@@ -124,7 +124,7 @@ class Writer:
     def _commit_group(self, group: list[_Request]) -> list[_Answer]:
         """One transaction. Every request gets its own answer, or all of them Unavailable."""
         began = time.perf_counter()
-        connection, floor = self._connection, self._floor
+        connection = self._connection
         try:
             connection.execute("BEGIN IMMEDIATE")
             if group[0].work is None:
@@ -134,10 +134,8 @@ class Writer:
                 answers, head = self._run_requests(group)
             connection.execute("COMMIT")
         except Exception as error:
-            self._floor = floor
             return self._give_up(group, error)
-        if head.epoch != self.head.epoch:
-            self._floor = head.revision
+        self._tallies.committed()
         self.head = head
         metrics.COMMIT_SECONDS.observe(time.perf_counter() - began)
         metrics.COMMIT_REQUESTS.observe(len(group))
@@ -149,15 +147,17 @@ class Writer:
         revision = self.head.revision + 1
         outcomes: list[tuple[Any, BaseException | None]] = []
         logged = 0
+        self._log.begin(revision)
         for request in group:
             tx = SqliteTransaction(
                 self._connection,
                 self._schema,
                 self._statements,
-                revision=revision,
+                first_seq=self._log.next_seq,
                 now_ms=self._clock(),
                 rng=self._rng,
                 memo=self._memo,
+                tallies=self._tallies,
             )
             value, error = self._run_request(request, tx)
             for kind in tx.written:
@@ -165,9 +165,12 @@ class Writer:
             outcomes.append((value, error))
             if error is None:
                 logged += tx.logged
+                self._log.add(request.origin, tx.logged)
+                self._tallies.move(tx.steps)
         head = Position(self.head.epoch, revision) if logged else self.head
-        if logged and revision % self._cut_every == 0:
-            self._cut(revision)
+        if logged:
+            self._log.write(self._clock())
+            self._tallies.write()
         answers = [
             (request.future, None if error else Done(value, head.revision), error)
             for request, (value, error) in zip(group, outcomes, strict=True)
@@ -179,7 +182,7 @@ class Writer:
         assert request.work is not None
         try:
             value = request.context.run(_drive, request.work, tx)
-            tx.flush()
+            tx.finish()
             if tx.begun:
                 connection.execute("RELEASE request")
         except BaseException as error:
@@ -196,14 +199,10 @@ class Writer:
             return None, error
         return value, None
 
-    def _cut(self, revision: int) -> None:
-        floor = revision - self._log_revisions_kept
-        if floor > self._floor:
-            cut_log(self._connection, floor)
-            self._floor = floor
-
     def _give_up(self, group: list[_Request], cause: Exception) -> list[_Answer]:
         self._memo.clear()
+        self._tallies.lost()
+        self._log.lost()
         if self._connection.in_transaction:
             # If even this fails, the next group cannot begin, and comes here in its turn.
             with contextlib.suppress(sqlite3.Error):
