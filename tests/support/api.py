@@ -15,7 +15,7 @@ from alcor.api.app import build
 from alcor.api.auth import TokenAuthenticator
 from alcor.api.limit import Limits
 from alcor.api.needs import Ready
-from alcor.managers.interface import Manager
+from alcor.managers.interface import Manager, Service
 from alcor.managers.registry import managers
 from alcor.model.token import Token
 from alcor.store.interface import Store, Transaction
@@ -106,7 +106,7 @@ async def serving(
     store: Store,
     *,
     token: str | None = ADMIN_TOKEN,
-    served: Sequence[Manager] | None = None,
+    served: Sequence[Manager | Service] | None = None,
     limits: Limits = Limits(),
     ready: Ready | None = None,
     services: Sequence[str] | None = None,
@@ -151,7 +151,7 @@ def check_answer(document: Json, method: str, answer: httpx.Response) -> None:
 
 def _operation(document: Json, method: str, path: str) -> Json | None:
     for template, item in document["paths"].items():
-        pattern = re.sub(r"\{[a-z]+\}", "[^/]+", template.rstrip("/")) + "/?"
+        pattern = re.sub(r"\{[a-z_]+\}", "[^/]+", template.rstrip("/")) + "/?"
         if re.fullmatch(pattern, path) and method.lower() in item:
             found: Json = item[method.lower()]
             return found

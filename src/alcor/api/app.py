@@ -6,23 +6,29 @@ from collections.abc import Mapping, Sequence
 from starlette.types import ASGIApp
 
 from alcor.api.call import Endpoint
-from alcor.api.collection import Collection
+from alcor.api.collection import Collection, Surroundings
 from alcor.api.discovery import Discovery
 from alcor.api.docs import Docs, swagger_folder
 from alcor.api.gateway import Gateway
 from alcor.api.limit import Limits
-from alcor.api.needs import Authenticator, Ready
+from alcor.api.needs import Authenticator, QuotaLimit, Ready
 from alcor.api.openapi import document
 from alcor.api.operations import Operations
+from alcor.api.policy import Policy, default_rules
+from alcor.api.service import Routes
+from alcor.api.tagging import Tagging
 from alcor.api.view import encode
-from alcor.managers.interface import Manager
+from alcor.api.writing import Writing
+from alcor.managers.interface import Manager, Service
 from alcor.model.errors import AlcorError
 from alcor.store.interface import Store
+
+Part = Manager | Service
 
 
 def build(
     store: Store,
-    managers: Sequence[Manager],
+    managers: Sequence[Part],
     authenticator: Authenticator,
     *,
     version: str,
@@ -30,21 +36,30 @@ def build(
     services: Names[str] | None = None,
     ready: Ready | None = None,
     limits: Limits = Limits(),
+    overrides: Mapping[str, str] = {},
+    quota_limit: QuotaLimit | None = None,
 ) -> ASGIApp:
     """The application.
 
     public_endpoint: the URL clients reach it by, for links; by default what each request's Host header says.
     services:        serve only these managers (`Manager.service`); all by default.
     ready:           what keeps the process from serving; by default, whether the store answers.
-    Raises:          ValueError if a service is not known, or two endpoints have one path.
+    overrides:       an operator's policy rules, instead of the built-in ones of the same names.
+    quota_limit:     how many rows a project may have; by default there is no limit.
+    Raises:          ValueError if a service is not known, or two endpoints have one path; PolicyError.
     """
     chosen = _chosen(managers, services)
-    collections = [Collection(manager, store, limits) for manager in chosen]
-    described = encode(document(collections, version, limits))
+    around = Surroundings(store, limits, policy_of(managers, overrides), quota_limit)
+    collections = _collections(chosen, managers, around)
+    routes = [Routes(part, around) for part in chosen if isinstance(part, Service)]
+    described = encode(document(collections, [part.service for part in routes], version, limits))
     return Gateway(
         _merged(
-            *(one.endpoints() for one in collections),
-            Discovery(collections).endpoints(),
+            *(one.reading_endpoints() for one in collections),
+            *(Writing(one).endpoints() for one in collections),
+            *(Tagging(one).endpoints() for one in collections if one.resource.is_tagged),
+            *(one.endpoints() for one in routes),
+            Discovery(collections, chosen).endpoints(),
             Docs(described, swagger_folder()).endpoints(),
             Operations(version, ready or _answering(store)).endpoints(),
         ),
@@ -54,7 +69,36 @@ def build(
     )
 
 
-def _chosen(managers: Sequence[Manager], services: Names[str] | None) -> list[Manager]:
+def policy_of(managers: Sequence[Part], overrides: Mapping[str, str] = {}) -> Policy:
+    """Every rule: the declarations', the routes', an operator's. Raises: PolicyError."""
+    defaults = default_rules([part.resource for part in managers if isinstance(part, Manager)])
+    for part in managers:
+        if isinstance(part, Service):
+            defaults |= {route.rule: route.default for route in part.routes}
+    return Policy.of(defaults, overrides)
+
+
+def _collections(chosen: Sequence[Part], managers: Sequence[Part], around: Surroundings) -> list[Collection]:
+    """A collection per manager served; a sub-resource's parent is found also if another process serves it."""
+    known: dict[str, Collection] = {}
+    for part in managers:
+        if isinstance(part, Manager) and part.resource.parent is None:
+            known[part.resource.name] = Collection(part, around)
+    found = []
+    for part in chosen:
+        if not isinstance(part, Manager):
+            continue
+        parent = part.resource.parent
+        if parent is None:
+            found.append(known[part.resource.name])
+        elif parent.resource not in known:
+            raise ValueError(f"{part.resource.name} is inside {parent.resource}, which no manager serves")
+        else:
+            found.append(Collection(part, around, known[parent.resource]))
+    return found
+
+
+def _chosen(managers: Sequence[Part], services: Names[str] | None) -> list[Part]:
     if services is None:
         return list(managers)
     known = {manager.service for manager in managers}
@@ -65,12 +109,20 @@ def _chosen(managers: Sequence[Manager], services: Names[str] | None) -> list[Ma
 
 
 def _merged(*tables: Mapping[str, Endpoint]) -> dict[str, Endpoint]:
+    """One table; the methods of one path may come from several places, each from one only."""
     merged: dict[str, Endpoint] = {}
     for table in tables:
-        twice = merged.keys() & table.keys()
-        if twice:
-            raise ValueError(f"two endpoints have the paths {sorted(twice)}")
-        merged.update(table)
+        for path, endpoint in table.items():
+            present = merged.get(path)
+            if present is None:
+                merged[path] = endpoint
+                continue
+            twice = present.handlers.keys() & endpoint.handlers.keys()
+            if twice:
+                raise ValueError(f"two endpoints have the path {path} and the methods {sorted(twice)}")
+            merged[path] = Endpoint(
+                present.label, {**present.handlers, **endpoint.handlers}, present.is_open and endpoint.is_open
+            )
     return merged
 
 

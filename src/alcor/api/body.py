@@ -12,7 +12,7 @@ import orjson
 from alcor.api.errors import InItem, Refused, bad_request
 from alcor.api.limit import Limits
 from alcor.managers.interface import Caller, Values
-from alcor.model.errors import AlcorError, Forbidden, InvalidInput, Problem
+from alcor.model.errors import AlcorError, InvalidInput, Problem
 from alcor.model.resource import REQUIRED, UNSET, Resource, Who
 
 
@@ -24,7 +24,18 @@ class _Slot:
     field: str
     parse: Callable[[object], Any]
     default: Any
-    admin_only: bool
+
+
+Said = tuple[tuple[str, Any], ...]
+"""The attributes a client named, with what they mean: what the policy is asked about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One validated item of a body."""
+
+    values: Values
+    said: Said
 
 
 class Form:
@@ -34,21 +45,20 @@ class Form:
     """
 
     def __init__(self, resource: Resource, limits: Limits) -> None:
-        self.member = resource.name
-        self.collection = resource.collection.replace("-", "_")
-        self._kind = resource.name
+        self.member = resource.member_key
+        self.collection = resource.collection_key
         self._limits = limits
         self._known = {a.name for a in resource.attributes}
         self._owned = "project_id" in self._known
         if self._owned:
             self._known.add("tenant_id")
         self._on_create = [
-            _Slot(a.name, a.field, a.type.parse, a.default, a.create is Who.ADMIN)
+            _Slot(a.name, a.field, a.type.parse, a.default)
             for a in resource.attributes
             if a.create is not Who.NOBODY and a.name != "project_id"
         ]
         self._on_update = {
-            a.name: _Slot(a.name, a.field, a.type.parse, UNSET, a.update is Who.ADMIN)
+            a.name: _Slot(a.name, a.field, a.type.parse, UNSET)
             for a in resource.attributes
             if a.update is not Who.NOBODY
         }
@@ -56,33 +66,45 @@ class Form:
         project = resource.attribute("project_id")
         self._parse_project = project.type.parse if project is not None else None
 
-    def created(self, body: object, caller: Caller) -> tuple[list[Values], bool]:
-        """The items of a create call, and whether it is a bulk one. Raises: InvalidInput, Forbidden, Refused."""
+    def created(self, body: object, caller: Caller) -> tuple[list[Item], bool]:
+        """The items of a create call, and whether it is a bulk one. Raises: InvalidInput, Refused."""
         members = self._members(body)
         if self.collection in members:
-            items = members[self.collection]
-            if not isinstance(items, list) or not items:
-                raise bad_request(f"'{self.collection}' must be a list with at least one item.")
-            if len(items) > self._limits.bulk_items_max:
-                raise Refused(
-                    413,
-                    f"'{self.collection}' has {len(items)} items; one request creates at most "
-                    f"{self._limits.bulk_items_max}. Send them in several requests.",
-                )
-            return [self._bulk_item(index, item, caller) for index, item in enumerate(items)], True
+            items = self.many(members)
+            return [
+                self.in_bulk(index, item, lambda one: self._create_item(one, caller))
+                for index, item in enumerate(items)
+            ], True
         return [self._create_item(self._one(members), caller)], False
 
-    def updated(self, body: object, caller: Caller) -> Values:
-        """What an update call says. Raises: InvalidInput, Forbidden, Refused."""
-        item = self._checked(self._one(self._members(body)), caller)
+    def updated(self, body: object) -> Item:
+        """What an update call says. Raises: InvalidInput, Refused."""
+        return self.update_item(self._one(self._members(body)))
+
+    def many(self, body: object) -> list[Any]:
+        """The items of a bulk call, as they came. Raises: Refused if there are none, or too many."""
+        items = self._members(body).get(self.collection)
+        if not isinstance(items, list) or not items:
+            raise bad_request(f"'{self.collection}' must be a list with at least one item.")
+        if len(items) > self._limits.bulk_items_max:
+            raise Refused(
+                413,
+                f"'{self.collection}' has {len(items)} items; one request has at most "
+                f"{self._limits.bulk_items_max}. Send them in several requests.",
+            )
+        return items
+
+    def update_item(self, item: object) -> Item:
+        """What one item of an update says. Raises: InvalidInput, Refused."""
         values: Values = {}
-        for name, value in item.items():
+        said: list[tuple[str, Any]] = []
+        for name, value in self._checked(item).items():
             slot = self._on_update.get(name)
             if slot is None:
                 raise bad_request(f"Cannot update read-only attribute {name}")
-            self._allow(slot, caller, "update")
-            values[slot.field] = _parsed(slot, value)
-        return values
+            parsed = values[slot.field] = _parsed(slot, value)
+            said.append((name, parsed))
+        return Item(values, tuple(said))
 
     def _members(self, body: object) -> Mapping[str, Any]:
         if not isinstance(body, dict):
@@ -94,31 +116,33 @@ class Form:
             raise bad_request(f"Unable to find '{self.member}' in request body")
         return members[self.member]
 
-    def _bulk_item(self, index: int, item: Any, caller: Caller) -> Values:
+    def in_bulk(self, index: int, item: Any, understand: Callable[[Any], Item]) -> Item:
+        """One item of a bulk call. Raises: InItem, which says which one is wrong."""
         if isinstance(item, dict) and list(item) == [self.member]:
             item = item[self.member]
         try:
-            return self._create_item(item, caller)
+            return understand(item)
         except AlcorError as error:
             raise InItem(f"{self.collection}[{index}]", error) from error
 
-    def _create_item(self, item: Any, caller: Caller) -> Values:
-        item = dict(self._checked(item, caller, creating=True))
+    def _create_item(self, item: Any, caller: Caller) -> Item:
+        item = dict(self._checked(item, creating=True))
         values: Values = {}
+        said: list[tuple[str, Any]] = []
         if self._owned:
             values["project_id"] = self._project(item.pop("project_id", None), caller)
         for slot in self._on_create:
             if slot.name in item:
-                self._allow(slot, caller, "create")
-                values[slot.field] = _parsed(slot, item[slot.name])
+                value = values[slot.field] = _parsed(slot, item[slot.name])
+                said.append((slot.name, value))
             elif slot.default is REQUIRED:
                 raise bad_request(f"Failed to parse request. Required attribute '{slot.name}' not specified")
             else:
                 default = slot.default
                 values[slot.field] = dict(default) if isinstance(default, dict) else default
-        return values
+        return Item(values, tuple(said))
 
-    def _checked(self, item: Any, caller: Caller, *, creating: bool = False) -> Mapping[str, Any]:
+    def _checked(self, item: Any, *, creating: bool = False) -> Mapping[str, Any]:
         """The item with `project_id` for `tenant_id`, without attributes that are not there or not settable."""
         if not isinstance(item, dict):
             raise bad_request(f"Object '{self.member}' contains invalid data: it must be a JSON object.")
@@ -149,13 +173,6 @@ class Form:
             return str(self._parse_project(wanted))
         except ValueError as error:
             raise InvalidInput(str(error), attribute="project_id") from error
-
-    def _allow(self, slot: _Slot, caller: Caller, verb: str) -> None:
-        if slot.admin_only and not caller.is_admin:
-            raise Forbidden(
-                f"rule:{verb}_{self._kind}:{slot.name} is disallowed by policy: "
-                f"only an administrator may set {slot.name}."
-            )
 
 
 def _parsed(slot: _Slot, value: Any) -> Any:

@@ -25,12 +25,12 @@ _NOBODY = Caller(project_id="", is_admin=False)
 
 @dataclass(slots=True)
 class Call:
-    """A request. `id`: what the path names; `public`: the URL clients reach us by, if it is configured."""
+    """A request. `names`: what the path names, in its order; `public`: the URL clients reach us by, if configured."""
 
     request: Request
     limits: Limits
     public: str | None = None
-    id: str = ""
+    names: tuple[str, ...] = ()
     caller: Caller = _NOBODY
     headers: dict[bytes, bytes] = field(init=False)
     """By lower-case name; of one that is repeated the last. A dictionary, because looking through the list that the
@@ -38,6 +38,22 @@ class Call:
 
     def __post_init__(self) -> None:
         self.headers = dict(self.request.scope["headers"])
+
+    @property
+    def id(self) -> str:
+        """What the path names last."""
+        return self.names[-1]
+
+    @property
+    def path(self) -> str:
+        """The path, without a slash at its end."""
+        path: str = self.request.scope["path"]
+        return path.rstrip("/")
+
+    @property
+    def has_body(self) -> bool:
+        """Whether the client says it sends one."""
+        return self.header(b"content-length") not in (None, "0") or b"transfer-encoding" in self.headers
 
     def header(self, name: bytes) -> str | None:
         """The value of a header, None if it is not there."""

@@ -12,6 +12,7 @@ from alcor.api.collection import Collection
 from alcor.api.errors import Refused
 from alcor.api.extension import present
 from alcor.api.view import encode
+from alcor.managers.interface import Manager, Service
 
 VERSION_PATH = "/v2.0"
 
@@ -19,9 +20,11 @@ VERSION_PATH = "/v2.0"
 class Discovery:
     """`/`, `/v2.0` and `/v2.0/extensions`."""
 
-    def __init__(self, collections: Sequence[Collection]) -> None:
-        self._resources = [c.resource for c in collections if c.resource.prefix == VERSION_PATH]
-        self._extensions = present({resource.collection for resource in self._resources})
+    def __init__(self, collections: Sequence[Collection], parts: Sequence[Manager | Service]) -> None:
+        self._resources = [
+            c.resource for c in collections if c.above is None and c.resource.prefix == VERSION_PATH
+        ]
+        self._extensions = present(parts)
 
     def endpoints(self) -> dict[str, Endpoint]:
         """Path template → endpoint. `/v2.0` needs a token, as in the reference; only `/` does not."""

@@ -30,6 +30,7 @@ HTTP_TYPES: Mapping[int, str] = {
     400: "HTTPBadRequest",
     404: "HTTPNotFound",
     405: "HTTPMethodNotAllowed",
+    410: "HTTPGone",
     413: "HTTPRequestEntityTooLarge",
     414: "HTTPRequestURITooLong",
     415: "HTTPUnsupportedMediaType",

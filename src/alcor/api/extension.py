@@ -1,33 +1,13 @@
-"""The API extensions this region has: what it does, no more. Declared once, served under `/v2.0/extensions`.
+"""The API extensions that the engine itself brings; a family's are declared with its manager.
 
-Source: the aliases and their dates are the Networking API's (neutron-lib, api/definitions); the rows are in the
-order of the alias.
+What a region lists is what it does, no more. Source: the aliases and their dates are the Networking API's (neutron-lib,
+`api/definitions`).
 """
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Iterable
 
-
-@dataclass(frozen=True, slots=True)
-class Extension:
-    """One extension. `needs`: the collections without which it does nothing."""
-
-    alias: str
-    name: str
-    description: str
-    updated: str
-    needs: tuple[str, ...] = ()
-
-    def document(self) -> dict[str, object]:
-        """What clients see."""
-        return {
-            "alias": self.alias,
-            "name": self.name,
-            "description": self.description,
-            "updated": self.updated,
-            "links": [],
-        }
-
+from alcor.managers.interface import Manager, Service
+from alcor.model.extension import Extension
 
 EXTENSIONS: tuple[Extension, ...] = (
     Extension(
@@ -35,7 +15,36 @@ EXTENSIONS: tuple[Extension, ...] = (
         "Port Binding",
         "The host a port is plugged on, and how: binding:host_id, vnic_type, profile, vif_type, vif_details.",
         "2014-02-03T10:00:00-00:00",
-        ("ports",),
+    ),
+    Extension(
+        "ip-substring-filtering",
+        "IP address substring filtering",
+        "Ports are found by a part of an address: fixed_ips=ip_address_substr=….",
+        "2017-11-28T09:00:00-00:00",
+    ),
+    Extension(
+        "net-mtu",
+        "Network MTU",
+        "Networks show the largest IP packet they carry.",
+        "2015-03-25T10:00:00-00:00",
+    ),
+    Extension(
+        "net-mtu-writable",
+        "Network MTU (writable)",
+        "The mtu of a network can be set.",
+        "2017-07-12T00:00:00-00:00",
+    ),
+    Extension(
+        "port-security",
+        "Port Security",
+        "Anti-spoofing can be switched off, per port and as a network's default.",
+        "2012-07-23T10:00:00-00:00",
+    ),
+    Extension(
+        "provider",
+        "Provider Network",
+        "Administrators see and choose how a network travels: provider:network_type, segmentation_id.",
+        "2012-09-07T10:00:00-00:00",
     ),
     Extension(
         "empty-string-filtering",
@@ -50,51 +59,16 @@ EXTENSIONS: tuple[Extension, ...] = (
         "2018-07-04T10:00:00-00:00",
     ),
     Extension(
-        "ip-substring-filtering",
-        "IP address substring filtering",
-        "Ports are found by a part of an address: fixed_ips=ip_address_substr=….",
-        "2017-11-28T09:00:00-00:00",
-        ("ports",),
-    ),
-    Extension(
-        "net-mtu",
-        "Network MTU",
-        "Networks show the largest IP packet they carry.",
-        "2015-03-25T10:00:00-00:00",
-        ("networks",),
-    ),
-    Extension(
-        "net-mtu-writable",
-        "Network MTU (writable)",
-        "The mtu of a network can be set.",
-        "2017-07-12T00:00:00-00:00",
-        ("networks",),
-    ),
-    Extension(
         "pagination",
         "Pagination support",
         "Lists come in pages: limit, marker, page_reverse and links.",
         "2016-06-12T00:00:00-00:00",
     ),
     Extension(
-        "port-security",
-        "Port Security",
-        "Anti-spoofing can be switched off, per port and as a network's default.",
-        "2012-07-23T10:00:00-00:00",
-        ("networks", "ports"),
-    ),
-    Extension(
         "project-id",
         "project_id field enabled",
         "Resources show project_id beside tenant_id.",
         "2016-09-09T09:09:09-09:09",
-    ),
-    Extension(
-        "provider",
-        "Provider Network",
-        "Administrators see and choose how a network travels: provider:network_type, segmentation_id.",
-        "2012-09-07T10:00:00-00:00",
-        ("networks",),
     ),
     Extension(
         "revision-if-match",
@@ -127,14 +101,29 @@ EXTENSIONS: tuple[Extension, ...] = (
         "2016-04-11T10:00:00-00:00",
     ),
     Extension(
+        "standard-attr-tag",
+        "Tag support for resources with standard attributes",
+        "Resources carry words of the user's, and lists are filtered by them: tags, tags-any, not-tags, not-tags-any.",
+        "2017-01-01T00:00:00-00:00",
+    ),
+    Extension(
         "standard-attr-timestamp",
         "Resource timestamps",
         "Resources show created_at and updated_at; lists can be confined by changed_since.",
         "2016-09-12T10:00:00-00:00",
     ),
+    Extension(
+        "tag-creation",
+        "Tag creation",
+        "Tags are added to those there are by POST on a resource's tags.",
+        "2023-04-01T10:00:00-00:00",
+    ),
 )
 
 
-def present(collections: Collection[str]) -> dict[str, Extension]:
-    """Alias → extension, for a process that serves these collections."""
-    return {one.alias: one for one in EXTENSIONS if all(name in collections for name in one.needs)}
+def present(parts: Iterable[Manager | Service]) -> dict[str, Extension]:
+    """Alias → extension, in the order of aliases, for a process that serves these."""
+    found = {one.alias: one for part in parts for one in part.extensions} | {
+        one.alias: one for one in EXTENSIONS
+    }
+    return dict(sorted(found.items()))

@@ -18,6 +18,7 @@ from alcor.api.call import Call, Endpoint, Handler
 from alcor.api.errors import Failure, Refused, failure_of, internal_error
 from alcor.api.limit import Limits
 from alcor.api.needs import Authenticator
+from alcor.api.router import Router
 from alcor.api.view import encode
 from alcor.model.errors import AlcorError
 from alcor.telemetry.log import get_log
@@ -50,7 +51,7 @@ class Gateway:
         *,
         public_endpoint: str | None,
     ) -> None:
-        self._endpoints = dict(endpoints)
+        self._router = Router(endpoints)
         self._authenticator = authenticator
         self._limits = limits
         self._public = public_endpoint.rstrip("/") if public_endpoint else None
@@ -65,7 +66,7 @@ class Gateway:
             return
         started = time.perf_counter()
         request_id = f"req-{uuid.uuid4()}"
-        endpoint, id = self._route(scope["path"])
+        endpoint, names = self._router.find(scope["path"]) or (_NOWHERE, ())
         facts = {
             "request_id": request_id,
             "method": scope["method"][:_LOGGED_CHARS_MAX],
@@ -73,7 +74,7 @@ class Gateway:
         }
         try:
             response = await self._answer(
-                Call(Request(scope, receive), self._limits, self._public, id), endpoint, facts
+                Call(Request(scope, receive), self._limits, self._public, names), endpoint, facts
             )
         except ClientDisconnect:
             log.info("request_abandoned", **facts)
@@ -88,19 +89,6 @@ class Gateway:
             **facts,
         )
         await response(scope, receive, send)
-
-    def _route(self, path: str) -> tuple[Endpoint, str]:
-        """The endpoint of a path, and the id that the path names. A trailing slash means nothing."""
-        path = path.rstrip("/")
-        endpoint = self._endpoints.get(path)
-        if endpoint is not None and "{" not in path:
-            return endpoint, ""
-        above, _, last = path.rpartition("/")
-        endpoint = self._endpoints.get(f"{above}/{{id}}")
-        if endpoint is not None:
-            return endpoint, last
-        above, _, id = above.rpartition("/")
-        return self._endpoints.get(f"{above}/{{id}}/{last}", _NOWHERE), id
 
     async def _answer(self, call: Call, endpoint: Endpoint, facts: dict[str, str]) -> Response:
         """The response. Adds to `facts` what the log should know of it beside the status."""

@@ -5,6 +5,7 @@ empty-string-filtering, ip-substring-filtering, sort-key-validation.
 """
 
 from collections.abc import Callable, Sequence
+from collections.abc import Collection as Names
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +13,6 @@ from urllib.parse import urlencode
 
 from alcor.api.errors import bad_request
 from alcor.api.limit import Limits
-from alcor.managers.interface import Caller
 from alcor.model.errors import InvalidInput
 from alcor.model.resource import Attribute, Lookup, Resource, Who
 from alcor.model.value import Boolean, Integer, ListOf, Nullable, Record, ValueType
@@ -22,6 +22,7 @@ Pairs = Sequence[tuple[str, str]]
 """The query string, decoded, in order."""
 
 PAGE_KEYS = frozenset({"fields", "sort_key", "sort_dir", "limit", "marker", "page_reverse", "changed_since"})
+TAG_FILTERS = {"tags": Op.ALL, "tags-any": Op.IN, "not-tags": Op.NOT_ALL, "not-tags-any": Op.NONE}
 _SUBSTRING = "_substr"
 _DIRECTIONS = ("asc", "desc")
 
@@ -64,15 +65,16 @@ class _Filter:
     strict: bool
     nullable: bool
     computed: bool
-    admin_only: bool
 
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """A list inside the row that is filtered by `<name>=<column>=<value>`."""
+    """A list inside the row that is filtered by `<name>=<column>=<value>`, or `<name>=<value>` if `plain` names the
+    only column of a list of plain values."""
 
     lookup: Lookup
     parse: dict[str, Callable[[str], Any]]
+    plain: str = ""
 
 
 class Parameters:
@@ -84,10 +86,16 @@ class Parameters:
     def __init__(self, resource: Resource, limits: Limits) -> None:
         self._limits = limits
         sides = {lookup.name for lookup in resource.lookups}
-        self._filters = {a.name: _filter(a) for a in resource.attributes if a.filters and a.name not in sides}
+        self._filters = {
+            a.name: _filter(a)
+            for a in resource.attributes
+            if a.filters and a.see is not Who.NOBODY and a.name not in sides
+        }
         self._sides = {lookup.name: _side(resource, lookup) for lookup in resource.lookups}
-        self._sorts = {a.name: a.field for a in resource.attributes if a.sorts and a.stored}
-        self._admin_sorts = {a.name for a in resource.attributes if a.see is Who.ADMIN}
+        self._sorts = {
+            a.name: a.field for a in resource.attributes if a.sorts and a.stored and a.see is not Who.NOBODY
+        }
+        self._tagged = resource.is_tagged
         self.owned = "project_id" in self._filters
         if self.owned:
             self._filters["tenant_id"] = self._filters["project_id"]
@@ -96,25 +104,29 @@ class Parameters:
     @property
     def filter_names(self) -> list[str]:
         """Every name that may stand in a query as a filter."""
-        return sorted([*self._filters, *self._sides])
+        return sorted({*self._filters, *self._sides, *(TAG_FILTERS if self._tagged else ())})
 
     @property
     def sort_names(self) -> list[str]:
         """Every name that may be a `sort_key`."""
         return sorted(self._sorts)
 
-    def read(self, pairs: Pairs, caller: Caller) -> Listing:
-        """The request's meaning. Raises: InvalidInput, Refused (400) that name what is wrong."""
+    def read(self, pairs: Pairs, hidden: Names[str]) -> Listing:
+        """The request's meaning. `hidden`: the attributes the caller does not see, and so neither filters nor sorts by.
+
+        Raises: InvalidInput, Refused (400) that name what is wrong.
+        """
         said: dict[str, list[str]] = {}
         for name, value in pairs:
             said.setdefault(name, []).append(value)
-        self._check_names(said, caller)
+        self._check_names(said, hidden)
         conditions: list[Condition] = []
         computed: dict[str, tuple[Any, ...]] = {}
-        if self.owned and not caller.is_admin:
-            conditions.append(Condition("project_id", (caller.project_id,)))
         for name, values in said.items():
             if name in PAGE_KEYS:
+                continue
+            if self._tagged and name in TAG_FILTERS:
+                conditions.append(Condition("tags.tag", _tags(values), TAG_FILTERS[name]))
                 continue
             if name in self._sides:
                 conditions.extend(_side_conditions(name, self._sides[name], values))
@@ -130,7 +142,7 @@ class Parameters:
         asked = self._asked(said.get("limit", ["0"])[-1])
         query = Query(
             where=tuple(conditions),
-            sort=self._order(said, caller),
+            sort=self._order(said, hidden),
             limit=min(asked, self._limits.page_items_max) or self._limits.page_items_max,
             marker=said.get("marker", [""])[-1] or None,
             reverse=said.get("page_reverse", ["False"])[-1].lower() in ("true", "1"),
@@ -140,13 +152,13 @@ class Parameters:
         nothing = nothing or not all(computed.values())
         return Listing(query, fields, computed, nothing, paged=asked > 0)
 
-    def _check_names(self, said: dict[str, list[str]], caller: Caller) -> None:
+    def _check_names(self, said: dict[str, list[str]], hidden: Names[str]) -> None:
         unknown = [
             name
             for name in said
             if name not in PAGE_KEYS
-            and name not in self._sides
-            and (name not in self._filters or (self._filters[name].admin_only and not caller.is_admin))
+            and not (self._tagged and name in TAG_FILTERS)
+            and ((name not in self._filters and name not in self._sides) or name in hidden)
         ]
         if unknown:
             raise bad_request(f"{unknown} is invalid attribute for filtering")
@@ -155,10 +167,9 @@ class Parameters:
                 "Both tenant_id and project_id passed as filters; they are two names of one thing."
             )
 
-    def _order(self, said: dict[str, list[str]], caller: Caller) -> tuple[Sort, ...]:
+    def _order(self, said: dict[str, list[str]], hidden: Names[str]) -> tuple[Sort, ...]:
         keys = [key for key in said.get("sort_key", ()) if key]
         directions = [way for way in said.get("sort_dir", ()) if way]
-        hidden = frozenset() if caller.is_admin else self._admin_sorts
         invalid = [key for key in keys if key not in self._sorts or key in hidden]
         if invalid:
             raise bad_request(f"{invalid} is invalid attribute for sort_keys")
@@ -214,7 +225,6 @@ def _filter(attribute: Attribute) -> _Filter:
         isinstance(inner, Boolean | Integer),
         isinstance(kind, Nullable),
         not attribute.stored,
-        attribute.see is Who.ADMIN,
     )
 
 
@@ -223,10 +233,11 @@ def _side(resource: Resource, lookup: Lookup) -> _Side:
     assert attribute is not None, f"{resource.name}: look-up '{lookup.name}' is not an attribute"
     kind = attribute.type
     assert isinstance(kind, ListOf), f"{resource.name}: look-up '{lookup.name}' is not a list"
-    assert isinstance(kind.inner, Record), (
-        f"{resource.name}: look-up '{lookup.name}' is not a list of objects"
-    )
-    members = kind.inner.members
+    inner = _plain(kind.inner)
+    if not isinstance(inner, Record):
+        [column] = lookup.columns
+        return _Side(lookup, {column: inner.parse}, column)
+    members = inner.members
     return _Side(lookup, {name: _plain(members[name]).parse for name in lookup.columns})
 
 
@@ -253,7 +264,7 @@ def _values(name: str, one: _Filter, texts: Sequence[str]) -> tuple[Any, ...]:
 def _side_conditions(name: str, side: _Side, texts: Sequence[str]) -> list[Condition]:
     wanted: dict[tuple[str, Op], list[Any]] = {}
     for text in texts:
-        column, equals, value = text.partition("=")
+        column, equals, value = (side.plain, "=", text) if side.plain else text.partition("=")
         op = Op.IN
         if column.endswith(_SUBSTRING):
             column, op = column.removesuffix(_SUBSTRING), Op.CONTAINS
@@ -276,14 +287,28 @@ def _side_conditions(name: str, side: _Side, texts: Sequence[str]) -> list[Condi
     ]
 
 
+def _tags(texts: Sequence[str]) -> tuple[str, ...]:
+    """Tags are written `red,blue`; a parameter that is repeated adds to them."""
+    return tuple(dict.fromkeys(tag for text in texts for tag in text.split(",") if tag))
+
+
 def _since(text: str) -> str:
-    """`changed_since` as the store writes times. A `+` of a time zone arrives as a space from careless clients."""
+    return datetime.fromtimestamp(parse_moment(text, "changed_since") / 1000, UTC).strftime(
+        "%Y-%m-%dT%H:%M:%SZ"
+    )
+
+
+def parse_moment(text: str, parameter: str) -> int:
+    """A moment of a query, in unix milliseconds. A `+` of a time zone arrives as a space from careless clients.
+
+    Raises: InvalidInput, naming the parameter.
+    """
     try:
         moment = datetime.fromisoformat(text.strip().replace(" ", "+") if "T" in text else text)
-    except ValueError as error:
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return int(moment.timestamp() * 1000)
+    except (ValueError, OverflowError) as error:
         raise InvalidInput(
-            f"'{text}' is not a valid time; write it as 2026-01-31T12:00:00Z", attribute="changed_since"
+            f"'{text}' is not a valid time; write it as 2026-01-31T12:00:00Z", attribute=parameter
         ) from error
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

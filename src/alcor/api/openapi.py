@@ -10,6 +10,7 @@ from alcor.api.collection import Collection
 from alcor.api.errors import ERROR_TYPES, type_name
 from alcor.api.limit import Limits
 from alcor.api.schema import example, schemas
+from alcor.managers.interface import Route, Service
 from alcor.model.value import Schema
 
 Document = dict[str, Any]
@@ -25,6 +26,7 @@ _ERRORS: Mapping[str, str] = {
     "405": "The method does not exist for this path.",
     "409": "The present state forbids it: it is in use, taken or exhausted.",
     "412": "If-Match names a revision_number that is not the present one.",
+    "410": "The moment asked for is before the history that is kept.",
     "413": "The body, or a bulk request, is too large.",
     "414": "The URL is too long.",
     "415": "The body is not JSON.",
@@ -34,13 +36,21 @@ _ERRORS: Mapping[str, str] = {
 }
 
 
-def document(collections: Sequence[Collection], version: str, limits: Limits) -> Document:
+def document(
+    collections: Sequence[Collection], services: Sequence[Service], version: str, limits: Limits
+) -> Document:
     """The whole document. Cost: once per process."""
-    components: dict[str, Schema] = _common_schemas([c.resource.name for c in collections])
+    components: dict[str, Schema] = _common_schemas(
+        [c.resource.error_name or c.resource.name for c in collections]
+    )
     paths: dict[str, Any] = dict(_fixed_paths())
     for one in collections:
         components.update(schemas(one.resource, one.form))
-        paths.update(_paths(one))
+        for path, item in _paths(one).items():
+            paths.setdefault(path, {}).update(item)
+    for service in services:
+        for route in service.routes:
+            paths.setdefault(route.path, {}).update(_route(service, route))
     return {
         "openapi": "3.1.0",
         "info": {
@@ -56,7 +66,7 @@ def document(collections: Sequence[Collection], version: str, limits: Limits) ->
         },
         "servers": [{"url": "/"}],
         "security": [{"token": []}],
-        "tags": [{"name": c.resource.collection, "description": c.resource.text} for c in collections],
+        "tags": [{"name": c.label, "description": c.resource.text} for c in collections],
         "paths": paths,
         "components": {
             "schemas": components,
@@ -75,45 +85,118 @@ def document(collections: Sequence[Collection], version: str, limits: Limits) ->
 
 
 def _paths(one: Collection) -> dict[str, Any]:
-    manager, name = one.manager, type_name(one.resource.name)
-    many: dict[str, Any] = {"get": _list(one, name)}
+    manager, resource, name = one.manager, one.resource, type_name(one.resource.name)
+    what = resource.name.replace("_", " ")
+    many: dict[str, Any] = {"parameters": _path_parameters(one.path), "get": _list(one, name)}
     single: dict[str, Any] = {
-        "parameters": [_ref("parameters", "id")],
-        "get": _operation(
-            one, f"show{name}", f"Show one {one.resource.name}", f"{name}Answer", "200", ["404"]
-        )
-        | {"parameters": [_ref("parameters", "fields")]},
+        "parameters": _path_parameters(one.one_path),
+        "get": _operation(one, f"show{name}", f"Show one {what}", f"{name}Answer", "200", ["404", "410"])
+        | {"parameters": [_ref("parameters", "fields"), _ref("parameters", "asOf")]},
     }
     if manager.create is not None:
         many["post"] = _create(one, name)
     if manager.update is not None:
         single["put"] = _operation(
-            one,
-            f"update{name}",
-            f"Change a {one.resource.name}",
-            f"{name}Answer",
-            "200",
-            ["404", "409", "412"],
+            one, f"update{name}", f"Change one {what}", f"{name}Answer", "200", ["404", "409", "412"]
         ) | {"parameters": [_ref("parameters", "ifMatch")], "requestBody": _body(f"{name}UpdateBody")}
+        many["put"] = _bulk(one, f"updateMany{name}", f"Change many: each names its {resource.key}", "200")
     if manager.delete is not None:
         single["delete"] = _operation(
-            one, f"delete{name}", f"Delete a {one.resource.name}", None, "204", ["404", "409", "412"]
+            one, f"delete{name}", f"Delete one {what}", None, "204", ["404", "409", "412"]
         ) | {"parameters": [_ref("parameters", "ifMatch")]}
-    paths = {one.path: many, f"{one.path}/{{id}}": single}
+        many["delete"] = _bulk(one, f"deleteMany{name}", f"Delete many: each names its {resource.key}", "204")
+    paths = {one.path: many, one.one_path: single}
     for verb, names in (("get", manager.children), ("put", manager.actions)):
         for child in names:
-            paths[f"{one.path}/{{id}}/{child}"] = {
-                "parameters": [_ref("parameters", "id")],
+            paths[f"{one.one_path}/{child}"] = {
+                "parameters": _path_parameters(one.one_path),
                 verb: _operation(
                     one,
                     f"{verb}{name}{type_name(child)}",
-                    f"{child} of a {one.resource.name}",
+                    f"{child} of one {what}",
                     "Free",
                     "200",
-                    ["404"],
-                ),
+                    ["404", *(("409", "412", "503") if verb == "put" else ())],
+                )
+                | ({"requestBody": {**_free_body(), "required": False}} if verb == "put" else {}),
             }
-    return paths
+    return paths | (_tag_paths(one, name) if resource.is_tagged else {})
+
+
+def _bulk(one: Collection, id: str, summary: str, status: str) -> dict[str, Any]:
+    """A change of many at once: all or none, or with `partial` a verdict for each."""
+    operation = _operation(one, id, summary, None, status, ["404", "409", "412", "413"])
+    items = {"type": "array", "minItems": 1, "items": {"type": "object"}}
+    if status == "200":
+        operation["responses"]["200"] = _answer(_ref("schemas", f"{type_name(one.resource.name)}List"))
+    operation["responses"]["207"] = _answer(_ref("schemas", "Free"))
+    operation["parameters"] = [_ref("parameters", "partial")]
+    operation["requestBody"] = {
+        "required": True,
+        "content": {"application/json": {"schema": _object({one.form.collection: items})}},
+    }
+    return operation
+
+
+def _tag_paths(one: Collection, name: str) -> dict[str, Any]:
+    tags = _object({"tags": {"type": "array", "items": {"type": "string"}}})
+    body = {"required": True, "content": {"application/json": {"schema": tags}}}
+
+    def tagged(id: str, summary: str, status: str, answer: bool) -> dict[str, Any]:
+        operation = _operation(one, f"{id}{name}", summary, None, status, ["404", "412"])
+        if answer:
+            operation["responses"][status] = _answer(tags)
+        return operation
+
+    return {
+        f"{one.one_path}/tags": {
+            "parameters": _path_parameters(one.one_path),
+            "get": tagged("listTagsOf", "Its tags", "200", True),
+            "put": tagged("replaceTagsOf", "These tags and no others", "200", True) | {"requestBody": body},
+            "post": tagged("addTagsTo", "These tags too", "201", True) | {"requestBody": body},
+            "delete": tagged("clearTagsOf", "No tags", "204", False),
+        },
+        f"{one.one_path}/tags/{{tag}}": {
+            "parameters": _path_parameters(f"{one.one_path}/{{tag}}"),
+            "get": tagged("hasTagOf", "Whether it has the tag", "204", False),
+            "put": tagged("putTagOf", "One tag more", "201", False),
+            "delete": tagged("removeTagOf", "One tag less", "204", False),
+        },
+    }
+
+
+def _route(service: Service, route: Route) -> dict[str, Any]:
+    words = [part.strip("{}") for part in (route.method.lower(), *route.path.split("/")) if part]
+    always = ["400", "401", "403", "404", "405", "409", "413", "414", "415", "431", "500", "503"]
+    responses: dict[str, Any] = {code: _ref("responses", f"error{code}") for code in always}
+    responses[str(route.status)] = _answer(dict(route.schema) or _ref("schemas", "Free"))
+    if route.method == "DELETE":
+        responses["204"] = {"description": "Done."}
+    operation: dict[str, Any] = {
+        "operationId": "".join(type_name(word.replace(".", "_").replace("-", "_")) for word in words),
+        "summary": route.text,
+        "tags": [service.service],
+        "parameters": _path_parameters(route.path),
+        "responses": dict(sorted(responses.items())),
+    }
+    if route.body_schema:
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": dict(route.body_schema)}},
+        }
+    return {route.method.lower(): operation}
+
+
+def _free_body() -> dict[str, Any]:
+    return {"content": {"application/json": {"schema": _ref("schemas", "Free")}}}
+
+
+def _path_parameters(path: str) -> list[dict[str, Any]]:
+    return [
+        {"name": part[1:-1], "in": "path", "required": True, "schema": {"type": "string"}}
+        for part in path.split("/")
+        if part.startswith("{")
+    ]
 
 
 def _list(one: Collection, name: str) -> dict[str, Any]:
@@ -149,6 +232,8 @@ def _create(one: Collection, name: str) -> dict[str, Any]:
         one, f"create{name}", "Create one, or many at once (all or none)", None, "201", ["404", "409", "413"]
     )
     operation["requestBody"] = _body(f"{name}CreateBody", {"one": {"value": single}, "many": {"value": bulk}})
+    operation["parameters"] = [_ref("parameters", "partial")]
+    operation["responses"]["207"] = _answer(_ref("schemas", "Free"))
     operation["responses"]["201"] = _answer(
         {"oneOf": [_ref("schemas", f"{name}Answer"), _ref("schemas", f"{name}List")]}
     )
@@ -166,7 +251,7 @@ def _operation(
     return {
         "operationId": id,
         "summary": summary,
-        "tags": [one.resource.collection],
+        "tags": [one.label],
         "responses": dict(sorted(responses.items())),
     }
 
@@ -256,7 +341,12 @@ def _common_parameters() -> dict[str, Any]:
         return {"name": name, "in": "query", "description": text, "schema": schema}
 
     return {
-        "id": {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}},
+        "asOf": query("as_of", "As it was at this moment (ISO 8601).", {"type": "string"}),
+        "partial": query(
+            "partial",
+            "Each for itself, with a verdict for each (207), instead of all or none.",
+            {"type": "boolean"},
+        ),
         "fields": query(
             "fields",
             "Repeatable: show these attributes only.",

@@ -10,10 +10,17 @@ from typing import Any
 
 import msgspec
 
+from alcor.api.access import Access, Profile
+from alcor.api.policy import Rule
 from alcor.managers.interface import Caller, Loader, Manager
-from alcor.model.resource import Attribute, Who
+from alcor.managers.sharing import shared_of
+from alcor.model.catalogue import BY_ENTITY
+from alcor.model.resource import Who
 from alcor.model.value import Nullable
 from alcor.store.interface import Store
+
+# Selections of whole answers kept; there is one per set of attributes that some kind of caller sees.
+_SELECTIONS_MAX = 256
 
 _encoder = msgspec.json.Encoder()
 
@@ -31,30 +38,30 @@ class Selection:
     getter: Callable[[Any], tuple[Any, ...]]
     derived: tuple[tuple[str, Callable[[Any], Any]], ...]
     loaded: tuple[tuple[str, Loader], ...]
+    by_row: tuple[tuple[str, Rule], ...] = ()
 
 
 class View:
-    """What a resource shows.
+    """What a resource shows. Prepared once per kind of caller.
 
     Raises at construction: ValueError if a computed attribute has neither a rule, nor a loader, nor may be absent.
     """
 
-    def __init__(self, manager: Manager) -> None:
+    def __init__(self, manager: Manager, access: Access) -> None:
         resource = manager.resource
-        self.member = resource.name
-        self.collection = resource.collection.replace("-", "_")
+        self.member = resource.member_key
+        self.collection = resource.collection_key
         self._manager = manager
+        self._access = access
+        self._computed = dict(manager.computed)
+        if resource.shared_as and resource.attribute("shared") is not None:
+            self._computed.setdefault("shared", _load_shared)
         self._check()
-        self._all = {
-            is_admin: [
-                a for a in resource.attributes if a.see is Who.ANYONE or (is_admin and a.see is Who.ADMIN)
-            ]
-            for is_admin in (False, True)
-        }
-        self._whole = {is_admin: self._selection(self._all[is_admin], None) for is_admin in (False, True)}
+        self._all = [a for a in resource.attributes if a.see is not Who.NOBODY]
+        self._whole: dict[Profile, Selection] = {}
 
     def _check(self) -> None:
-        resource, loaders = self._manager.resource, self._manager.computed
+        resource, loaders = self._manager.resource, self._computed
         for name in loaders:
             attribute = resource.attribute(name)
             if attribute is None or attribute.stored or attribute.derive is not None:
@@ -68,11 +75,18 @@ class View:
     def selection(self, caller: Caller, fields: Collection[str]) -> Selection:
         """What to show of a row; all that the caller sees if `fields` is empty. Unknown fields are passed over,
         as the reference does (Nova asks for fields of extensions that may not be there)."""
-        if not fields:
-            return self._whole[caller.is_admin]
-        return self._selection(self._all[caller.is_admin], set(fields))
+        profile = self._access.profile(caller)
+        if fields:
+            return self._selection(profile, set(fields))
+        found = self._whole.get(profile)
+        if found is None:
+            if len(self._whole) >= _SELECTIONS_MAX:
+                self._whole.clear()
+            found = self._whole[profile] = self._selection(profile, None)
+        return found
 
-    def _selection(self, attributes: Sequence[Attribute], fields: set[str] | None) -> Selection:
+    def _selection(self, profile: Profile, fields: set[str] | None) -> Selection:
+        attributes = [a for a in self._all if a.name not in profile.hidden]
         stored: list[tuple[str, str]] = []
         derived: list[tuple[str, Callable[[Any], Any]]] = []
         loaded: list[tuple[str, Loader]] = []
@@ -83,14 +97,23 @@ class View:
                 stored.extend((name, a.field) for name in wanted)
             elif wanted and a.derive is not None:
                 derived.append((a.name, a.derive))
-            elif wanted and a.name in self._manager.computed:
-                loaded.append((a.name, self._manager.computed[a.name]))
+            elif wanted and a.name in self._computed:
+                loaded.append((a.name, self._computed[a.name]))
         return Selection(
-            tuple(name for name, _ in stored), _getter([f for _, f in stored]), tuple(derived), tuple(loaded)
+            tuple(name for name, _ in stored),
+            _getter([f for _, f in stored]),
+            tuple(derived),
+            tuple(loaded),
+            profile.by_row,
         )
 
     async def shown(
-        self, store: Store, rows: Sequence[Any], selection: Selection, extra: Sequence[Mapping[str, Any]] = ()
+        self,
+        store: Store,
+        caller: Caller,
+        rows: Sequence[Any],
+        selection: Selection,
+        extra: Sequence[Mapping[str, Any]] = (),
     ) -> list[dict[str, Any]]:
         """The rows as clients see them. `extra[i]`: what the manager says of row i, instead of loading it."""
         names, getter = selection.names, selection.getter
@@ -104,11 +127,23 @@ class View:
             absent = [row for row, document in zip(rows, documents, strict=True) if name not in document]
             if not absent:
                 continue
-            values = await loader(store, absent)
+            values = await loader(store, caller, absent)
             for document, row in zip(documents, rows, strict=True):
                 if name not in document:
                     document[name] = values[row.id]
+        for name, rule in selection.by_row:
+            for document, row in zip(documents, rows, strict=True):
+                if name in document and not rule.allows(caller, self._access.row_target(row)):
+                    del document[name]
         return documents
+
+
+async def _load_shared(store: Store, caller: Caller, rows: Sequence[Any]) -> dict[str, bool]:
+    """Whether each row is opened to the caller's project, or to all. Cost: one read."""
+    resource = BY_ENTITY[type(rows[0])]
+    ids = [row.id for row in rows]
+    found = await shared_of(store.reader, resource.name, resource.shared_as, ids, caller.project_id)
+    return {id: id in found for id in ids}
 
 
 def _getter(fields: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:

@@ -25,3 +25,4 @@ RESOURCES: tuple[Resource, ...] = (
     PORT,
 )
 BY_ENTITY: dict[type[Entity], Resource] = {resource.entity: resource for resource in RESOURCES}
+BY_NAME: dict[str, Resource] = {resource.name: resource for resource in RESOURCES}

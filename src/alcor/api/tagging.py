@@ -1,0 +1,127 @@
+"""Tags: words that users hang on resources. `<collection>/<id>/tags` and `…/tags/<tag>`, for every tagged resource.
+
+Source: Networking API v2.0, "Resource tags"; extensions standard-attr-tag, tag-creation.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec.structs import replace
+from starlette.responses import Response
+
+from alcor.api.call import Call, Endpoint
+from alcor.api.collection import Collection, as_json
+from alcor.api.errors import bad_request
+from alcor.api.writing import if_match, origin_of
+from alcor.model.errors import InvalidInput, NotFound, StaleRevision
+from alcor.model.resource import Entity
+from alcor.model.standard import TAGS
+from alcor.store.interface import Transaction
+
+Tags = tuple[str, ...]
+
+
+class Tagging:
+    """The tag endpoints of one collection."""
+
+    def __init__(self, one: Collection) -> None:
+        self._one = one
+        self._noun = one.resource.collection_key
+
+    def endpoints(self) -> dict[str, Endpoint]:
+        """Path template → endpoint."""
+        label = f"{self._one.label}/tags"
+        return {
+            f"{self._one.one_path}/tags": Endpoint(
+                label, {"GET": self.show, "PUT": self.replace, "POST": self.add, "DELETE": self.clear}
+            ),
+            f"{self._one.one_path}/tags/{{tag}}": Endpoint(
+                label, {"GET": self.has, "PUT": self.put, "DELETE": self.remove}
+            ),
+        }
+
+    async def show(self, call: Call) -> Response:
+        """All of them."""
+        row = await self._row(call, call.names)
+        return as_json({"tags": row.tags})
+
+    async def has(self, call: Call) -> Response:
+        """204 if it is there. Raises: NotFound."""
+        *names, tag = call.names
+        row = await self._row(call, names)
+        if tag not in row.tags:
+            raise NotFound("tag", tag)
+        return Response(status_code=204)
+
+    async def replace(self, call: Call) -> Response:
+        """These and no others."""
+        wanted = _said(await call.json())
+        row = await self._change(call, call.names, lambda _present: wanted)
+        return as_json({"tags": row.tags})
+
+    async def add(self, call: Call) -> Response:
+        """These beside the present ones."""
+        more = _said(await call.json())
+        row = await self._change(call, call.names, lambda present: _parsed((*present, *more)))
+        return as_json({"tags": row.tags}, status=201)
+
+    async def put(self, call: Call) -> Response:
+        """One more; nothing changes if it is there."""
+        *names, tag = call.names
+        await self._change(call, names, lambda present: _parsed((*present, tag)))
+        return Response(status_code=201)
+
+    async def remove(self, call: Call) -> Response:
+        """One less. Raises: NotFound."""
+        *names, tag = call.names
+
+        def without(present: Tags) -> Tags:
+            if tag not in present:
+                raise NotFound("tag", tag)
+            return tuple(one for one in present if one != tag)
+
+        await self._change(call, names, without)
+        return Response(status_code=204)
+
+    async def clear(self, call: Call) -> Response:
+        """None at all."""
+        await self._change(call, call.names, lambda _present: ())
+        return Response(status_code=204)
+
+    async def _row(self, call: Call, names: Any) -> Entity:
+        row: Entity = await self._one.finder.find(self._one.around.store.reader, call.caller, names)
+        return row
+
+    async def _change(self, call: Call, names: Any, change: Callable[[Tags], Tags]) -> Entity:
+        expected = if_match(call)
+        one = self._one
+
+        async def work(tx: Transaction) -> Entity:
+            row: Entity = await one.finder.find(tx, call.caller, names)
+            if expected is not None and row.revision_number != expected:
+                raise StaleRevision(one.resource.name, row.id, expected, row.revision_number)
+            await one.access.check_action(tx, call.caller, row, f"update_{self._noun}_tags")
+            tx.update(replace(row, tags=change(row.tags)))
+            return await tx.get(type(row), row.id)
+
+        return (await one.around.store.write(work, origin_of(call.caller))).value
+
+
+def _said(body: Any) -> Tags:
+    if not isinstance(body, dict) or list(body) != ["tags"]:
+        raise bad_request("The body must be a JSON object with the member 'tags' alone.")
+    return _parsed(body["tags"])
+
+
+def _parsed(tags: Any) -> Tags:
+    """The words without repetitions. Raises: InvalidInput."""
+    words = tuple(dict.fromkeys(tags)) if _are_texts(tags) else tags
+    try:
+        parsed: Tags = TAGS.type.parse(words)
+    except ValueError as error:
+        raise InvalidInput(str(error), attribute="tags") from error
+    return parsed
+
+
+def _are_texts(tags: Any) -> bool:
+    return isinstance(tags, list | tuple) and all(isinstance(tag, str) for tag in tags)
