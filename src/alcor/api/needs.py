@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from alcor.managers.interface import Caller
+from alcor.store.interface import Transaction
 
 
 class Authenticator(Protocol):
@@ -22,3 +23,7 @@ class Authenticator(Protocol):
 
 Ready = Callable[[], Awaitable[Mapping[str, str]]]
 """What keeps the process from serving: part → reason. Empty: it serves. Must answer within a second."""
+
+
+QuotaLimit = Callable[[Transaction, str, str], Awaitable[int]]
+"""(project, quota name) → how many rows the project may have; -1: no limit."""
