@@ -158,6 +158,8 @@ def _type_name(hint: object) -> str:
 def pages() -> dict[str, Callable[[], str]]:
     """File name → what makes its text."""
     from alcor.api.errors import reference as errors_page
+    from alcor.api.policy.reference import reference as policy_page
+    from alcor.api.policy.reference import sample as policy_file
     from alcor.pipeline.reference import render_reference as pipeline_page
 
     return {
@@ -167,6 +169,8 @@ def pages() -> dict[str, Callable[[], str]]:
         "errors.md": errors_page,
         "goal-state.md": goal_state_page,
         "pipeline.md": pipeline_page,
+        "policy.md": policy_page,
+        "policy.yaml": policy_file,
     }
 
 

@@ -66,7 +66,10 @@ class InvalidInput(AlcorError):
 
 
 class Unauthenticated(AlcorError):
-    """No token, or one that is not known. `realm`: the URL that gives tokens, "" if this region does."""
+    """No token, or one that is not known.
+
+    `realm` is the URL that gives tokens, "" if this region does.
+    """
 
     def __init__(self, reason: str, *, realm: str = "") -> None:
         super().__init__(reason)

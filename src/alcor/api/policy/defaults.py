@@ -1,11 +1,17 @@
-"""The default rule of every action and attribute, made from the declarations in `alcor.model`."""
+"""The default rule of every action and attribute, made from the declarations in `alcor.model`.
+
+Later texts win: what follows from the declaration, the Networking API's own rules, `Resource.policy`.
+"""
 
 from collections.abc import Iterable
 
+from alcor.api.policy.networking import NETWORKING
 from alcor.model.catalogue import RESOURCES
 from alcor.model.resource import Attribute, Resource, Who
 
 ADMIN = "rule:admin_only"
+# One's own project may be named by everybody.
+_PROJECT = f"{ADMIN} or rule:context_can_set_project_id or rule:owner"
 _VERBS = ("create", "get", "update", "delete")
 
 
@@ -39,10 +45,23 @@ def _rules_of(resource: Resource) -> dict[str, str]:
     for attribute in resource.attributes:
         for verb, who in _rights(attribute):
             if who is Who.ADMIN:
-                rules[action_name(verb, resource, attribute.name)] = ADMIN
+                text = _PROJECT if attribute.name == "project_id" and verb != "get" else ADMIN
+                rules[action_name(verb, resource, attribute.name)] = text
+    for key, text in NETWORKING.get(rule_noun(resource), {}).items():
+        if _is_about(key, resource):
+            rules[_full_name(key, resource)] = text
     for key, text in resource.policy.items():
         rules[_full_name(key, resource)] = text
     return rules
+
+
+def _is_about(key: str, resource: Resource) -> bool:
+    """Whether the resource has the attribute that a short key names; a key without one is about the resource."""
+    verb, _, attribute = key.partition(":")
+    if not attribute or verb not in _VERBS:
+        return True
+    # An attribute's name may have a colon (binding:host_id); a member's follows one (fixed_ips:ip_address).
+    return any(a.name == attribute or attribute.startswith(f"{a.name}:") for a in resource.attributes)
 
 
 def _rights(attribute: Attribute) -> tuple[tuple[str, Who], ...]:
