@@ -8,7 +8,7 @@ from typing import TypeVar
 from alcor.bus.interface import Heads, HostReport, Publication, ScopeUpdate
 from alcor.goalstate.item import State, key_of
 from alcor.goalstate.scope import SHARDS, Scope, shard_of
-from alcor.model.change import Cut, Position
+from alcor.model.change import SYSTEM, Cut, Origin, Position
 from alcor.model.resource import Entity
 from alcor.store.interface import (
     Done,
@@ -198,9 +198,9 @@ class ThroughStore:
         self.reader: Reader = store.reader
         self.observations: Observations = store.observations
 
-    async def write(self, work: Work[T]) -> Done[T]:
+    async def write(self, work: Work[T], origin: Origin = SYSTEM) -> Done[T]:
         """As the store."""
-        return await self._store.write(work)
+        return await self._store.write(work, origin)
 
     async def head(self) -> Position:
         """As the store."""
