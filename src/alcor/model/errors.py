@@ -39,6 +39,40 @@ class Problem(StrEnum):
     RBAC_POLICY_IN_USE = "rbac_policy_in_use"
     RBAC_ACTION = "rbac_action"
     SHARED_IN_USE = "shared_in_use"
+    BAD_REQUEST = "bad_request"
+    NO_INTERFACE_ON_SUBNET = "no_interface_on_subnet"
+    SUBNET_NOT_ON_PORT = "subnet_not_on_port"
+    INTERFACE_IN_USE_BY_FLOATING_IP = "interface_in_use_by_floating_ip"
+    INTERFACE_IN_USE_BY_ROUTE = "interface_in_use_by_route"
+    INTERFACE_IN_USE_BY_NDP_PROXY = "interface_in_use_by_ndp_proxy"
+    GATEWAY_IN_USE_BY_FLOATING_IP = "gateway_in_use_by_floating_ip"
+    GATEWAY_IN_USE_BY_NDP_PROXY = "gateway_in_use_by_ndp_proxy"
+    GATEWAY_NOT_VALID = "gateway_not_valid"
+    IPV6_GATEWAY_IN_USE = "ipv6_gateway_in_use"
+    GATEWAYS_NOT_REMOVED = "gateways_not_removed"
+    GATEWAYS_NOT_MATCHED = "gateways_not_matched"
+    INVALID_ROUTES = "invalid_routes"
+    ROUTES_EXHAUSTED = "routes_exhausted"
+    NO_GATEWAY_FOR_FLOATING_IP = "no_gateway_for_floating_ip"
+    FIXED_IP_ASSOCIATED = "fixed_ip_associated"
+    FLOATING_IP_OF_OTHERS = "floating_ip_of_others"
+    FLOATING_IP_FORWARDS = "floating_ip_forwards"
+    PORT_HAS_FORWARDING = "port_has_forwarding"
+    PORT_HAS_FLOATING_IP = "port_has_floating_ip"
+    NO_OUTER_ADDRESS = "no_outer_address"
+    HELPER_NOT_ALLOWED = "helper_not_allowed"
+    HELPER_PROTOCOL = "helper_protocol"
+    NDP_PROXY_DISABLED = "ndp_proxy_disabled"
+    NDP_PROXY_UNREACHABLE = "ndp_proxy_unreachable"
+    NDP_PROXY_ADDRESS = "ndp_proxy_address"
+    NDP_PROXY_SCOPE = "ndp_proxy_scope"
+    LOCAL_IP_WITHOUT_PLACE = "local_ip_without_place"
+    LOCAL_IP_NO_ADDRESS = "local_ip_no_address"
+    LOCAL_IP_OTHER_ADDRESS = "local_ip_other_address"
+    LOCAL_IP_MANY_ADDRESSES = "local_ip_many_addresses"
+    NO_TOPOLOGY = "no_topology"
+    METERING_OVERLAP = "metering_overlap"
+    METERING_PREFIXES = "metering_prefixes"
 
 
 def _named(kind: str) -> str:
@@ -81,11 +115,11 @@ class Forbidden(AlcorError):
 
 
 class NotFound(AlcorError):
-    """`kind` (a resource name, such as "port") has no row `id`."""
+    """`kind` (a resource name, such as "port") has no row `id`. `reason`: a sentence that says more."""
 
-    def __init__(self, kind: str, id: str) -> None:
-        super().__init__(f"{_named(kind)} {id} could not be found.")
-        self.kind, self.id = kind, id
+    def __init__(self, kind: str, id: str, *, reason: str = "", problem: Problem = Problem.GENERIC) -> None:
+        super().__init__(reason or f"{_named(kind)} {id} could not be found.")
+        self.kind, self.id, self.problem = kind, id, problem
 
 
 class Conflict(AlcorError):
