@@ -1,4 +1,4 @@
-"""A small cloud for outside clients: a real Keystone, a region of Alcor behind it, people, a network outside.
+"""A small cloud for outside clients: a real Keystone, a region of Alcor behind it, people, a network outside, a host.
 
     with running_cloud(folder) as cloud:
         cloud.keystone.url, cloud.region.endpoint, cloud.public_network_id
@@ -8,16 +8,21 @@ People, as outside test suites expect them: `admin` in the project admin, `demo`
 """
 
 import json
+import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from alcor.lab.command import start, wait_until
 from alcor.lab.ledger import Ledger
 from alcor.lab.region import Client, RegionProcess
 from tests.compat.keystone import ADMIN_PASSWORD, MEMBER_PASSWORD, REGION, SERVICE_PASSWORD, Keystone
 
 PUBLIC_NETWORK = "public"
+HOST = "compute-1"
+ROOT = Path(__file__).parents[2]
 
 
 class Cloud:
@@ -28,6 +33,7 @@ class Cloud:
         self.keystone = Keystone(folder / "keystone", ledger)
         self.region = RegionProcess(folder, ledger)
         self.public_network_id = ""
+        self._ledger = ledger
         self._settings = settings
 
     def start(self) -> None:
@@ -42,6 +48,7 @@ class Cloud:
         self.region.ready()
         self.keystone.add_service("network", "alcor", self.region.endpoint)
         self._create_public_network()
+        self._start_host()
 
     def _write_configuration(self) -> Path:
         keystone = {
@@ -62,6 +69,22 @@ class Cloud:
             self.public_network_id = api.create("v2.0/networks", "network", **external)["id"]
             subnet = {"network_id": self.public_network_id, "enable_dhcp": False, "name": "public-subnet"}
             api.create("v2.0/subnets", "subnet", **subnet, ip_version=4, cidr="172.24.4.0/22")
+
+    def _start_host(self) -> None:
+        """One host with the real agent on a simulated switch, so that there is an agent to list and bind to."""
+        with self.client() as api:
+            made = api.create("hosts", "host", name=HOST, vtep_addresses=["192.0.2.1"])
+            token = self.folder / "host.token"
+            token.touch(mode=0o600)
+            token.write_text(made["token"])
+            start(
+                self._ledger,
+                *(sys.executable, "-m", "tests.compat.simulated_host", HOST, made["id"], str(token)),
+                self.region.agents_socket,
+                log=self.folder / "host.log",
+                env={"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
+            )
+            wait_until("the host", lambda: api.show(f"hosts/{made['id']}")["host"]["status"] == "UP")
 
     def client(self) -> Client:
         """A client of the Networking API with a token that Keystone gave the administrator."""

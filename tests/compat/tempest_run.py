@@ -10,16 +10,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.compat.cloud import PUBLIC_NETWORK, Cloud, running_cloud
+from tests.compat.cloud import HOST, PUBLIC_NETWORK, Cloud, running_cloud
 from tests.compat.command_line import command_line
+from tests.compat.compute import compute_service
 from tests.compat.environment import program
 from tests.compat.keystone import ADMIN_PASSWORD, REGION
 from tests.compat.verdict import Verdict, judge, read_allowed, read_outcomes
 
 ALLOWED = Path(__file__).with_name("tempest_skips.toml")
 EVERYTHING = r"^tempest\.api\.network\."
-# A catalogue entry without a service: the port that discards, where nothing listens.
-NO_COMPUTE = "http://127.0.0.1:9/v2.1"
 # One or two classes of every family: what `bin/test` runs; `--long` runs everything.
 SELECTION = (
     "tempest.api.network.admin.test_external_network_extension.ExternalNetworksTestJSON",
@@ -45,7 +44,7 @@ def selection() -> str:
 
 
 def configuration(cloud: Cloud) -> str:
-    """The tempest.conf of a cloud that has Keystone and the Networking API and nothing else."""
+    """The tempest.conf of a cloud that has Keystone, the Networking API and one answer of a compute service."""
     return f"""\
 [DEFAULT]
 debug = true
@@ -109,9 +108,8 @@ def run_tempest(cloud: Cloud, regex: str, concurrency: int) -> Path:
 
 def run(folder: Path, *, regex: str, concurrency: int, complete: bool) -> Verdict:
     """Start a cloud, run the chosen tests, judge them."""
-    with running_cloud(folder) as cloud:
-        # Tests of port bindings ask whether there is a compute service, and then never call it.
-        cloud.keystone.add_service("compute", "nova", NO_COMPUTE)
+    with running_cloud(folder) as cloud, compute_service([HOST]) as compute:
+        cloud.keystone.add_service("compute", "nova", compute)
         stream = run_tempest(cloud, regex, concurrency)
     return judge(read_outcomes("tempest", stream), read_allowed(ALLOWED), complete=complete)
 
