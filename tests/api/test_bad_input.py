@@ -106,7 +106,7 @@ async def test_a_large_bulk_is_a_413(api: Api) -> None:
     assert error_of(answer) == (
         413,
         "HTTPRequestEntityTooLarge",
-        "'networks' has 1001 items; one request creates at most 1000. Send them in several requests.",
+        "'networks' has 1001 items; one request has at most 1000. Send them in several requests.",
     )
     answer = await api.post("/v2.0/networks", {"networks": [{}] * 1_000})
     assert answer.status_code == 201
@@ -409,7 +409,7 @@ async def test_an_unknown_path_is_a_404(api: Api, path: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("PUT", "/v2.0/networks", "GET, POST"),
+        ("PATCH", "/v2.0/networks", "DELETE, GET, POST, PUT"),
         ("PATCH", "/v2.0/networks/x", "DELETE, GET, PUT"),
         ("POST", "/", "GET"),
         ("DELETE", "/v2.0/extensions", "GET"),

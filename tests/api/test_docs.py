@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from alcor.api.docs import PACKAGE, Docs, swagger_folder
+from alcor.managers.interface import Manager
 from alcor.managers.registry import managers
-from tests.support.api import Api, check, collection_path, resolve
+from tests.support.api import Api, check, resolve
 
 METHODS = {"get", "put", "post", "delete"}
 
@@ -55,15 +56,18 @@ async def test_the_document_is_openapi_3_1(api: Api) -> None:
 async def test_every_served_verb_is_documented_and_no_other(api: Api) -> None:
     """The document has exactly the verbs the managers have, and each answers something else than 404 or 405."""
     for manager in managers():
-        path = collection_path(manager.resource.name)
-        many, one = api.document["paths"][path], api.document["paths"][f"{path}/{{id}}"]
-        assert METHODS & many.keys() == {"get"} | ({"post"} if manager.create else set())
+        if not isinstance(manager, Manager) or manager.resource.parent is not None:
+            continue
+        path = f"{manager.resource.prefix}/{manager.resource.collection}"
+        many, one = api.document["paths"][path], api.document["paths"][f"{path}/{{{manager.resource.key}}}"]
+        bulk = ({"put"} if manager.update else set()) | ({"delete"} if manager.delete else set())
+        assert METHODS & many.keys() == {"get"} | ({"post"} if manager.create else set()) | bulk
         verbs = {"get"} | ({"put"} if manager.update else set()) | ({"delete"} if manager.delete else set())
         assert METHODS & one.keys() == verbs
         for child in manager.children:
-            assert "get" in api.document["paths"][f"{path}/{{id}}/{child}"]
+            assert "get" in api.document["paths"][f"{path}/{{{manager.resource.key}}}/{child}"]
         for action in manager.actions:
-            assert "put" in api.document["paths"][f"{path}/{{id}}/{action}"]
+            assert "put" in api.document["paths"][f"{path}/{{{manager.resource.key}}}/{action}"]
         assert (await api.get(path)).status_code == 200
 
 

@@ -17,6 +17,7 @@ from alcor.api.limit import Limits
 from alcor.api.needs import Ready
 from alcor.managers.interface import Manager, Service
 from alcor.managers.registry import managers
+from alcor.model.catalogue import BY_NAME
 from alcor.model.token import Token
 from alcor.store.interface import Store, Transaction
 
@@ -61,10 +62,11 @@ class Api:
         return next(iter(answer.json().values()))
 
     async def made(self, kind: str, /, **attributes: Any) -> Json:
-        """Create one `kind` ("network", "subnet", "port", "host", "ip", "mac", "mac_range")."""
-        answer = await self.post(collection_path(kind), {kind: attributes})
+        """Create one `kind`: the name of a resource of the catalogue that is no sub-resource."""
+        member = BY_NAME[kind].member_key
+        answer = await self.post(collection_path(kind), {member: attributes})
         assert answer.status_code == 201, answer.text
-        found: Json = answer.json()[kind]
+        found: Json = answer.json()[member]
         return found
 
     async def a_network(self, **attributes: Any) -> Json:
@@ -80,8 +82,8 @@ class Api:
 
 def collection_path(kind: str) -> str:
     """The path of a resource's collection."""
-    plain = kind.replace("_", "-") + "s"
-    return f"/v2.0/{plain}" if kind in ("network", "subnet", "port") else f"/{plain}"
+    resource = BY_NAME[kind]
+    return f"{resource.prefix}/{resource.collection}"
 
 
 def error_of(answer: httpx.Response) -> tuple[int, str, str]:
