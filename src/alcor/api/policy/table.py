@@ -85,7 +85,7 @@ def load_overrides(path: Path) -> dict[str, str]:
     except OSError as error:
         raise PolicyError(f"{path}: it cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise PolicyError(f"{path}: it is not YAML: {' '.join(str(error).split())}") from error
+        raise PolicyError(f"{path}: it cannot be read: {' '.join(str(error).split())}") from error
     if document is None:
         return {}
     if not isinstance(document, dict):
