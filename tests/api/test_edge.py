@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from alcor.managers.interface import Caller, Made, Values
-from alcor.managers.interface import Caller, Manager
+from alcor.managers.interface import Caller, Made, Manager, Values
 from alcor.managers.registry import managers
 from alcor.model.errors import QuotaExceeded
 from alcor.store.interface import Store, Transaction
