@@ -1,12 +1,14 @@
 """Wiring of who may do what: the policy with the operator's file, and whose tokens the API takes."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
+from alcor.api.app import policy_of
 from alcor.api.auth import TokenAuthenticator
 from alcor.api.needs import Authenticator
-from alcor.api.policy import Policy, PolicyError, default_rules, load_overrides
+from alcor.api.policy import Policy, PolicyError, load_overrides
+from alcor.managers.registry import managers
 from alcor.runtime.config import Keystone, PolicyFile, RegionConfig
 from alcor.runtime.settings import ConfigurationError
 from alcor.store.interface import Store
@@ -15,18 +17,23 @@ from alcor.telemetry.log import get_log
 log = get_log("runtime")
 
 
-def policy_of(settings: PolicyFile) -> Policy:
-    """The default rules with the operator's. Raises: ConfigurationError, naming file, rule and reason."""
-    path = Path(settings.file).expanduser() if settings.file else None
+def load_policy(settings: PolicyFile) -> tuple[Policy, Mapping[str, str]]:
+    """Every rule, compiled, and the texts of the operator's file.
+
+    Raises: ConfigurationError, naming file, rule and reason.
+    """
+    if not settings.file:
+        return policy_of(managers()), {}
+    path = Path(settings.file).expanduser()
     try:
-        overrides = load_overrides(path) if path is not None else {}
-        policy = Policy.of(default_rules(), overrides, source=str(path))
+        overrides = load_overrides(path)
+        policy = policy_of(managers(), overrides)
     except PolicyError as error:
-        raise ConfigurationError(f"policy.file: {error}") from error
+        raise ConfigurationError(f"policy.file = '{path}': {error}") from error
     if policy.unused:
         # A typing error protects nothing; a rule of a service that is not ours is no error.
         log.warning("policy_rules_unused", file=str(path), rules=sorted(policy.unused))
-    return policy
+    return policy, overrides
 
 
 @contextlib.asynccontextmanager

@@ -5,7 +5,7 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -24,7 +24,7 @@ from alcor.goalstate.item import RegionItem
 from alcor.managers.registry import managers
 from alcor.model.address import Mac, parse_mac
 from alcor.ncm.service import Ncm
-from alcor.runtime.access import authenticator, policy_of
+from alcor.runtime.access import authenticator, load_policy
 from alcor.runtime.config import RegionConfig
 from alcor.runtime.identity import ensure_admin_token, write_clouds
 from alcor.runtime.settings import ConfigurationError
@@ -94,9 +94,9 @@ async def serve(
                 agents = await stack.enter_async_context(_ncm(bus, codec, config))
             endpoint = clouds = None
             if Role.API in roles:
-                policy = policy_of(config.policy)
+                policy, overrides = load_policy(config.policy)
                 who = await stack.enter_async_context(authenticator(config, store, policy))
-                endpoint = await stack.enter_async_context(_api(store, config, services, who))
+                endpoint = await stack.enter_async_context(_api(store, config, services, who, overrides))
                 clouds = write_clouds(folder, endpoint, token) if token else None
             running = Running(endpoint, agents, folder, token, clouds)
             started(running)
@@ -151,7 +151,11 @@ async def _ncm(bus: LocalBus, codec: ProtobufCodec, config: RegionConfig) -> Asy
 
 @contextlib.asynccontextmanager
 async def _api(
-    store: SqliteStore, config: RegionConfig, services: Collection[str] | None, who: Authenticator
+    store: SqliteStore,
+    config: RegionConfig,
+    services: Collection[str] | None,
+    who: Authenticator,
+    overrides: Mapping[str, str],
 ) -> AsyncIterator[str]:
     listener = _listen(config.api.listen)
     address = listener.getsockname()
@@ -165,6 +169,7 @@ async def _api(
         version=__version__,
         public_endpoint=config.api.public_endpoint or None,
         services=services,
+        overrides=overrides,
     )
     server = _Server(
         uvicorn.Config(
