@@ -1,0 +1,1 @@
+"""Quota Manager: how many rows of a kind a project may have."""
