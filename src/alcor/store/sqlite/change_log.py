@@ -3,7 +3,9 @@
 A change's `seq` is its revision and its number within it in one integer, so that the table's own order is the order of
 changes and a revision is a range of it. `request` has a row per request (neighbours in a group with the same origin
 share one): the range of its changes, its origin and the commit's time. A change says nothing of either: the row whose
-range it is in does. `ordinal` numbers all changes there ever were, so that counting those left needs no count.
+range it is in does. Users and projects have a number in `who`: an index of small numbers costs a create less than two
+of names. There is none of times: they grow with `first`, and are found by halving. `ordinal` numbers all changes there
+ever were, so that counting those left needs no count.
 """
 
 import sqlite3
@@ -22,6 +24,8 @@ _LOOK_EVERY_MS = 60_000
 _FORGET_CHANGES_MIN = 1_024
 # More than one group's, so that a look always sees a whole revision.
 _LOOK_REQUESTS = 1_024
+# Of users remembered with their numbers.
+_NUMBERS_MAX = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,7 @@ class ChangeLog:
         self.next_seq = 0
         """Where the next request's changes begin."""
         self._total = self._at_ms = 0
+        self._numbers: dict[tuple[str, str], int] = {}
         self._load()
 
     def begin(self, revision: int) -> None:
@@ -70,12 +75,10 @@ class ChangeLog:
         self._at_ms = max(self._at_ms, now_ms)
         rows = []
         for first, last, origin in self._rows:
-            rows.append(
-                (first, last, self._total, self._at_ms, origin.request_id, origin.user_id, origin.project_id)
-            )
+            rows.append((first, last, self._total, self._at_ms, origin.request_id, self._number_of(origin)))
             self._total += last - first + 1
             self._fresh += last - first + 1
-        self._connection.executemany("INSERT INTO request VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        self._connection.executemany("INSERT INTO request VALUES (?, ?, ?, ?, ?, ?)", rows)
         if self._fresh >= self._look_every or now_ms - self._looked_ms >= _LOOK_EVERY_MS:
             self._forget(now_ms)
             self._fresh, self._looked_ms = 0, now_ms
@@ -84,7 +87,20 @@ class ChangeLog:
         """The group was not committed."""
         self._lost = True
 
+    def _number_of(self, origin: Origin) -> int:
+        who = origin.user_id, origin.project_id
+        number = self._numbers.get(who)
+        if number is None:
+            self._connection.execute("INSERT OR IGNORE INTO who (user_id, project_id) VALUES (?, ?)", who)
+            sql = "SELECT id FROM who WHERE user_id = ? AND project_id = ?"
+            (number,) = self._connection.execute(sql, who).fetchone()
+            if len(self._numbers) >= _NUMBERS_MAX:
+                self._numbers.clear()
+            self._numbers[who] = number
+        return number
+
     def _load(self) -> None:
+        self._numbers.clear()
         found = self._connection.execute(
             "SELECT ordinal + last - first + 1, at_ms FROM request ORDER BY first DESC LIMIT 1"
         ).fetchone()

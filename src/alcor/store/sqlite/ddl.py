@@ -20,19 +20,21 @@ TABLES_SINCE_2 = """
 CREATE TABLE change_log (
     seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, id TEXT NOT NULL, before TEXT, after TEXT);
 CREATE INDEX change_log_id ON change_log (id);
+CREATE TABLE who (
+    id INTEGER PRIMARY KEY, user_id TEXT NOT NULL, project_id TEXT NOT NULL, UNIQUE (user_id, project_id));
+CREATE INDEX who_project ON who (project_id);
+INSERT INTO who VALUES (0, '', '');
 CREATE TABLE request (
     first INTEGER PRIMARY KEY, last INTEGER NOT NULL, ordinal INTEGER NOT NULL, at_ms INTEGER NOT NULL,
-    request_id TEXT NOT NULL, user_id TEXT NOT NULL, project_id TEXT NOT NULL);
-CREATE INDEX request_at ON request (at_ms);
+    request_id TEXT NOT NULL, who INTEGER NOT NULL);
 CREATE INDEX request_id ON request (request_id) WHERE request_id <> '';
-CREATE INDEX request_user ON request (user_id) WHERE user_id <> '';
-CREATE INDEX request_project ON request (project_id) WHERE project_id <> '';
+CREATE INDEX request_who ON request (who) WHERE who <> 0;
 CREATE TABLE tally (
     kind TEXT NOT NULL, project_id TEXT NOT NULL, "rows" INTEGER NOT NULL, PRIMARY KEY (kind, project_id))
     WITHOUT ROWID;
 """
 TABLE_NAMES = frozenset(
-    {"meta", "claim", "resting", "kept_value", "change_log", "request", "tally", "carried"}
+    {"meta", "claim", "resting", "kept_value", "change_log", "who", "request", "tally", "carried"}
 )
 
 

@@ -3,8 +3,11 @@
 The writing end and the tables' shape: `change_log`.
 """
 
+import heapq
 import sqlite3
 from collections.abc import Sequence
+from itertools import islice
+from operator import itemgetter
 from typing import Any
 
 from alcor.model.change import Change, Cut, Origin, Position, Recorded
@@ -27,6 +30,11 @@ def place_of(seq: int) -> tuple[int, int]:
 def seq_of(revision: int, number: int = 0) -> int:
     """The first seq of a revision, or of a place in it."""
     return revision << NUMBER_BITS | number
+
+
+_BEYOND = 2**63 - 1
+_REQUEST_FROM = "SELECT first, at_ms FROM request WHERE first >= ? ORDER BY first LIMIT 1"
+_NAMED = "r.request_id <> ''"
 
 
 def get_meta(connection: sqlite3.Connection, key: str) -> str | None:
@@ -109,43 +117,71 @@ def read_image(connection: sqlite3.Connection, schema: Schema, entities: Sequenc
     return Image(read_head(connection), rows, revisions)
 
 
+_TOLD = "SELECT c.seq, r.at_ms, r.request_id, w.user_id, w.project_id, c.kind, c.id, c.before, c.after FROM"
+# CROSS JOIN: the tables are walked in the order they are named, which is the order of changes, so nothing is sorted.
+_FROM_CHANGES = f"""{_TOLD} change_log c
+CROSS JOIN request r ON r.first = (SELECT max(first) FROM request WHERE first <= c.seq)
+CROSS JOIN who w ON w.id = r.who WHERE"""
+_FROM_REQUESTS = f"""{_TOLD} request r
+CROSS JOIN who w ON w.id = r.who
+CROSS JOIN change_log c ON c.seq BETWEEN r.first AND r.last WHERE"""
+
+
 def read_history(connection: sqlite3.Connection, schema: Schema, query: History) -> list[Recorded]:
     """The changes that match, oldest first.
 
-    Cost: an index walk from an id, a request, a project or a user; else of the whole log from `since_ms` on, until the
-    page is full.
+    Cost: a walk of the row's changes, of the request's, or of those of every user and project that match; if none of
+    them is asked for, of the whole log from `since_ms` on until the page is full.
     """
-    bounds: list[tuple[str, Any]] = []
+    above, below = 0, _BEYOND
     if query.since_ms is not None:
-        bounds.append((">= ?", _first_since(connection, query.since_ms)))
+        above = _first_since(connection, query.since_ms)
     if query.until_ms is not None:
-        bounds.append(("< ?", _first_since(connection, query.until_ms + 1)))
+        below = _first_since(connection, query.until_ms + 1)
     if query.after is not None:
-        bounds.append(("> ?", seq_of(*query.after)))
-    asked = [(f"c.seq {bound}", value) for bound, value in bounds]
-    asked += [(f"c.{name} = ?", getattr(query, name)) for name in ("kind", "id")]
-    by_whom = [(f"r.{name} = ?", getattr(query, name)) for name in ("request_id", "user_id", "project_id")]
-    if query.id is None and any(value is not None for _, value in by_whom):
-        # From who asked to what changed: two walks, one inside the other, in the order of changes.
-        source = "request r CROSS JOIN change_log c ON c.seq BETWEEN r.first AND r.last"
-        order = "r.first, c.seq"
-        asked += [(f"r.last {bound}" if ">" in bound else f"r.first {bound}", seq) for bound, seq in bounds]
+        above = max(above, seq_of(*query.after) + 1)
+    asked = {
+        "c.kind": query.kind,
+        "c.id": query.id,
+        "r.request_id": query.request_id,
+        "w.user_id": query.user_id,
+        "w.project_id": query.project_id,
+    }
+    given = {column: value for column, value in asked.items() if value is not None}
+    conditions = ["c.seq >= ? AND c.seq < ?", *(f"{column} = ?" for column in given)]
+    parameters: list[Any] = [above, below, *given.values()]
+    if query.id is not None or given.keys() <= {"c.kind"}:
+        sql = f"{_FROM_CHANGES} {' AND '.join(conditions)} ORDER BY c.seq LIMIT ?"
+        rows = connection.execute(sql, (*parameters, query.limit)).fetchall()
     else:
-        source = (
-            "change_log c CROSS JOIN request r "
-            "ON r.first = (SELECT max(first) FROM request WHERE first <= c.seq)"
-        )
-        order = "c.seq"
-    given = [(sql, value) for sql, value in asked + by_whom if value is not None]
-    rows = connection.execute(
-        "SELECT c.seq, r.at_ms, r.request_id, r.user_id, r.project_id, c.kind, c.id, c.before, c.after "
-        f"FROM {source} WHERE {' AND '.join(['1', *(sql for sql, _ in given)])} ORDER BY {order} LIMIT ?",
-        (*(value for _, value in given), query.limit),
-    )
+        # The request that `above` lies in, so that a later page does not walk over those before it.
+        begun = connection.execute("SELECT max(first) FROM request WHERE first <= ?", (above,)).fetchone()
+        conditions += ["r.first >= ? AND r.first < ?"]
+        parameters += [begun[0] or 0, below]
+        rows = _from_requests(connection, query, conditions, parameters)
     return [
         Recorded(place_of(seq), at_ms, Origin(*origin), kind, id, *_rows(schema.by_kind[kind], before, after))
         for seq, at_ms, *origin, kind, id, before, after in rows
     ]
+
+
+def _from_requests(
+    connection: sqlite3.Connection, query: History, conditions: list[str], parameters: list[Any]
+) -> list[tuple[Any, ...]]:
+    order = "ORDER BY r.first, c.seq LIMIT ?"
+    if query.request_id:
+        # Repeated with its constant, the index that leaves out the empty ones can be used.
+        sql = f"{_FROM_REQUESTS} {' AND '.join([*conditions, _NAMED])} {order}"
+        return connection.execute(sql, (*parameters, query.limit)).fetchall()
+    who = {"user_id": query.user_id, "project_id": query.project_id}
+    same = " AND ".join([f"{name} = ?" for name, value in who.items() if value is not None] or ["1"])
+    values = [value for value in who.values() if value is not None]
+    pages = []
+    for (number,) in connection.execute(f"SELECT id FROM who WHERE {same}", values).fetchall():
+        one = f"r.who = {number:d} AND r.who <> 0" if number else "r.who = 0"
+        sql = f"{_FROM_REQUESTS} {' AND '.join([*conditions, one])} {order}"
+        pages.append(connection.execute(sql, (*parameters, query.limit)).fetchall())
+    return list(islice(heapq.merge(*pages, key=itemgetter(0)), query.limit))
 
 
 def read_as_of(connection: sqlite3.Connection, table: Table, id: str, moment_ms: int) -> Entity | None:
@@ -162,10 +198,20 @@ def read_as_of(connection: sqlite3.Connection, table: Table, id: str, moment_ms:
 
 
 def _first_since(connection: sqlite3.Connection, moment_ms: int) -> int:
-    """The seq from which on changes were committed at or after a moment; beyond all of them if there is none."""
-    sql = "SELECT first FROM request WHERE at_ms >= ? ORDER BY at_ms, first LIMIT 1"
-    found = connection.execute(sql, (moment_ms,)).fetchone()
-    return 2**63 - 1 if found is None else found[0]
+    """The seq from which on changes were committed at or after a moment; beyond all of them if there is none.
+
+    Times grow with seq: some sixty look-ups by halving, and no index that every request would have to write.
+    """
+    low, high = 0, _BEYOND
+    while low < high:
+        middle = (low + high) // 2
+        found = connection.execute(_REQUEST_FROM, (middle,)).fetchone()
+        if found is None or found[1] >= moment_ms:
+            high = middle
+        else:
+            low = found[0] + 1
+    found = connection.execute(_REQUEST_FROM, (low,)).fetchone()
+    return _BEYOND if found is None else found[0]
 
 
 def _rows(table: Table, before: str | None, after: str | None) -> tuple[Entity | None, Entity | None]:
