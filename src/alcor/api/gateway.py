@@ -153,7 +153,8 @@ def _observe(endpoint: Endpoint, method: str, status: int, elapsed_s: float) -> 
 
 
 def _handler(endpoint: Endpoint, method: str, path: str) -> Handler:
-    handler = endpoint.handlers.get(method)
+    # A HEAD is answered as a GET whose body the server does not send (RFC 9110, 9.3.2).
+    handler = endpoint.handlers.get("GET" if method == "HEAD" else method)
     if handler is None:
         allowed = ", ".join(sorted(endpoint.handlers))
         raise Refused(
