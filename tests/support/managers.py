@@ -46,7 +46,9 @@ class Desk:
 
     def __init__(self, store: Store, clock: Clock, folder: Path, caller: Caller = ADMIN) -> None:
         self.store, self.clock, self.folder, self.caller = store, clock, folder, caller
-        self._managers: dict[str, Manager] = {manager.resource.name: manager for manager in managers()}
+        self._managers: dict[str, Manager] = {
+            one.resource.name: one for one in managers() if isinstance(one, Manager)
+        }
         self.wrap: Callable[[Transaction], Transaction] = lambda tx: tx
         """Put between the store and the manager."""
 
@@ -107,7 +109,7 @@ class Desk:
 
     async def computed(self, name: str, attribute: str, rows: Sequence[Any]) -> dict[str, Any]:
         """A computed attribute of rows."""
-        return await self._managers[name].computed[attribute](self.store, rows)
+        return await self._managers[name].computed[attribute](self.store, self.caller, rows)
 
     async def owners(self, space: str, keys: Sequence[str]) -> dict[str, str]:
         """Who holds claims."""

@@ -1,38 +1,50 @@
 """All managers, bound to one another: what each must know of a manager above it comes as an argument here."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
+from alcor.managers.audit import service as audit
 from alcor.managers.interface import Manager, Service
 from alcor.managers.mac import manager as mac
 from alcor.managers.mac.allocation import RESERVED
 from alcor.managers.node import manager as node
 from alcor.managers.port import manager as port
 from alcor.managers.private_ip import manager as private_ip
+from alcor.managers.quota import service as quota
+from alcor.managers.quota.limit import Limits
 from alcor.managers.rbac import manager as rbac
 from alcor.managers.subnet import manager as subnet
 from alcor.managers.vpc import manager as vpc
+from alcor.managers.vpc.settings import NetworkSettings
 from alcor.model.address import Mac
-
-# Ethernet's. An operator with larger frames between hosts says so.
-_UNDERLAY_MTU_BYTES = 1_500
+from alcor.model.rbac_policy import AS_EXTERNAL
 
 
 def managers(
-    *, underlay_mtu_bytes: int = _UNDERLAY_MTU_BYTES, reserved_macs: Iterable[Mac] = RESERVED
+    *,
+    underlay_mtu_bytes: int | None = None,
+    reserved_macs: Iterable[Mac] = RESERVED,
+    network: NetworkSettings = NetworkSettings(),
+    quota_limits: Limits | None = None,
 ) -> tuple[Manager | Service, ...]:
     """Every manager that has an endpoint, parents before children: a line per family.
 
-    `underlay_mtu_bytes`: the largest IP packet between hosts. `reserved_macs`: never given to a port;
-    the address that answers DHCP for the hosts must be among them.
+    `network`: what the configuration says of networks; `underlay_mtu_bytes`: another value of its `tunnel_mtu_bytes`.
+    `reserved_macs`: never given to a port; the address that answers DHCP for the hosts must be among them.
+    `quota_limits`: what projects may have; by default what the reference server gives them.
     """
+    if underlay_mtu_bytes is not None:
+        network = replace(network, tunnel_mtu_bytes=underlay_mtu_bytes)
     reserved = frozenset(reserved_macs)
     return (
-        vpc.manager(underlay_mtu_bytes=underlay_mtu_bytes, empty=subnet.empty_network),
+        vpc.manager(network, empty=subnet.empty_network),
         subnet.manager(),
         port.manager(reserved),
         mac.manager(reserved),
         mac.range_manager(),
         private_ip.manager(),
         node.manager(),
-        rbac.manager(),
+        quota.service(quota_limits or Limits()),
+        audit.service(),
+        rbac.manager({("network", AS_EXTERNAL): vpc.become_external}),
     )

@@ -1,28 +1,52 @@
 """Every resource there is. The store renders its schema from this list; order: parents before children."""
 
+from alcor.model.auto_topology import AUTO_TOPOLOGY
+from alcor.model.conntrack_helper import CONNTRACK_HELPER
+from alcor.model.floatingip import FLOATINGIP
 from alcor.model.host import HOST
 from alcor.model.ip_allocation import IP_ALLOCATION
+from alcor.model.local_ip import LOCAL_IP, LOCAL_IP_ASSOCIATION
 from alcor.model.mac_allocation import MAC_ALLOCATION
 from alcor.model.mac_range import MAC_RANGE
+from alcor.model.metering import METERING_LABEL, METERING_LABEL_RULE
+from alcor.model.ndp_proxy import NDP_PROXY
 from alcor.model.network import NETWORK
+from alcor.model.network_segment_range import NETWORK_SEGMENT_RANGE
 from alcor.model.port import PORT
+from alcor.model.port_forwarding import PORT_FORWARDING
+from alcor.model.quota import QUOTA
 from alcor.model.rbac_policy import RBAC_POLICY
 from alcor.model.resource import Entity, Resource
+from alcor.model.router import ROUTER
 from alcor.model.security_group import SECURITY_GROUP
+from alcor.model.segment import SEGMENT
 from alcor.model.subnet import SUBNET
 from alcor.model.token import TOKEN
 
 RESOURCES: tuple[Resource, ...] = (
     TOKEN,
+    QUOTA,
     RBAC_POLICY,
     MAC_RANGE,
     HOST,
     SECURITY_GROUP,
+    NETWORK_SEGMENT_RANGE,
     NETWORK,
+    SEGMENT,
     SUBNET,
     MAC_ALLOCATION,
     IP_ALLOCATION,
     PORT,
+    ROUTER,
+    CONNTRACK_HELPER,
+    FLOATINGIP,
+    PORT_FORWARDING,
+    NDP_PROXY,
+    LOCAL_IP,
+    LOCAL_IP_ASSOCIATION,
+    METERING_LABEL,
+    METERING_LABEL_RULE,
+    AUTO_TOPOLOGY,
 )
 BY_ENTITY: dict[type[Entity], Resource] = {resource.entity: resource for resource in RESOURCES}
 BY_NAME: dict[str, Resource] = {resource.name: resource for resource in RESOURCES}

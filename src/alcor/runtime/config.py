@@ -125,6 +125,46 @@ class Underlay(Struct, frozen=True, kw_only=True):
     ] = 4
 
 
+class Network(Struct, frozen=True, kw_only=True):
+    """The ways networks may travel between hosts."""
+
+    tenant_network_types: Annotated[
+        tuple[str, ...],
+        Meta(description="What a network becomes that says nothing: the first type that has a number left."),
+    ] = ("vxlan",)
+    physical_networks: Annotated[
+        tuple[str, ...],
+        Meta(description="Physical networks that vlan and flat networks may name; `*` allows any."),
+    ] = ("physnet1",)
+    vlan_ranges: Annotated[
+        tuple[str, ...],
+        Meta(description="VLANs given to networks that name none: `physical_network:first:last`."),
+    ] = ("physnet1:1:4094",)
+    availability_zones: Annotated[
+        tuple[str, ...], Meta(description="The availability zones that networks may give hints for.")
+    ] = ("nova",)
+
+
+_Limit = Annotated[
+    int, Meta(ge=-1, le=2**31 - 1, description="How many of them a project may have; -1: any number.")
+]
+
+
+class Quota(Struct, frozen=True, kw_only=True):
+    """What a project may have unless it has limits of its own (`/v2.0/quotas`); the reference server's numbers."""
+
+    network: _Limit = 100
+    subnet: _Limit = 100
+    port: _Limit = 500
+    router: _Limit = 10
+    floatingip: _Limit = 50
+    security_group: _Limit = 10
+    security_group_rule: _Limit = 100
+    rbac_policy: _Limit = 10
+    subnetpool: _Limit = -1
+    trunk: _Limit = -1
+
+
 class Log(Struct, frozen=True, kw_only=True):
     """What is written to standard error."""
 
@@ -144,4 +184,6 @@ class RegionConfig(Struct, frozen=True, kw_only=True):
     ncm: Ncm = Ncm()
     dataplane: Dataplane = Dataplane()
     underlay: Underlay = Underlay()
+    network: Network = Network()
+    quota: Quota = Quota()
     log: Log = Log()

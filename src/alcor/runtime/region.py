@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+import msgspec
 import orjson
 import uvicorn
 
@@ -21,12 +22,14 @@ from alcor.bus.grpc_server import AgentServer
 from alcor.bus.local import LocalBus
 from alcor.dataplane.service import Dataplane
 from alcor.goalstate.item import RegionItem
+from alcor.managers.quota.limit import Limits
 from alcor.managers.registry import managers
 from alcor.model.address import Mac, parse_mac
 from alcor.ncm.service import Ncm
 from alcor.runtime.access import authenticator, load_policy
 from alcor.runtime.config import RegionConfig
 from alcor.runtime.identity import ensure_admin_token, write_clouds
+from alcor.runtime.network import network_settings
 from alcor.runtime.settings import ConfigurationError
 from alcor.store.sqlite import SqliteStore
 from alcor.telemetry.log import get_log
@@ -35,7 +38,6 @@ log = get_log("runtime")
 
 # A request that is still running when the region stops gets this long to finish.
 DRAIN_S = 5
-_IPV6_HEADER_EXTRA_BYTES = 20
 
 
 class Role(StrEnum):
@@ -161,11 +163,17 @@ async def _api(
     address = listener.getsockname()
     host = f"[{address[0]}]" if ":" in address[0] else address[0]
     endpoint = config.api.public_endpoint or f"http://{host}:{address[1]}"
+    limits = Limits(msgspec.structs.asdict(config.quota))
     app = build(
         store,
         # A port that had the responder's address would take the answers of DHCP and ARP for itself.
-        managers(underlay_mtu_bytes=_room_for_ipv4(config), reserved_macs={_responder_mac(config)}),
+        managers(
+            network=network_settings(config),
+            reserved_macs={_responder_mac(config)},
+            quota_limits=limits,
+        ),
         who,
+        quota_limit=limits.of,
         version=__version__,
         public_endpoint=config.api.public_endpoint or None,
         services=services,
@@ -188,11 +196,6 @@ async def _api(
     finally:
         server.should_exit = True
         await task
-
-
-def _room_for_ipv4(config: RegionConfig) -> int:
-    """The underlay's MTU as the managers count it: they take off what a tunnel over IPv4 needs."""
-    return config.underlay.mtu_bytes - (_IPV6_HEADER_EXTRA_BYTES if config.underlay.ip_version == 6 else 0)
 
 
 def _responder_mac(config: RegionConfig) -> Mac:

@@ -7,7 +7,7 @@ from alcor.managers.private_ip.allocation import forget, is_automatic
 from alcor.managers.row import NAMED_MAX, get_visible, name_users, project_of, replace_row
 from alcor.managers.subnet import rules
 from alcor.managers.subnet.automatic import add_to_ports, remove_from_ports
-from alcor.managers.vpc.manager import check_ipv6_mtu
+from alcor.managers.vpc.rules import check_subnet_mtu
 from alcor.model.address import Cidr, Ip
 from alcor.model.errors import InUse, InvalidInput
 from alcor.model.ip_allocation import IpAllocation
@@ -43,8 +43,7 @@ async def create(tx: Transaction, caller: Caller, many: Sequence[Values]) -> lis
             siblings[network.id] = await subnets_of(tx, network.id)
         row = _plan(tx.new_id(), project_of(caller, values), values)
         rules.check_overlap(Cidr(row.cidr), network.id, siblings[network.id])
-        if row.ip_version == 6:
-            check_ipv6_mtu(network, network.mtu)
+        check_subnet_mtu(network, network.mtu, row.ip_version)
         siblings[network.id].append(row)
         tx.insert(row)
         if is_automatic(row):

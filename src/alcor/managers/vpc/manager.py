@@ -1,137 +1,216 @@
 """The VPC Manager: networks."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from alcor.managers.interface import Caller, Made, Manager, Values
-from alcor.managers.row import NAMED_MAX, name_users, project_of, replace_row
-from alcor.managers.vpc import segment
-from alcor.model.errors import Conflict, InUse, InvalidInput
+from alcor.managers.interface import Caller, Loader, Made, Manager, Rows, Values
+from alcor.managers.rbac.share import forget, set_external, set_shared
+from alcor.managers.row import NAMED_MAX, name_users, new_row, project_of, replace_row
+from alcor.managers.sharing import ids_shared_with, shared_of
+from alcor.managers.vpc import extensions, segment
+from alcor.managers.vpc.rules import (
+    check_external_unused,
+    check_subnets_mtu,
+    check_tagging,
+    check_zones,
+    mtu_of,
+    release_default_external,
+    said_segments,
+    take_default_external,
+)
+from alcor.managers.vpc.segment import Seat
+from alcor.managers.vpc.segment_row import insert, provider_of, repeat, segments_of
+from alcor.managers.vpc.settings import NetworkSettings
+from alcor.model.errors import InUse, InvalidInput
 from alcor.model.mac_allocation import MacAllocation
-from alcor.model.network import NETWORK, Network
+from alcor.model.network import NETWORK, Network, ProviderSegment
 from alcor.model.port import Port
+from alcor.model.rbac_policy import AS_EXTERNAL, AS_SHARED
 from alcor.model.resource import UNSET
 from alcor.model.subnet import Subnet
 from alcor.store.interface import Condition, Query, Store, Transaction
 
-# Outer IPv4 20 + UDP 8 + VXLAN 8 + inner Ethernet 14 bytes. RFC 7348, section 5.
-VXLAN_OVERHEAD_BYTES = 50
-# RFC 8200, section 5: every link that carries IPv6 has an MTU of at least this.
-IPV6_MTU_MIN = 1_280
-
 Empty = Callable[[Transaction, Network], Awaitable[None]]
 """Deletes a network's subnets: the Subnet Manager's duty, above this one, so it comes by wiring."""
 
+_PROVIDER = ("provider_network_type", "provider_physical_network", "provider_segmentation_id")
+# What `create_networks` computes itself.
+_MANAGED = (*_PROVIDER, "segments", "shared", "mtu", "is_default")
 
-def manager(*, underlay_mtu_bytes: int, empty: Empty) -> Manager:
-    """`/v2.0/networks`. `underlay_mtu_bytes`: the largest IP packet between hosts."""
-    mtu_max = underlay_mtu_bytes - VXLAN_OVERHEAD_BYTES
+
+def manager(settings: NetworkSettings, *, empty: Empty) -> Manager:
+    """`/v2.0/networks`."""
 
     async def create(tx: Transaction, caller: Caller, many: Sequence[Values]) -> list[Made]:
-        return await create_networks(tx, caller, many, mtu_max)
+        return await create_networks(tx, caller, many, settings)
 
-    async def update(tx: Transaction, _caller: Caller, row: Network, values: Values) -> Network:
-        return await update_network(tx, row, values, mtu_max)
+    async def update(tx: Transaction, caller: Caller, row: Network, values: Values) -> Network:
+        return await update_network(tx, caller, row, values, settings)
 
     async def delete(tx: Transaction, _caller: Caller, row: Network) -> None:
         await delete_network(tx, row, empty)
 
     return Manager(
-        NETWORK, "vpc", create=create, update=update, delete=delete, computed={"subnets": load_subnets}
+        NETWORK,
+        "vpc",
+        create=create,
+        update=update,
+        delete=delete,
+        computed=_computed(settings),
+        extensions=extensions.NETWORK,
     )
 
 
+def _computed(settings: NetworkSettings) -> Mapping[str, Loader]:
+    async def load_zones(_store: Store, _caller: Caller, rows: Sequence[Network]) -> dict[str, Any]:
+        # Every host serves its own ports (DHCP, routing), so a network is in every zone it is not kept out of.
+        return {row.id: row.availability_zone_hints or settings.zones for row in rows}
+
+    return {"subnets": load_subnets, "shared": load_shared, "availability_zones": load_zones}
+
+
 async def create_networks(
-    tx: Transaction, caller: Caller, many: Sequence[Values], mtu_max: int
+    tx: Transaction, caller: Caller, many: Sequence[Values], settings: NetworkSettings
 ) -> list[Made]:
-    """Add networks, each with a VXLAN network identifier of its own.
+    """Add networks, each with its segments.
 
-    Raises: InvalidInput (mtu, provider attributes); Conflict if the identifier asked for is taken; Exhausted.
+    Raises: InvalidInput (mtu, provider attributes, segments); NotFound (zone); Conflict if a number that was asked
+            for is taken; Exhausted.
     """
-    ids = [tx.new_id() for _ in many]
-    vnis: dict[str, int] = {}
-    for id, values in zip(ids, many, strict=True):
-        wanted = _wanted_vni(values)
-        if wanted is not None:
-            await segment.take(tx, wanted, id)
-            vnis[id] = wanted
+    seats = [Seat(tx.new_id(), project_of(caller, values)) for values in many]
+    ways: dict[str, list[ProviderSegment]] = {}
+    for seat, values in zip(seats, many, strict=True):
+        wanted = said_segments(values)
+        if wanted:
+            ways[seat.network_id] = await _take_all(tx, settings, wanted, seat)
     # After those that were asked for, so that none of them is given away in the same request.
-    others = [id for id in ids if id not in vnis]
-    vnis |= zip(others, await segment.allocate(tx, others), strict=True)
-    made = []
-    for id, values in zip(ids, many, strict=True):
-        tx.insert(
-            Network(
-                id=id,
-                project_id=project_of(caller, values),
-                name=values.get("name", ""),
-                description=values.get("description", ""),
-                admin_state_up=values.get("admin_state_up", True),
-                mtu=_mtu(values.get("mtu", UNSET), mtu_max),
-                port_security_enabled=values.get("port_security_enabled", True),
-                provider_network_type="vxlan",
-                provider_physical_network=None,
-                provider_segmentation_id=vnis[id],
-            )
-        )
-        # A new network has no subnets: nobody needs to look for them to answer.
-        made.append(Made(await tx.get(Network, id), {"subnets": []}))
-    return made
+    others = [seat for seat in seats if seat.network_id not in ways]
+    given = await segment.allocate_default(tx, settings, others)
+    ways |= {id: [way] for id, way in given.items()}
+    return [
+        await _insert(tx, caller, values, seat.network_id, ways[seat.network_id], settings)
+        for seat, values in zip(seats, many, strict=True)
+    ]
 
 
-def _wanted_vni(values: Values) -> int | None:
-    """The identifier asked for, None for any. Raises: InvalidInput for a combination that makes no sense."""
-    type_ = values.get("provider_network_type", UNSET)
-    physical = values.get("provider_physical_network", UNSET)
-    vni = values.get("provider_segmentation_id", UNSET)
-    if type_ is UNSET and not (physical in (UNSET, None) and vni in (UNSET, None)):
-        raise InvalidInput("network_type required: name it with the other provider attributes.")
-    if physical not in (UNSET, None):
-        raise InvalidInput(
-            f"provider:physical_network '{physical}' specified for a vxlan network, "
-            "which is not tied to a physical network; leave it out."
-        )
-    return None if vni in (UNSET, None) else int(vni)
+async def _take_all(
+    tx: Transaction, settings: NetworkSettings, wanted: Sequence[ProviderSegment], seat: Seat
+) -> list[ProviderSegment]:
+    for one in wanted:
+        segment.check(settings, one)
+    # Complete ones first: a number that is asked for must not be given to another segment of the same network.
+    found = {
+        place: await segment.allocate_one(tx, settings, one, seat)
+        for place, one in sorted(enumerate(wanted), key=lambda item: not segment.is_complete(item[1]))
+    }
+    return [found[place] for place in range(len(wanted))]
 
 
-def _mtu(wanted: Any, mtu_max: int) -> int:
-    if wanted is UNSET:
-        return mtu_max
-    if wanted > mtu_max:
-        raise InvalidInput(
-            f"Requested MTU {wanted} is too big, maximum is {mtu_max}: the underlay's less {VXLAN_OVERHEAD_BYTES} "
-            "bytes of VXLAN encapsulation.",
-            attribute="mtu",
-        )
-    return int(wanted)
+async def _insert(
+    tx: Transaction,
+    caller: Caller,
+    values: Values,
+    id: str,
+    ways: Sequence[ProviderSegment],
+    settings: NetworkSettings,
+) -> Made:
+    check_tagging(values)
+    check_zones(settings, values)
+    mtu = mtu_of(values.get("mtu", UNSET), settings.mtu_max(str(way.network_type) for way in ways))
+    external = values.get("router_external", False)
+    is_default = bool(values.get("is_default")) and external
+    if is_default:
+        await take_default_external(tx, id)
+    plain = {name: value for name, value in values.items() if name not in _MANAGED}
+    first = repeat(Network(id=id), ways)
+    row = new_row(
+        tx,
+        caller,
+        Network,
+        plain,
+        id=id,
+        mtu=mtu,
+        is_default=is_default,
+        segments=first.segments,
+        **{name: getattr(first, name) for name in _PROVIDER},
+    )
+    for place, way in enumerate(ways):
+        insert(tx, id, way, place)
+    if values.get("shared"):
+        await set_shared(tx, caller, row, True)
+    if external:
+        await set_external(tx, caller, row, True)
+    # A new network has no subnets: nobody needs to look for them to answer.
+    return Made(await tx.get(Network, id), {"subnets": [], "shared": bool(values.get("shared"))})
 
 
-def check_ipv6_mtu(network: Network, mtu: int) -> None:
-    """Raises: Conflict if a network of `mtu` bytes cannot have an IPv6 subnet."""
-    if mtu < IPV6_MTU_MIN:
-        raise Conflict(
-            f"MTU {mtu} of network {network.id} is not valid: an IPv6 subnet requires a minimum of {IPV6_MTU_MIN}.",
-            kind="network",
-            id=network.id,
-        )
+async def update_network(
+    tx: Transaction, caller: Caller, row: Network, values: Values, settings: NetworkSettings
+) -> Network:
+    """Change what a client may.
 
-
-async def update_network(tx: Transaction, row: Network, values: Values, mtu_max: int) -> Network:
-    """Change name, description, administrative state, MTU or the default of port security.
-
-    Raises: InvalidInput if the MTU is too large; Conflict if it is too small for an IPv6 subnet of it.
+    Raises: InvalidInput for a provider attribute that cannot change or an MTU that is too large; Conflict if the MTU
+            is too small for a subnet of it, or if somebody uses what sharing or the external side is to be taken from.
     """
+    changes = {name: value for name, value in values.items() if name not in ("shared", "segments")}
+    if "segments" in values and tuple(values["segments"]) != row.segments:
+        raise InvalidInput("The segments of a network are changed at /v2.0/segments.", attribute="segments")
+    if any(name in values for name in _PROVIDER):
+        changes |= await _move(tx, row, values, settings)
     if "mtu" in values:
-        mtu = _mtu(values["mtu"], mtu_max)
-        subnets = await tx.list(Subnet, Query(where=(Condition("network_id", (row.id,)),)))
-        if any(subnet.ip_version == 6 for subnet in subnets):
-            check_ipv6_mtu(row, mtu)
-        values = values | {"mtu": mtu}
-    return await replace_row(tx, row, values)
+        ways = row.segments or (provider_of(row),)
+        mtu = mtu_of(values["mtu"], settings.mtu_max(str(way.network_type) for way in ways))
+        await check_subnets_mtu(tx, row, mtu)
+        changes["mtu"] = mtu
+    if "shared" in values:
+        await set_shared(tx, caller, row, values["shared"])
+    if values.get("router_external", row.router_external) != row.router_external:
+        if row.router_external:
+            await check_external_unused(tx, row)
+        await set_external(tx, caller, row, values["router_external"])
+    changes["is_default"] = await _default(tx, row, values)
+    return await replace_row(tx, row, changes)
+
+
+async def _default(tx: Transaction, row: Network, values: Values) -> bool:
+    """Whether the network is to be the default external one; takes and gives back that place."""
+    external = values.get("router_external", row.router_external)
+    wanted = bool(values.get("is_default", row.is_default)) and external
+    if wanted and not row.is_default:
+        await take_default_external(tx, row.id)
+    elif row.is_default and not wanted:
+        release_default_external(tx)
+    return bool(wanted)
+
+
+async def _move(
+    tx: Transaction, row: Network, values: Values, settings: NetworkSettings
+) -> dict[str, object]:
+    """What another VLAN changes: nothing else of a network's way can be changed."""
+    before = provider_of(row)
+    after = ProviderSegment(*(values.get(name, getattr(row, name)) for name in _PROVIDER))
+    if after == before:
+        return {}
+    if row.segments:
+        raise InvalidInput("Provider attributes of a network with several segments cannot be changed.")
+    if (after.network_type, after.physical_network) != (before.network_type, before.physical_network):
+        raise InvalidInput(
+            "provider:network_type and provider:physical_network of a network cannot be changed."
+        )
+    if before.network_type != "vlan" or not after.segmentation_id:
+        raise InvalidInput(
+            "Of the provider attributes only the segmentation_id of a vlan network can be changed."
+        )
+    segment.check(settings, after)
+    await segment.take(tx, after, row.id)
+    segment.release(tx, before)
+    (own,) = await segments_of(tx, row)
+    await replace_row(tx, own, {"segmentation_id": after.segmentation_id})
+    return {"provider_segmentation_id": after.segmentation_id}
 
 
 async def delete_network(tx: Transaction, row: Network, empty: Empty) -> None:
-    """Remove a network and its subnets, and give its identifier back.
+    """Remove a network and its subnets, and give its numbers back.
 
     Raises: InUse naming what is on it: ports, addresses taken without a port.
     """
@@ -143,9 +222,26 @@ async def delete_network(tx: Transaction, row: Network, empty: Empty) -> None:
     if macs:
         raise InUse("network", row.id, by=name_users("MAC address", [mac.mac_address for mac in macs]))
     await empty(tx, row)
-    if row.provider_segmentation_id is not None:
-        segment.release(tx, row.provider_segmentation_id)
+    for one in await segments_of(tx, row):
+        tx.delete(one)
+    for way in row.segments or (provider_of(row),):
+        segment.release(tx, way)
+    if row.is_default:
+        release_default_external(tx)
+    await forget(tx, row)
     tx.delete(row)
+
+
+async def become_external(tx: Transaction, row: Network, external: bool) -> None:
+    """An RBAC policy opened a network as external, or the last such policy went: the attribute follows.
+
+    Raises: Conflict (EXTERNAL_IN_USE) if a gateway is on it.
+    """
+    if not external:
+        await check_external_unused(tx, row)
+        if row.is_default:
+            release_default_external(tx)
+    await replace_row(tx, row, {"router_external": external, "is_default": row.is_default and external})
 
 
 async def load_subnets(store: Store, _caller: Caller, rows: Sequence[Network]) -> dict[str, list[str]]:
@@ -156,3 +252,18 @@ async def load_subnets(store: Store, _caller: Caller, rows: Sequence[Network]) -
     for subnet in sorted(subnets, key=lambda subnet: (subnet.created_at, subnet.id)):
         found[subnet.network_id].append(subnet.id)
     return found
+
+
+async def load_shared(store: Store, caller: Caller, rows: Sequence[Network]) -> dict[str, bool]:
+    """Whether each network is shared with all or with the caller's project; an external one need not be.
+
+    Cost: one read.
+    """
+    ids = [row.id for row in rows]
+    found = await shared_of(store.reader, NETWORK.name, (AS_SHARED,), ids, caller.project_id)
+    return {id: id in found for id in ids}
+
+
+async def ids_open_to(rows: Rows, caller: Caller) -> tuple[str, ...]:
+    """The networks of other projects that are opened to the caller, shared or external."""
+    return await ids_shared_with(rows, NETWORK.name, (AS_SHARED, AS_EXTERNAL), caller.project_id)
