@@ -13,6 +13,9 @@ from alcor.managers.private_ip import manager as private_ip
 from alcor.managers.quota import service as quota
 from alcor.managers.quota.limit import Limits
 from alcor.managers.rbac import manager as rbac
+from alcor.managers.router.manager import Routers
+from alcor.managers.router.ports import Ports
+from alcor.managers.security_group import family as security_group
 from alcor.managers.subnet import manager as subnet
 from alcor.managers.vpc import manager as vpc
 from alcor.managers.vpc.settings import NetworkSettings
@@ -46,5 +49,7 @@ def managers(
         node.manager(),
         quota.service(quota_limits or Limits()),
         audit.service(),
+        *security_group.family(),
         rbac.manager({("network", AS_EXTERNAL): vpc.become_external}),
+        Routers(Ports(reserved)).manager(),
     )

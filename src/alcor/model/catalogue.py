@@ -1,7 +1,9 @@
 """Every resource there is. The store renders its schema from this list; order: parents before children."""
 
+from alcor.model.address_group import ADDRESS_GROUP
 from alcor.model.auto_topology import AUTO_TOPOLOGY
 from alcor.model.conntrack_helper import CONNTRACK_HELPER
+from alcor.model.default_security_group_rule import DEFAULT_SECURITY_GROUP_RULE
 from alcor.model.floatingip import FLOATINGIP
 from alcor.model.host import HOST
 from alcor.model.ip_allocation import IP_ALLOCATION
@@ -19,9 +21,11 @@ from alcor.model.rbac_policy import RBAC_POLICY
 from alcor.model.resource import Entity, Resource
 from alcor.model.router import ROUTER
 from alcor.model.security_group import SECURITY_GROUP
+from alcor.model.security_group_rule import SECURITY_GROUP_RULE
 from alcor.model.segment import SEGMENT
 from alcor.model.subnet import SUBNET
 from alcor.model.token import TOKEN
+from alcor.model.trunk import TRUNK
 
 RESOURCES: tuple[Resource, ...] = (
     TOKEN,
@@ -30,6 +34,9 @@ RESOURCES: tuple[Resource, ...] = (
     MAC_RANGE,
     HOST,
     SECURITY_GROUP,
+    ADDRESS_GROUP,
+    SECURITY_GROUP_RULE,
+    DEFAULT_SECURITY_GROUP_RULE,
     NETWORK_SEGMENT_RANGE,
     NETWORK,
     SEGMENT,
@@ -37,6 +44,7 @@ RESOURCES: tuple[Resource, ...] = (
     MAC_ALLOCATION,
     IP_ALLOCATION,
     PORT,
+    TRUNK,
     ROUTER,
     CONNTRACK_HELPER,
     FLOATINGIP,

@@ -1,0 +1,103 @@
+"""What a router shows beside what is stored in it; from committed rows, or inside a transaction."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from alcor.managers.interface import Caller, Loader, Rows
+from alcor.model.conntrack_helper import ConntrackHelper
+from alcor.model.port import Port
+from alcor.model.resource import Who
+from alcor.model.router import ROUTER, Router
+from alcor.store.interface import Condition, Query, Store
+
+Document = dict[str, Any]
+
+
+async def gateways_of(rows: Rows, routers: Sequence[Router]) -> dict[str, list[Document]]:
+    """Every external gateway of each router, the first one first. Cost: one read."""
+    ids = tuple(id for router in routers for id in router.gateway_ports)
+    found = await rows.list(Port, Query((Condition("id", ids),))) if ids else []
+    ports = {port.id: port for port in found}
+    return {
+        router.id: [
+            _gateway(router, ports[id], first=index == 0) for index, id in enumerate(_there(router, ports))
+        ]
+        for router in routers
+    }
+
+
+def _there(router: Router, ports: Mapping[str, Port]) -> Iterable[str]:
+    # Outside of a transaction a port may have gone between two reads.
+    return (id for id in router.gateway_ports if id in ports)
+
+
+def _gateway(router: Router, port: Port, *, first: bool) -> Document:
+    document: Document = {
+        "network_id": port.network_id,
+        "external_fixed_ips": [
+            {"subnet_id": one.subnet_id, "ip_address": one.ip_address} for one in port.fixed_ips
+        ],
+    }
+    if first:
+        document["enable_snat"] = router.enable_snat
+        if router.gateway_qos_policy_id is not None:
+            document["qos_policy_id"] = router.gateway_qos_policy_id
+    return document
+
+
+async def _first_gateway(rows: Rows, routers: Sequence[Router]) -> dict[str, Document | None]:
+    found = await gateways_of(rows, routers)
+    return {id: gateways[0] if gateways else None for id, gateways in found.items()}
+
+
+async def _helpers(rows: Rows, routers: Sequence[Router]) -> dict[str, list[Document]]:
+    """The conntrack helpers of each router. Cost: one read."""
+    ids = tuple(router.id for router in routers)
+    found: dict[str, list[Document]] = {id: [] for id in ids}
+    for row in await rows.list(ConntrackHelper, Query((Condition("router_id", ids),))):
+        found[row.router_id].append({"protocol": row.protocol, "port": row.port, "helper": row.helper})
+    return found
+
+
+async def _zones(_rows: Rows, routers: Sequence[Router]) -> dict[str, list[str]]:
+    """A router is where it was asked to be: every host routes its own packets, in any zone."""
+    return {router.id: list(router.availability_zone_hints) for router in routers}
+
+
+_COMPUTED: Mapping[str, Callable[[Rows, Sequence[Router]], Awaitable[Mapping[str, Any]]]] = {
+    "external_gateway_info": _first_gateway,
+    "external_gateways": gateways_of,
+    "conntrack_helpers": _helpers,
+    "availability_zones": _zones,
+}
+
+
+def loaders() -> dict[str, Loader]:
+    """The loaders of a router's computed attributes."""
+
+    def loader(compute: Any) -> Loader:
+        async def load(store: Store, _caller: Caller, rows: Sequence[Any]) -> dict[str, Any]:
+            return dict(await compute(store.reader, rows))
+
+        return load
+
+    return {name: loader(compute) for name, compute in _COMPUTED.items()}
+
+
+async def document_of(rows: Rows, caller: Caller, router: Router) -> Document:
+    """A router as a request for it shows it: the answer of actions that return the whole router."""
+    document: Document = {}
+    for attribute in ROUTER.attributes:
+        if attribute.see is Who.NOBODY or (attribute.see is Who.ADMIN and not caller.is_admin):
+            continue
+        if attribute.derive is not None:
+            document[attribute.name] = attribute.derive(router)
+        elif attribute.stored:
+            document[attribute.name] = getattr(router, attribute.field)
+        else:
+            document[attribute.name] = (await _COMPUTED[attribute.name](rows, [router]))[router.id]
+    document["tenant_id"] = router.project_id
+    document["routes"] = [
+        {"destination": route.destination, "nexthop": route.nexthop} for route in router.routes
+    ]
+    return document
