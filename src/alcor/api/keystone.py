@@ -140,7 +140,7 @@ _Key = tuple[bytes, bool]
 class KeystoneAuthenticator:
     """Who a token speaks for, as Keystone says.
 
-    Shape:  at most `KNOWN_MAX` remembered tokens (by SHA-256, never the token), `REFUSED_MAX` refused ones; one look-up
+    Shape:  at most `known_max` remembered tokens (by SHA-256, never the token), `REFUSED_MAX` refused ones; one look-up
             at a time per token.
     Cost:   a hash and a dictionary look-up; one request to Keystone per token and `cache_s`.
     Errors: Keystone that does not answer makes tokens that are not remembered Unavailable (503), never Unauthenticated.
@@ -152,12 +152,14 @@ class KeystoneAuthenticator:
         client: httpx.AsyncClient,
         policy: Policy,
         *,
+        known_max: int = KNOWN_MAX,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._account = account
         self._client = client
         self._is_admin = policy.rule("context_is_admin").allows
+        self._known_max = known_max
         self._clock, self._now = clock, now
         self._url = account.auth_url.rstrip("/").removesuffix("/v3") + "/v3/auth/tokens"
         self._realm = self._url.removesuffix("/auth/tokens")
@@ -245,7 +247,7 @@ class KeystoneAuthenticator:
             self._known.pop(key, None)
             return None
         subject = self._subject_of(found)
-        _remember(self._known, key, (asked_at + self._account.cache_s, subject), KNOWN_MAX)
+        _remember(self._known, key, (asked_at + self._account.cache_s, subject), self._known_max)
         self._refused.pop(key, None)
         return subject
 
