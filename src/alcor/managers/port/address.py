@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from alcor.managers.private_ip import allocation
 from alcor.model.address import Cidr, Ip, Mac, contains
-from alcor.model.errors import Exhausted, InvalidInput, NotFound, Problem
+from alcor.model.errors import Conflict, Exhausted, InvalidInput, NotFound, Problem
 from alcor.model.port import FixedIp, WantedIp
 from alcor.model.subnet import Subnet
 from alcor.store.interface import Transaction
@@ -38,6 +38,28 @@ class Plan:
     def fixed_ips(self) -> tuple[FixedIp, ...]:
         """The result, once every slot is filled."""
         return tuple(FixedIp(slot.choices[0].id, slot.ip) for slot in self.slots if slot.ip is not None)
+
+
+def _service_types(subnet: Subnet, default: str) -> tuple[str, ...]:
+    """The kinds of devices a subnet is for; `default` if it is for all."""
+    return getattr(subnet, "service_types", ()) or (default,)
+
+
+def eligible(subnets: Sequence[Subnet], network_id: str, device_owner: str) -> list[Subnet]:
+    """The subnets a device of this kind may have addresses of: those that serve it, or serve all.
+
+    Raises: Conflict if the network has subnets and none of them is for such devices.
+    """
+    found = [subnet for subnet in subnets if device_owner in _service_types(subnet, device_owner)]
+    if subnets and not found:
+        raise Conflict(
+            f"No subnet of network {network_id} has the service type '{device_owner}', and none is for all devices: "
+            "add one, or change device_owner.",
+            kind="network",
+            id=network_id,
+            problem=Problem.NO_MATCHING_SUBNET,
+        )
+    return found
 
 
 def default_slots(subnets: Sequence[Subnet]) -> list[Slot]:
