@@ -17,6 +17,7 @@ from alcor.managers.router.manager import Routers
 from alcor.managers.router.ports import Ports
 from alcor.managers.security_group import family as security_group
 from alcor.managers.subnet import manager as subnet
+from alcor.managers.trunk import manager as trunk
 from alcor.managers.vpc import manager as vpc
 from alcor.managers.vpc.settings import NetworkSettings
 from alcor.model.address import Mac
@@ -43,6 +44,7 @@ def managers(
         vpc.manager(network, empty=subnet.empty_network),
         subnet.manager(),
         port.manager(reserved),
+        trunk.manager(),
         mac.manager(reserved),
         mac.range_manager(),
         private_ip.manager(),
