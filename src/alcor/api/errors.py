@@ -40,6 +40,8 @@ HTTP_TYPES: Mapping[int, str] = {
 
 _BY_PROBLEM: Mapping[Problem, tuple[int, str]] = {
     Problem.UNKNOWN_ATTRIBUTE: (400, "HTTPBadRequest"),
+    Problem.SERVICE_PROFILE_EMPTY: (400, "ServiceProfileEmpty"),
+    Problem.FLAVOR_PROFILE_EXISTS: (409, "FlavorServiceProfileBindingExists"),
     # The reference calls an overlap an input error, not a conflict.
     Problem.SUBNET_OVERLAP: (400, "InvalidInput"),
     Problem.ADDRESS_NOT_IN_SUBNET: (400, "InvalidIpForSubnet"),

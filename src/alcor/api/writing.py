@@ -144,6 +144,9 @@ class Writing:
         access = self._one.access
         await access.check(tx, call.caller, "update", access.row_target(row) | dict(item.said), item.said)
         changed = await update(tx, call.caller, row, dict(item.values))
+        # A row that is made from others has no place of its own to be read from.
+        if self._one.manager.source is not None:
+            return changed
         now = await tx.get(self._resource.entity, changed.id)
         if self._nested is not None and now.revision_number != row.revision_number:
             self._bump(tx, await self._nested.parent(tx, call.caller, names))

@@ -4,9 +4,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from alcor.managers.audit import service as audit
+from alcor.managers.flavor.manager import family as flavors
 from alcor.managers.interface import Manager, Service
 from alcor.managers.mac import manager as mac
 from alcor.managers.mac.allocation import RESERVED
+from alcor.managers.node import agents
 from alcor.managers.node import manager as node
 from alcor.managers.port import manager as port
 from alcor.managers.private_ip import manager as private_ip
@@ -49,6 +51,9 @@ def managers(
         mac.range_manager(),
         private_ip.manager(),
         node.manager(),
+        agents.agent_manager(),
+        agents.zone_manager(network.zones),
+        *flavors(),
         quota.service(quota_limits or Limits()),
         audit.service(),
         *security_group.family(),

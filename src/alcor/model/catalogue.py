@@ -5,6 +5,7 @@ from alcor.model.auto_topology import AUTO_TOPOLOGY
 from alcor.model.conntrack_helper import CONNTRACK_HELPER
 from alcor.model.default_security_group_rule import DEFAULT_SECURITY_GROUP_RULE
 from alcor.model.floatingip import FLOATINGIP
+from alcor.model.flavor import FLAVOR, SERVICE_PROFILE
 from alcor.model.host import HOST
 from alcor.model.ip_allocation import IP_ALLOCATION
 from alcor.model.local_ip import LOCAL_IP, LOCAL_IP_ASSOCIATION
@@ -30,6 +31,8 @@ from alcor.model.trunk import TRUNK
 RESOURCES: tuple[Resource, ...] = (
     TOKEN,
     QUOTA,
+    SERVICE_PROFILE,
+    FLAVOR,
     RBAC_POLICY,
     MAC_RANGE,
     HOST,

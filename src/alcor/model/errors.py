@@ -35,6 +35,8 @@ class Problem(StrEnum):
     GATEWAY_IN_POOL = "gateway_in_pool"
     NAME_TAKEN = "name_taken"
     TOO_LARGE = "too_large"
+    SERVICE_PROFILE_EMPTY = "service_profile_empty"
+    FLAVOR_PROFILE_EXISTS = "flavor_profile_exists"
     RBAC_POLICY_EXISTS = "rbac_policy_exists"
     RBAC_POLICY_IN_USE = "rbac_policy_in_use"
     RBAC_ACTION = "rbac_action"

@@ -2,7 +2,7 @@
 
 from alcor.model.resource import REQUIRED, Attribute, Entity, Resource, Who
 from alcor.model.standard import CREATED_AT, DESCRIPTION, ID, REVISION_NUMBER, UPDATED_AT
-from alcor.model.value import IP, ListOf, Nullable, Text
+from alcor.model.value import IP, Boolean, ListOf, Nullable, Text
 
 
 class Host(Entity, frozen=True, kw_only=True, gc=False):
@@ -15,6 +15,8 @@ class Host(Entity, frozen=True, kw_only=True, gc=False):
 
     vtep_addresses: tuple[str, ...] = ()
     token_digest: str = ""
+    admin_state_up: bool = True
+    availability_zone: str = "nova"
 
 
 HOST = Resource(
@@ -42,6 +44,15 @@ HOST = Resource(
             filters=False,
             sorts=False,
             text="The underlay addresses of its tunnels; others send to the first.",
+        ),
+        Attribute(
+            "admin_state_up",
+            Boolean(),
+            default=True,
+            text="Whether new work may be placed on it; what is there stays.",
+        ),
+        Attribute(
+            "availability_zone", Text(255, 1), default="nova", text="The availability zone it is in."
         ),
         Attribute(
             "status",

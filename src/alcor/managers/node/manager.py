@@ -55,6 +55,8 @@ async def create(tx: Transaction, _caller: Caller, many: Sequence[Values]) -> li
                 name=name,
                 description=values.get("description", ""),
                 vtep_addresses=vteps,
+                admin_state_up=values.get("admin_state_up", True),
+                availability_zone=values.get("availability_zone", "nova"),
                 token_digest=digest(secret),
             )
         )
