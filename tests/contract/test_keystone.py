@@ -280,9 +280,26 @@ async def test_many_requests_with_one_token_ask_once(site: Site) -> None:
 async def test_many_tokens_at_once_log_in_once(site: Site) -> None:
     """Requests with different tokens share one token of our own from the beginning."""
     tokens = [site.keystone.token() for _ in range(20)]
-    await asyncio.gather(*(site.caller(token) for token in tokens))
+    site.keystone.open.clear()
+    requests = [asyncio.create_task(site.caller(token)) for token in tokens]
+    await site.keystone.held.wait()
+    site.keystone.open.set()
+    await asyncio.gather(*requests)
 
     assert sorted(site.keystone.log) == ["GET"] * 20 + ["POST"]
+
+
+async def test_who_waits_for_one_log_in_fails_with_it(site: Site) -> None:
+    """Where Keystone does not answer, requests that wait at one time end at one time, not one after the other."""
+    site.keystone.open.clear()
+    site.keystone.failure = httpx.ReadTimeout("slow")
+    requests = [asyncio.create_task(site.caller(site.keystone.token())) for _ in range(20)]
+    await site.keystone.held.wait()
+    site.keystone.open.set()
+    ends = await asyncio.gather(*requests, return_exceptions=True)
+
+    assert {type(end) for end in ends} == {Unavailable}
+    assert site.keystone.log == ["POST"]
 
 
 async def test_a_client_that_goes_away_takes_no_answer_from_others(site: Site) -> None:

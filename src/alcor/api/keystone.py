@@ -167,7 +167,7 @@ class KeystoneAuthenticator:
         self._refused: OrderedDict[_Key, float] = OrderedDict()
         self._asking: dict[_Key, asyncio.Task[_Subject | None]] = {}
         self._own: _Own | None = None
-        self._login = asyncio.Lock()
+        self._login: asyncio.Task[_Own] | None = None
         self._login_again_at = float("-inf")
 
     async def authenticate(self, token: str | None, service_token: str | None = None) -> Caller:
@@ -190,9 +190,12 @@ class KeystoneAuthenticator:
 
     async def close(self) -> None:
         """End look-ups and connections."""
-        for task in self._asking.values():
+        tasks: list[asyncio.Task[Any]] = [*self._asking.values()]
+        if self._login is not None:
+            tasks.append(self._login)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._asking.values(), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._client.aclose()
 
     def _caller(self, subject: _Subject) -> Caller:
@@ -212,7 +215,6 @@ class KeystoneAuthenticator:
         if subject is None:
             raise self._unauthenticated(f"The {what} is not known, was revoked or has ended.")
         if not may_have_ended and subject.ends_at <= self._now():
-            self._known.pop(key, None)
             raise self._unauthenticated(f"The {what} has ended.")
         return subject
 
@@ -244,11 +246,9 @@ class KeystoneAuthenticator:
         found = await self._validate(token, may_have_ended=key[1])
         if found is None:
             _remember(self._refused, key, asked_at + REFUSED_S, REFUSED_MAX)
-            self._known.pop(key, None)
             return None
         subject = self._subject_of(found)
         _remember(self._known, key, (asked_at + self._account.cache_s, subject), self._known_max)
-        self._refused.pop(key, None)
         return subject
 
     async def _validate(self, token: str, *, may_have_ended: bool) -> _Token | None:
@@ -292,11 +292,16 @@ class KeystoneAuthenticator:
         own = self._own
         if own is not None and own.ends_at - RENEW_BEFORE_S > self._now():
             return own
-        async with self._login:
-            if self._own is not None and self._own is not own:
-                return self._own
-            self._own = await self._logged_in()
-            return self._own
+        if self._login is None:
+            # One for all who wait: where Keystone does not answer, they must not wait one after the other.
+            self._login = asyncio.create_task(self._logged_in(), name="keystone")
+            self._login.add_done_callback(self._login_ended)
+        return await asyncio.shield(self._login)
+
+    def _login_ended(self, task: asyncio.Task[_Own]) -> None:
+        self._login = None
+        if not task.cancelled() and task.exception() is None:
+            self._own = task.result()
 
     async def _logged_in(self) -> _Own:
         if self._clock() < self._login_again_at:
