@@ -43,12 +43,13 @@ provider = fernet
 
 # The socket is bound by us and inherited, so that no other program can take the port in between.
 # Keystone reads the command line for itself while it is imported: ours must be gone by then.
-# One thread: two that write to SQLite at a time end in "database is locked".
+# One thread: two that write to SQLite at a time end in "database is locked". Many connections: the SDK's tests keep
+# four of each test open, and the default of 100 makes everybody wait until one of them times out.
 SERVE = """\
 import socket, sys, waitress
 listening = socket.socket(fileno=int(sys.argv.pop()))
 from keystone.wsgi.api import application
-waitress.serve(application, sockets=[listening], threads=1)
+waitress.serve(application, sockets=[listening], threads=1, connection_limit=2000)
 """
 
 
