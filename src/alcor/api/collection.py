@@ -81,6 +81,8 @@ class Collection:
         caller, pairs = call.caller, call.pairs()
         listing = self.parameters.read(pairs, self.access.profile(caller).hidden)
         selection = self.view.selection(caller, listing.fields)
+        if self.manager.before_list is not None:
+            await self.manager.before_list(self.around.store, caller, pairs)
         if listing.query.marker is not None and self.manager.source is None:
             await self._check_marker(call, listing.query.marker)
         page = await self._page(listing, call)

@@ -80,6 +80,10 @@ Source = Callable[[Store, Caller], Awaitable[Sequence[Entity]]]
 """All rows of a collection that is not stored but made from others (availability zones, IP availability). The engine
 filters, sorts and pages them."""
 
+BeforeList = Callable[[Store, Caller, Sequence[tuple[str, str]]], Awaitable[None]]
+"""Run before a list is read; the last argument is the decoded query string. For rows that are made when they are first
+looked at (a project's default security group)."""
+
 Answer = Callable[[Store, "Ask"], Awaitable[Any]]
 
 
@@ -131,6 +135,7 @@ class Manager:
     actions: Mapping[str, Action] = field(default_factory=dict)
     sight: Sight | None = None
     source: Source | None = None
+    before_list: BeforeList | None = None
     extensions: tuple[Extension, ...] = ()
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from alcor.model.port import Port
 from alcor.model.rbac_policy import AS_SHARED
 from alcor.model.resource import Entity
+from alcor.model.security_group_rule import SecurityGroupRule
 from alcor.store.interface import Condition, Op, Query, Transaction
 
 
@@ -20,6 +21,8 @@ class Reference:
 # A family adds the line of what it refers to. Rows of no project (a router's gateway port) use nothing of their own.
 REFERENCES: Mapping[tuple[str, str], Sequence[Reference]] = {
     ("network", AS_SHARED): (Reference(Port, "network_id"),),
+    ("security_group", AS_SHARED): (Reference(Port, "security_groups.security_group_id"),),
+    ("address_group", AS_SHARED): (Reference(SecurityGroupRule, "remote_address_group_id"),),
 }
 """(kind of what is opened, action) → who uses it by that right."""
 
