@@ -85,13 +85,15 @@ class Parameters:
 
     def __init__(self, resource: Resource, limits: Limits) -> None:
         self._limits = limits
-        sides = {lookup.name for lookup in resource.lookups}
+        # A look-up that is no attribute is its manager's own index.
+        lookups = [lookup for lookup in resource.lookups if resource.attribute(lookup.name) is not None]
+        sides = {lookup.name for lookup in lookups}
         self._filters = {
             a.name: _filter(a)
             for a in resource.attributes
             if a.filters and a.see is not Who.NOBODY and a.name not in sides
         }
-        self._sides = {lookup.name: _side(resource, lookup) for lookup in resource.lookups}
+        self._sides = {lookup.name: _side(resource, lookup) for lookup in lookups}
         self._sorts = {
             a.name: a.field for a in resource.attributes if a.sorts and a.stored and a.see is not Who.NOBODY
         }
