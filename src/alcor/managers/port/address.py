@@ -62,6 +62,20 @@ def eligible(subnets: Sequence[Subnet], network_id: str, device_owner: str) -> l
     return found
 
 
+# Source: the reference's ROUTER_INTERFACE_OWNERS_SNAT.
+_CHOOSING = (
+    "network:router_interface",
+    "network:router_interface_distributed",
+    "network:ha_router_replicated_interface",
+    "network:router_centralized_snat",
+)
+
+
+def is_formed(subnet: Subnet, device_owner: str) -> bool:
+    """Whether such a port forms its address itself; interfaces of routers choose theirs."""
+    return allocation.is_automatic(subnet) and device_owner not in _CHOOSING
+
+
 def default_slots(subnets: Sequence[Subnet]) -> list[Slot]:
     """A client that says nothing gets one IPv4 and one IPv6 address, where there are such subnets."""
     chosen = (
@@ -72,14 +86,16 @@ def default_slots(subnets: Sequence[Subnet]) -> list[Slot]:
 
 
 def formed_slots(subnets: Iterable[Subnet], device_owner: str) -> list[Slot]:
-    """The addresses a port forms itself; router interfaces choose theirs."""
-    if device_owner.startswith("network:router"):
-        return []
-    return [Slot((subnet,), is_formed=True) for subnet in subnets if allocation.is_automatic(subnet)]
+    """The addresses a port forms itself."""
+    return [Slot((subnet,), is_formed=True) for subnet in subnets if is_formed(subnet, device_owner)]
 
 
 async def wanted_slots(
-    tx: Transaction, wanted: Iterable[WantedIp], subnets: Sequence[Subnet], network_id: str
+    tx: Transaction,
+    wanted: Iterable[WantedIp],
+    subnets: Sequence[Subnet],
+    network_id: str,
+    device_owner: str = "",
 ) -> list[Slot]:
     """What was asked for in `fixed_ips`; subnets whose addresses are formed are left to `formed_slots`.
 
@@ -92,10 +108,10 @@ async def wanted_slots(
     for one in wanted:
         subnet = await _subnet_for(tx, one, subnets, network_id)
         ip = None if one.ip_address is None else Ip(one.ip_address)
-        if ip is None and allocation.is_automatic(subnet):
-            continue
-        if ip is not None:
-            _check_explicit(subnet, ip)
+        if is_formed(subnet, device_owner):
+            if ip is None:
+                continue
+            raise _not_chosen(subnet, ip)
         slots.append(Slot((subnet,), ip))
     return slots
 
@@ -109,12 +125,11 @@ def _check_distinct(wanted: Iterable[WantedIp]) -> None:
             seen.add(one.ip_address)
 
 
-def _check_explicit(subnet: Subnet, ip: Ip) -> None:
-    if allocation.is_automatic(subnet):
-        raise InvalidInput(
-            f"IPv6 address {ip} cannot be directly assigned to a port on subnet {subnet.id}, which is "
-            "configured for automatic addresses; name the subnet only, or nothing."
-        )
+def _not_chosen(subnet: Subnet, ip: Ip) -> InvalidInput:
+    return InvalidInput(
+        f"IPv6 address {ip} cannot be directly assigned to a port on subnet {subnet.id}, which is "
+        "configured for automatic addresses; name the subnet only, or nothing."
+    )
 
 
 async def _subnet_for(
@@ -187,6 +202,7 @@ async def keep_or_add(
     present: Sequence[FixedIp],
     subnets: Sequence[Subnet],
     network_id: str,
+    device_owner: str = "",
 ) -> tuple[list[FixedIp], list[Slot]]:
     """Which present addresses an update keeps, and what it adds; the rest is to be released.
 
@@ -205,12 +221,12 @@ async def keep_or_add(
         else:
             others.append(entry)
     added: list[Slot] = []
-    for slot in await wanted_slots(tx, others, subnets, network_id):
+    for slot in await wanted_slots(tx, others, subnets, network_id, device_owner):
         same = [one for one in unclaimed.values() if one.subnet_id == slot.choices[0].id]
         if slot.ip is None and same:
             kept.append(unclaimed.pop(same[0].ip_address))
         else:
             added.append(slot)
-    automatic = {subnet.id for subnet in subnets if allocation.is_automatic(subnet)}
+    automatic = {subnet.id for subnet in subnets if is_formed(subnet, device_owner)}
     kept += [one for one in unclaimed.values() if one.subnet_id in automatic]
     return kept, added

@@ -58,7 +58,7 @@ async def create_ports(
         if wanted is UNSET:
             plan.slots = default_slots(subnets)
         else:
-            plan.slots = await wanted_slots(tx, wanted, subnets, plan.network_id)
+            plan.slots = await wanted_slots(tx, wanted, subnets, plan.network_id, owner)
         plan.slots += formed_slots(subnets, owner)
         plans.append(plan)
     await fill(tx, plans)

@@ -25,15 +25,20 @@ from alcor.model.port import PORT, FixedIp, Port
 from alcor.model.subnet import Subnet
 from alcor.store.interface import Condition, Transaction
 
-Leaving = Callable[[Transaction, Port], Awaitable[None]]
+Leaving = Callable[[Transaction, Caller, Port], Awaitable[None]]
 """What is done, or refused, before a port goes: the duty of managers above this one, so it comes by wiring."""
+
+Moved = Callable[[Transaction, Port, Port], Awaitable[None]]
+"""(before, after) What is done, or refused, once a port has other addresses; by wiring, too."""
 
 
 # Managers above make and change ports of their own: no project asks for it.
 _ITSELF = Caller("", is_admin=True)
 
 
-def manager(reserved_macs: Iterable[Mac], leaving: Sequence[Leaving] = ()) -> Manager:
+def manager(
+    reserved_macs: Iterable[Mac], leaving: Sequence[Leaving] = (), moved: Sequence[Moved] = ()
+) -> Manager:
     """`/v2.0/ports`. No port may have one of `reserved_macs`."""
     reserved = frozenset(reserved_macs)
 
@@ -41,13 +46,17 @@ def manager(reserved_macs: Iterable[Mac], leaving: Sequence[Leaving] = ()) -> Ma
         return await create_ports(tx, caller, many, reserved)
 
     async def update(tx: Transaction, caller: Caller, row: Port, values: Values) -> Port:
-        return await update_port(tx, row, values, reserved, caller)
+        after = await update_port(tx, row, values, reserved, caller)
+        if after.fixed_ips != row.fixed_ips:
+            for step in moved:
+                await step(tx, row, after)
+        return after
 
     async def remove(tx: Transaction, caller: Caller, row: Port) -> None:
         await check_removable(tx, row)
         await check_untrunked(tx, row)
         for step in leaving:
-            await step(tx, row)
+            await step(tx, caller, row)
         await delete(tx, caller, row)
 
     return Manager(
@@ -88,10 +97,10 @@ async def update_port(
         await check_device(tx, caller, row.project_id, owner, values.get("device_id", row.device_id))
     check_numa(row, values)
     changes = values | await change_groups(tx, caller, row, values) | await change_binding(tx, row, values)
-    mac = await _change_mac(tx, row, values, owner, reserved)
+    mac = await change_mac(tx, row, values, owner, reserved)
     changes["mac_address"] = mac
     if mac != row.mac_address or "fixed_ips" in values:
-        changes["fixed_ips"] = await _change_addresses(tx, row, mac, values)
+        changes["fixed_ips"] = await change_addresses(tx, row, mac, values)
     if "allowed_address_pairs" in values:
         changes["allowed_address_pairs"] = pair.pairs_of(values["allowed_address_pairs"], mac)
     if "qos_policy_id" in values:
@@ -101,10 +110,10 @@ async def update_port(
     return await replace_row(tx, row, {name: value for name, value in changes.items() if name in known})
 
 
-async def _change_mac(
-    tx: Transaction, row: Port, values: Values, owner: str, reserved: frozenset[Mac]
-) -> Mac:
-    """The MAC address after an update; a new one for null, and for a physical function that is let go."""
+async def change_mac(tx: Transaction, row: Port, values: Values, owner: str, reserved: frozenset[Mac]) -> Mac:
+    """The MAC address after an update: taken, and the old one given back; a new one for null, and for a physical
+    function that is let go. Raises: InUse, Conflict.
+    """
     wanted = values.get("mac_address", row.mac_address)
     physical = values.get("binding_vnic_type", row.binding_vnic_type) == PHYSICAL
     if physical and "mac_address" not in values and {"binding_profile", "binding_host_id"} & values.keys():
@@ -149,7 +158,11 @@ def _card_mac(row: Port, values: Values) -> str | None:
     return None if had else row.mac_address
 
 
-async def _change_addresses(tx: Transaction, row: Port, mac: Mac, values: Values) -> tuple[FixedIp, ...]:
+async def change_addresses(tx: Transaction, row: Port, mac: Mac, values: Values) -> tuple[FixedIp, ...]:
+    """The addresses after an update of `fixed_ips` or of the MAC address; what is not kept is given back.
+
+    Raises: as `port.address`.
+    """
     owner = values.get("device_owner", row.device_owner)
     subnets = await subnets_of(tx, row.network_id)
     suitable = subnets
@@ -158,7 +171,9 @@ async def _change_addresses(tx: Transaction, row: Port, mac: Mac, values: Values
     if "fixed_ips" in values:
         if values["fixed_ips"]:
             suitable = eligible(subnets, row.network_id, owner)
-        kept, added = await keep_or_add(tx, values["fixed_ips"], row.fixed_ips, suitable, row.network_id)
+        kept, added = await keep_or_add(
+            tx, values["fixed_ips"], row.fixed_ips, suitable, row.network_id, owner
+        )
     if mac != row.mac_address:
         automatic = {subnet.id for subnet in subnets if allocation.is_automatic(subnet)}
         kept = [one for one in kept if one.subnet_id not in automatic]
