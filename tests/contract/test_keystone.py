@@ -3,8 +3,11 @@
 import asyncio
 import contextlib
 import socket
+import threading
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -22,6 +25,7 @@ from alcor.api.policy import Policy
 from alcor.managers.interface import Caller
 from alcor.model.errors import Forbidden, Unauthenticated, Unavailable
 from tests.support.keystone import ACCESS_RULES, ACCOUNT, PASSWORD, FakeKeystone, error
+from tests.support.region import running_region
 
 URL = "http://keystone.test:5000"
 ACCOUNT_THERE = KeystoneAccount(auth_url=f"{URL}/v3", username=ACCOUNT, password=PASSWORD)
@@ -622,3 +626,51 @@ def test_certificates_that_are_not_there_are_refused() -> None:
     """A wrong `ca_file` stops the start, not the first request."""
     with pytest.raises(OSError, match="No such file"):
         connect("/nowhere/ca.pem", 5.0)
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[tuple[FakeKeystone, str]]:
+    """A Keystone on a socket, in a thread of its own, and its URL."""
+    fake = FakeKeystone(time.time)
+    server = Listening(uvicorn.Config(fake, port=0, log_level="critical", lifespan="off", access_log=False))
+    listener = server.config.bind_socket()
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        yield fake, f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+def test_a_region_that_is_told_of_a_keystone_takes_its_tokens(tmp_path: Path) -> None:
+    """`alcor up` with [keystone] and [policy]: roles and the operator's rules decide; no token of our own is made."""
+    (tmp_path / "secret").write_text(PASSWORD + "\n")
+    (tmp_path / "policy.yaml").write_text('"create_network": "role:network_maker"\n')
+    config = tmp_path / "alcor.toml"
+    with listening() as (fake, url):
+        config.write_text(
+            f'[keystone]\nauth_url = "{url}"\nusername = "{ACCOUNT}"\n'
+            f'password_file = "{tmp_path / "secret"}"\n[policy]\nfile = "{tmp_path / "policy.yaml"}"\n'
+        )
+        with running_region(tmp_path, "--config", str(config)) as region:
+            path = f"{region.endpoint}/v2.0/networks"
+            answers = {
+                role: httpx.post(
+                    path, json={"network": {}}, headers={"X-Auth-Token": fake.token(roles=[role])}
+                )
+                for role in ("member", "network_maker")
+            }
+            unknown = httpx.get(path, headers={"X-Auth-Token": "guess"})
+
+            assert {role: answer.status_code for role, answer in answers.items()} == {
+                "member": 403,
+                "network_maker": 201,
+            }
+            assert answers["network_maker"].json()["network"]["project_id"] == "p-1"
+            assert (unknown.status_code, unknown.headers["www-authenticate"]) == (
+                401,
+                f'Keystone uri="{url}/v3"',
+            )
+            assert not (region.data / "admin.token").exists()
