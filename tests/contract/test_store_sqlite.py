@@ -8,11 +8,10 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -29,26 +28,18 @@ from alcor.store.sqlite.connection import connect
 from alcor.store.sqlite.reader import ReaderPool
 from alcor.store.sqlite.upgrade import prepare_schema
 from alcor.telemetry.metrics import REGISTRY
-from tests.support.store import Clock, Faults, a_network, a_port, a_subnet, insert, sqlite_store
+from tests.support.store import (
+    Clock,
+    Faults,
+    a_network,
+    a_port,
+    a_subnet,
+    as_one_group,
+    insert,
+    sqlite_store,
+)
 
 ROOT = Path(__file__).parents[2]
-
-
-async def as_one_group(store: SqliteStore, *writes: Coroutine[Any, Any, Done[Any]]) -> list[Any]:
-    """The answers of `writes`, which the writer finds all at once: it is held up until they are queued."""
-    held, let_go = threading.Event(), threading.Event()
-
-    async def hold_up(tx: Transaction) -> None:
-        held.set()
-        assert let_go.wait(10)
-
-    holding = asyncio.create_task(store.write(hold_up))
-    await asyncio.get_running_loop().run_in_executor(None, held.wait)
-    tasks = [asyncio.create_task(write) for write in writes]
-    await asyncio.sleep(0)
-    let_go.set()
-    await holding
-    return list(await asyncio.gather(*tasks, return_exceptions=True))
 
 
 def committed_groups() -> tuple[float, float]:

@@ -1,8 +1,10 @@
 """Real stores for tests: the embedded one in a temporary folder, with its seams in the test's hands."""
 
+import asyncio
 import random
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -130,3 +132,20 @@ async def insert(store: Store, *rows: Entity) -> Done[None]:
             tx.insert(row)
 
     return await store.write(work)
+
+
+async def as_one_group(store: SqliteStore, *writes: Coroutine[Any, Any, Done[Any]]) -> list[Any]:
+    """The answers of `writes`, which the writer finds all at once: it is held up until they are queued."""
+    held, let_go = threading.Event(), threading.Event()
+
+    async def hold_up(tx: Transaction) -> None:
+        held.set()
+        assert let_go.wait(10)
+
+    holding = asyncio.create_task(store.write(hold_up))
+    await asyncio.get_running_loop().run_in_executor(None, held.wait)
+    tasks = [asyncio.create_task(write) for write in writes]
+    await asyncio.sleep(0)
+    let_go.set()
+    await holding
+    return list(await asyncio.gather(*tasks, return_exceptions=True))
