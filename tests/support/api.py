@@ -195,7 +195,8 @@ def check(document: Json, value: Any, schema: Any, where: str) -> None:
             matches = [_matches(document, value, one) for one in schema[keyword]]
             assert count_matches(matches), f"{where}: {value!r} does not fit {keyword} {schema[keyword]}"
     if "type" in schema:
-        assert _TYPES[schema["type"]](value), f"{where}: {value!r} is not of type {schema['type']}"
+        kinds = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
+        assert any(_TYPES[kind](value) for kind in kinds), f"{where}: {value!r} is not of type {kinds}"
     if "enum" in schema:
         assert value in schema["enum"], f"{where}: {value!r} is not one of {schema['enum']}"
     if "const" in schema:
