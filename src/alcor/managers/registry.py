@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from alcor.managers.audit import service as audit
+from alcor.managers.elastic_ip import family as elastic_ip
+from alcor.managers.elastic_ip.released import disassociate, follow_addresses
 from alcor.managers.flavor.manager import family as flavors
 from alcor.managers.interface import Manager, Service
 from alcor.managers.mac import manager as mac
@@ -11,6 +13,7 @@ from alcor.managers.mac.allocation import RESERVED
 from alcor.managers.node import agents
 from alcor.managers.node import manager as node
 from alcor.managers.port import manager as port
+from alcor.managers.port import standby
 from alcor.managers.private_ip import manager as private_ip
 from alcor.managers.quota import service as quota
 from alcor.managers.quota.limit import Limits
@@ -42,10 +45,12 @@ def managers(
     if underlay_mtu_bytes is not None:
         network = replace(network, tunnel_mtu_bytes=underlay_mtu_bytes)
     reserved = frozenset(reserved_macs)
+    ports = Ports(reserved)
     return (
         vpc.manager(network, empty=subnet.empty_network),
         subnet.manager(),
-        port.manager(reserved),
+        port.manager(reserved, leaving=(disassociate,), moved=(follow_addresses,)),
+        standby.service(reserved),
         trunk.manager(),
         mac.manager(reserved),
         mac.range_manager(),
@@ -58,5 +63,6 @@ def managers(
         audit.service(),
         *security_group.family(),
         rbac.manager({("network", AS_EXTERNAL): vpc.become_external}),
-        Routers(Ports(reserved)).manager(),
+        Routers(ports).manager(),
+        *elastic_ip.family(ports),
     )
