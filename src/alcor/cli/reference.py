@@ -82,6 +82,7 @@ def _default(attribute: Attribute) -> str:
 
 def resources_page() -> str:
     """Every resource and attribute of the API."""
+    from alcor.managers.interface import Manager
     from alcor.managers.registry import managers
 
     text = NOTE.format(source="the declarations in src/alcor/model")
@@ -91,7 +92,7 @@ def resources_page() -> str:
         "if nothing is said. Every collection takes `fields`, `sort_key`, `sort_dir`, `limit`, `marker` and "
         "`page_reverse`; `tenant_id` is another name of `project_id`.\n"
     )
-    served = {manager.resource.name: manager for manager in managers()}
+    served = {part.resource.name: part for part in managers() if isinstance(part, Manager)}
     for resource in RESOURCES:
         manager = served.get(resource.name)
         if manager is None:

@@ -1,11 +1,11 @@
 """The operator's pages: every rule with its default, as a page and as a file to begin from."""
 
-from alcor.api.policy.defaults import default_rules, rule_noun
+from collections.abc import Mapping
+
+from alcor.api.policy.defaults import default_rules
 from alcor.api.policy.named import BASE_RULES
-from alcor.managers.interface import Manager
+from alcor.managers.interface import Manager, Service
 from alcor.managers.registry import managers
-from alcor.model.catalogue import RESOURCES
-from alcor.model.resource import Resource
 
 _SOURCE = "Made by bin/docs from src/alcor/api/policy and the declarations in src/alcor/model; edit those, then run it."
 
@@ -40,13 +40,12 @@ rule needs none, and one may be written for any.
 
 def reference() -> str:
     """The page docs/reference/policy.md, in Markdown."""
-    text = f"<!-- {_SOURCE} -->\n\n# Policy\n\n{_SYNTAX}\n## Named rules\n\n" + _table(dict(BASE_RULES))
-    rules = default_rules()
-    served = _served()
-    for resource in served:
-        mine = {name: rule for name, rule in rules.items() if _is_of(name, rule_noun(resource))}
-        text += f"\n## `{resource.prefix}/{resource.collection}`\n\n" + _table(mine)
-    return text
+    text = f"<!-- {_SOURCE} -->\n\n# Policy\n\n{_SYNTAX}\n## Named rules\n\n" + _table(BASE_RULES)
+    for part in managers():
+        if isinstance(part, Manager):
+            resource = part.resource
+            text += f"\n## `{resource.prefix}/{resource.collection}`\n\n" + _table(default_rules([resource]))
+    return text + "\n## Other paths\n\n" + _table(_routes())
 
 
 def sample() -> str:
@@ -57,23 +56,18 @@ def sample() -> str:
         "# the setting policy.file; docs/reference/policy.md says what a rule may be.",
         "",
     ]
-    for name, rule in {**BASE_RULES, **default_rules(_served())}.items():
+    resources = [part.resource for part in managers() if isinstance(part, Manager)]
+    for name, rule in {**BASE_RULES, **default_rules(resources), **_routes()}.items():
         lines.append(f'#"{name}": "{rule}"')
     return "\n".join(lines) + "\n"
 
 
-def _served() -> list[Resource]:
-    """Not every declaration is a collection of the API: tokens are only stored."""
-    names = {manager.resource.name for manager in managers() if isinstance(manager, Manager)}
-    return [resource for resource in RESOURCES if resource.name in names]
+def _routes() -> dict[str, str]:
+    routes = [route for part in managers() if isinstance(part, Service) for route in part.routes]
+    return {route.rule: route.default for route in routes}
 
 
-def _is_of(name: str, noun: str) -> bool:
-    action = name.partition(":")[0]
-    return action.partition("_")[2] == noun
-
-
-def _table(rules: dict[str, str]) -> str:
+def _table(rules: Mapping[str, str]) -> str:
     lines = ["| rule | default |", "| --- | --- |"]
     lines += [f"| `{name}` | {f'`{rule}`' if rule else 'everybody'} |" for name, rule in rules.items()]
     return "\n".join(lines) + "\n"
