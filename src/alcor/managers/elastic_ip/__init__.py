@@ -1,0 +1,1 @@
+"""Elastic IP Manager: outer addresses and what they stand for."""
