@@ -7,8 +7,9 @@ from typing import Any
 from alcor.api.policy import Policy, Rule, action_name
 from alcor.managers.interface import Caller, Rows
 from alcor.managers.sharing import shared_of
-from alcor.model.catalogue import BY_NAME
+from alcor.model.catalogue import BY_ENTITY, BY_NAME
 from alcor.model.errors import Forbidden
+from alcor.model.rbac_policy import AS_SHARED
 from alcor.model.resource import REQUIRED, UNSET, Entity, Resource
 
 # Distinct kinds of callers remembered per resource; a kind is a set of roles and, where a rule asks for it, a project.
@@ -146,6 +147,11 @@ class Access:
             parent = await self._parent(rows, prefix, target)
             if parent is not None:
                 full |= {f"{prefix}:{name}": getattr(parent, name) for name in parent.__struct_fields__}
+                if f"{prefix}:shared" in wanted and BY_ENTITY[type(parent)].shared_as:
+                    # What an RBAC policy opens as external is not shared: nobody but routers may have ports there.
+                    kind = BY_ENTITY[type(parent)].name
+                    opened = await shared_of(rows, kind, (AS_SHARED,), [parent.id], caller.project_id)
+                    full[f"{prefix}:shared"] = bool(opened)
         if "shared" in wanted and self.resource.shared_as and "shared" not in full and "id" in full:
             resource = self.resource
             ids = await shared_of(rows, resource.name, resource.shared_as, [full["id"]], caller.project_id)
@@ -180,5 +186,9 @@ def _members(type_: Any) -> tuple[str, ...]:
 
 
 def _has_member(value: Any, member: str) -> bool:
+    """Whether an object, or one of a list's, has a member that is not null; parsed objects are structs."""
     items = value if isinstance(value, list | tuple) else (value,)
-    return any(isinstance(one, Mapping) and one.get(member) is not None for one in items)
+    return any(
+        (one.get(member) if isinstance(one, Mapping) else getattr(one, member, None)) is not None
+        for one in items
+    )
