@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 
-from alcor.api.policy.defaults import default_rules
+from alcor.api.policy.defaults import action_name, default_rules
 from alcor.api.policy.named import BASE_RULES
 from alcor.managers.interface import Manager, Service
 from alcor.managers.registry import managers
+from alcor.model.catalogue import BY_NAME
+from alcor.model.resource import Resource
 
 _SOURCE = "Made by bin/docs from src/alcor/api/policy and the declarations in src/alcor/model; edit those, then run it."
 
@@ -43,8 +45,7 @@ def reference() -> str:
     text = f"<!-- {_SOURCE} -->\n\n# Policy\n\n{_SYNTAX}\n## Named rules\n\n" + _table(BASE_RULES)
     for part in managers():
         if isinstance(part, Manager):
-            resource = part.resource
-            text += f"\n## `{resource.prefix}/{resource.collection}`\n\n" + _table(default_rules([resource]))
+            text += f"\n## `{_path(part.resource)}`\n\n" + _table(_rules_of(part))
     return text + "\n## Other paths\n\n" + _table(_routes())
 
 
@@ -56,10 +57,31 @@ def sample() -> str:
         "# the setting policy.file; docs/reference/policy.md says what a rule may be.",
         "",
     ]
-    resources = [part.resource for part in managers() if isinstance(part, Manager)]
-    for name, rule in {**BASE_RULES, **default_rules(resources), **_routes()}.items():
+    rules = dict(BASE_RULES)
+    for part in managers():
+        rules |= _rules_of(part) if isinstance(part, Manager) else {}
+    for name, rule in (rules | _routes()).items():
         lines.append(f'#"{name}": "{rule}"')
     return "\n".join(lines) + "\n"
+
+
+def _rules_of(manager: Manager) -> dict[str, str]:
+    """Without those of verbs that the resource does not have."""
+    missing = [
+        action_name(verb, manager.resource)
+        for verb in ("create", "update", "delete")
+        if getattr(manager, verb) is None
+    ]
+    rules = default_rules([manager.resource])
+    return {name: rule for name, rule in rules.items() if name.partition(":")[0] not in missing}
+
+
+def _path(resource: Resource) -> str:
+    if resource.parent is None:
+        return f"{resource.prefix}/{resource.collection}"
+    above = BY_NAME.get(resource.parent.resource)
+    collection = above.collection if above is not None else resource.parent.resource
+    return f"{resource.prefix}/{collection}/{{id}}/{resource.collection}"
 
 
 def _routes() -> dict[str, str]:
