@@ -177,6 +177,12 @@ _BY_PROBLEM: Mapping[Problem, tuple[int, str]] = {
     Problem.QOS_RULE_CONFLICT: (409, "QoSRuleParameterConflict"),
     Problem.QOS_RULE_NOT_SUPPORTED: (409, "QosRuleNotSupported"),
     Problem.QOS_RULES_CONFLICT: (409, "QoSRulesConflict"),
+    Problem.QOS_DEFAULT_EXISTS: (409, "QoSPolicyDefaultAlreadyExists"),
+    Problem.LOG_TYPE: (400, "InvalidLogResourceType"),
+    Problem.LOG_RESOURCE: (404, "ResourceNotFound"),
+    Problem.LOG_TARGET: (404, "TargetResourceNotFound"),
+    Problem.LOG_CONSTRAINT: (400, "InvalidResourceConstraint"),
+    Problem.LOG_NOT_SUPPORTED: (409, "LoggingTypeNotSupported"),
 }
 
 # What is exhausted → the reference's error. Matched by the words of `Exhausted.what`, lower case, first match.

@@ -160,6 +160,12 @@ class Problem(StrEnum):
     QOS_RULE_CONFLICT = "qos_rule_conflict"
     QOS_RULE_NOT_SUPPORTED = "qos_rule_not_supported"
     QOS_RULES_CONFLICT = "qos_rules_conflict"
+    QOS_DEFAULT_EXISTS = "qos_default_exists"
+    LOG_TYPE = "log_type"
+    LOG_RESOURCE = "log_resource"
+    LOG_TARGET = "log_target"
+    LOG_CONSTRAINT = "log_constraint"
+    LOG_NOT_SUPPORTED = "log_not_supported"
 
 
 def _named(kind: str) -> str:
