@@ -73,7 +73,7 @@ async def test_a_new_port_has_the_defaults_of_the_api(api: Api, network: Json) -
     """What nobody said: no pairs, options, names or hints; the link state is propagated; addresses at once."""
     port = await api.a_port(network["id"])
 
-    defaults = {
+    defaults: Json = {
         "allowed_address_pairs": [],
         "extra_dhcp_opts": [],
         "dns_name": "",

@@ -183,6 +183,8 @@ _BY_PROBLEM: Mapping[Problem, tuple[int, str]] = {
     Problem.LOG_TARGET: (404, "TargetResourceNotFound"),
     Problem.LOG_CONSTRAINT: (400, "InvalidResourceConstraint"),
     Problem.LOG_NOT_SUPPORTED: (409, "LoggingTypeNotSupported"),
+    Problem.BINDING_MISSING: (404, "PortBindingNotFound"),
+    Problem.SUBPORT_MISSING: (404, "SubPortNotFound"),
 }
 
 # What is exhausted → the reference's error. Matched by the words of `Exhausted.what`, lower case, first match.

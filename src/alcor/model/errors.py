@@ -166,6 +166,8 @@ class Problem(StrEnum):
     LOG_TARGET = "log_target"
     LOG_CONSTRAINT = "log_constraint"
     LOG_NOT_SUPPORTED = "log_not_supported"
+    BINDING_MISSING = "binding_missing"
+    SUBPORT_MISSING = "subport_missing"
 
 
 def _named(kind: str) -> str:

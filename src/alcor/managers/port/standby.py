@@ -163,7 +163,12 @@ def _standing_by(row: Port, host: str) -> Binding | None:
 
 
 def _missing(row: Port, host: str) -> NotFound:
-    return NotFound("port_binding", host, reason=f"Port {row.id} has no binding on host {host}.")
+    return NotFound(
+        "port_binding",
+        host,
+        reason=f"Port {row.id} has no binding on host {host}.",
+        problem=Problem.BINDING_MISSING,
+    )
 
 
 async def _list(store: Store, ask: Ask) -> dict[str, Any]:

@@ -103,7 +103,12 @@ async def remove_sub_ports(tx: Transaction, _caller: Caller, row: Trunk, body: V
     gone = {one.port_id for one in wanted}
     missing = gone - {one.port_id for one in row.sub_ports}
     if missing:
-        raise NotFound("sub_port", min(missing))
+        raise NotFound(
+            "sub_port",
+            min(missing),
+            reason=f"Port {min(missing)} is not a subport of trunk {row.id}.",
+            problem=Problem.SUBPORT_MISSING,
+        )
     await _unmark(tx, sorted(gone))
     return await _changed(tx, row, tuple(one for one in row.sub_ports if one.port_id not in gone))
 
