@@ -146,11 +146,12 @@ class Access:
         for prefix in {name.partition(":")[0] for name in wanted if ":" in name}:
             parent = await self._parent(rows, prefix, target)
             if parent is not None:
-                full |= {f"{prefix}:{name}": getattr(parent, name) for name in parent.__struct_fields__}
-                if f"{prefix}:shared" in wanted and BY_ENTITY[type(parent)].shared_as:
+                above = BY_ENTITY[type(parent)]
+                full |= {f"{prefix}:{a.name}": getattr(parent, a.field) for a in above.attributes if a.stored}
+                full[f"{prefix}:project_id"] = parent.project_id
+                if f"{prefix}:shared" in wanted and above.shared_as:
                     # What an RBAC policy opens as external is not shared: nobody but routers may have ports there.
-                    kind = BY_ENTITY[type(parent)].name
-                    opened = await shared_of(rows, kind, (AS_SHARED,), [parent.id], caller.project_id)
+                    opened = await shared_of(rows, above.name, (AS_SHARED,), [parent.id], caller.project_id)
                     full[f"{prefix}:shared"] = bool(opened)
         if "shared" in wanted and self.resource.shared_as and "shared" not in full and "id" in full:
             resource = self.resource
