@@ -20,22 +20,10 @@ from alcor.model.subnet import Subnet
 from alcor.store.interface import Done, Store, Transaction
 from alcor.store.sqlite import SqliteStore
 from alcor.store.sqlite.connection import connect
-
-NOW_MS = 1_790_000_000_000
-NOW = "2026-09-21T14:13:20Z"
-
-
-class Clock:
-    """Unix milliseconds that move only when told."""
-
-    def __init__(self, now_ms: int = NOW_MS) -> None:
-        self.now_ms = now_ms
-
-    def __call__(self) -> int:
-        return self.now_ms
-
-    def advance(self, seconds: float) -> None:
-        self.now_ms += round(seconds * 1000)
+from tests.support.clock import NOW as NOW
+from tests.support.clock import NOW_MS as NOW_MS
+from tests.support.clock import Clock as Clock
+from tests.support.postgres import postgres_store
 
 
 @dataclass(slots=True)
@@ -102,7 +90,7 @@ async def sqlite_store(
 
 
 OpenStore = Callable[..., AbstractAsyncContextManager[Store]]
-ADAPTERS = [pytest.param(sqlite_store, id="sqlite")]
+ADAPTERS = [pytest.param(sqlite_store, id="sqlite"), pytest.param(postgres_store, id="postgres")]
 """Every adapter of the store, for the contract suites."""
 
 

@@ -24,6 +24,18 @@ COMMIT_REQUESTS = Histogram(
     registry=REGISTRY,
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
 )
+STATEMENTS = Counter(
+    "alcor_store_statements_total",
+    "Statements sent to the database, by what for.",
+    ("store", "purpose"),
+    registry=REGISTRY,
+)
+RERUNS = Counter(
+    "alcor_store_reruns_total",
+    "Requests run again because another changed the same rows at the same time.",
+    ("store",),
+    registry=REGISTRY,
+)
 COMPILE_SECONDS = _histogram("alcor_dataplane_compile_seconds", "Time from a cut to its published deltas.")
 RECOMPUTED = Counter(
     "alcor_dataplane_recomputed_total", "Nodes recomputed whole.", ("node",), registry=REGISTRY

@@ -1,0 +1,105 @@
+"""Observed facts, beside intent: commits are not waited for, as a lost fact is seen again.
+
+At start every host counts as not alive until it is heard. Several processes share the database, and one that starts
+must not forget what another hears: so hosts are set back by the first process that opens it, and by the first facts
+that a process writes (only the one with the data-plane role ever does).
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from alcor.store.interface import HostObservation, PortObservation
+from alcor.store.postgres.connection import OBSERVER, Connect, Pool
+
+_PORT = msgspec.json.Decoder(PortObservation)
+_HOST = msgspec.json.Decoder(HostObservation)
+_ALIVE = '"alive":true'
+
+_PUT = """
+WITH ports AS (
+    INSERT INTO port_observation (id, host_id, document)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[])
+    ON CONFLICT (id) DO UPDATE SET host_id = excluded.host_id, document = excluded.document)
+INSERT INTO host_observation (id, document) SELECT * FROM unnest($4::text[], $5::text[])
+ON CONFLICT (id) DO UPDATE SET document = excluded.document
+"""
+_FORGET = """
+WITH ports AS (DELETE FROM port_observation WHERE id = ANY($1::text[]))
+DELETE FROM host_observation WHERE id = ANY($2::text[])
+"""
+
+
+def _text(fact: msgspec.Struct) -> str:
+    return msgspec.json.encode(fact).decode()
+
+
+async def set_hosts_back(connection: asyncpg.Connection) -> None:
+    """No host is alive until it is heard."""
+    rows = await connection.fetch("SELECT id, document FROM host_observation")
+    silent = [
+        (id, _text(msgspec.structs.replace(_HOST.decode(document), alive=False)))
+        for id, document in rows
+        if _ALIVE in document
+    ]
+    await connection.executemany("UPDATE host_observation SET document = $2 WHERE id = $1", silent)
+
+
+class PostgresObservations:
+    """The adapter of `interface.Observations`. `reads` is the store's pool; writes have a connection of their own."""
+
+    def __init__(self, connect: Connect, reads: Pool) -> None:
+        self._reads = reads
+        self._writes = Pool(connect, OBSERVER, 1)
+        self._begun = False
+
+    async def put(self, ports: Iterable[PortObservation], hosts: Iterable[HostObservation]) -> None:
+        """Replace facts by id."""
+        by_port = {port.port_id: port for port in ports}
+        by_host = {host.host_id: host for host in hosts}
+        values = (
+            list(by_port),
+            [port.host_id for port in by_port.values()],
+            [_text(port) for port in by_port.values()],
+            list(by_host),
+            [_text(host) for host in by_host.values()],
+        )
+
+        async def write(connection: asyncpg.Connection) -> None:
+            if not self._begun:
+                await set_hosts_back(connection)
+            await connection.execute(_PUT, *values)
+            self._begun = True
+
+        await self._writes.run(write)
+
+    async def forget(self, port_ids: Iterable[str], host_ids: Iterable[str]) -> None:
+        """Remove facts of what was deleted."""
+        await self._writes.fetch(_FORGET, list(port_ids), list(host_ids))
+
+    async def ports(self, ids: Sequence[str]) -> dict[str, PortObservation]:
+        """Facts of ports, by id."""
+        facts = map(_PORT.decode, await self._texts("port_observation", "id", ids))
+        return {fact.port_id: fact for fact in facts}
+
+    async def hosts(self, ids: Sequence[str]) -> dict[str, HostObservation]:
+        """Facts of hosts, by id."""
+        facts = map(_HOST.decode, await self._texts("host_observation", "id", ids))
+        return {fact.host_id: fact for fact in facts}
+
+    async def ports_of_host(self, host_id: str) -> list[PortObservation]:
+        """Facts of the ports seen on a host, by port id."""
+        facts = map(_PORT.decode, await self._texts("port_observation", "host_id", [host_id]))
+        return sorted(facts, key=lambda fact: fact.port_id)
+
+    async def close(self) -> None:
+        """Finish what was accepted."""
+        await self._writes.close()
+
+    async def _texts(self, table: str, column: str, keys: Sequence[str]) -> list[Any]:
+        rows = await self._reads.fetch(
+            f"SELECT document FROM {table} WHERE {column} = ANY($1::text[])", list(keys)
+        )
+        return [text for (text,) in rows]

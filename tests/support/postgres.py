@@ -1,0 +1,205 @@
+"""A real PostgreSQL for tests: one server per test process, one fresh database per store.
+
+The server runs from the distribution's binaries on a Unix socket in a temporary folder, as the user `postgres` when we
+are root (it refuses to run as root), with fsync on, and ends with us, however we end. Where PostgreSQL is not
+installed tests fail and say so.
+"""
+
+import atexit
+import os
+import pwd
+import random
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+from alcor.model.catalogue import RESOURCES
+from alcor.model.resource import Resource
+from alcor.store.postgres import PostgresStore
+from alcor.store.postgres.connection import Connect, connector
+from alcor.store.postgres.prepare import prepare_database
+from alcor.store.schema import Schema, render_schema
+from tests.support.clock import Clock
+
+if TYPE_CHECKING:
+    from tests.support.store import Faults
+
+_START_WITHIN_S = 30.0
+_ADMIN = "alcor"
+# Databases kept for a test that opens its store again; each takes some MiB.
+_DATABASES_KEPT = 12
+
+
+def _binaries() -> Path:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
+    if not found:
+        raise RuntimeError("PostgreSQL is not installed: run bin/setup dev, or apt-get install postgresql")
+    return found[-1].parent
+
+
+@dataclass
+class Server:
+    """A running server."""
+
+    folder: Path
+    process: subprocess.Popen[bytes]
+    databases: dict[Path, str] = field(default_factory=dict)
+    templates: dict[tuple[str, ...], str] = field(default_factory=dict)
+    open: dict[str, int] = field(default_factory=dict)
+    made: int = 0
+
+    def dsn(self, database: str) -> str:
+        """Where a database is."""
+        return f"postgresql://{_ADMIN}@/{database}?host={self.folder}"
+
+    async def admin(self, *statements: str) -> None:
+        """Run statements that cannot run in a transaction."""
+        connection = await asyncpg.connect(self.dsn("postgres"))
+        try:
+            for statement in statements:
+                await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    async def fresh(self, template: str = "template0") -> str:
+        """A new database, empty or as the template is."""
+        self.made += 1
+        name = f"region_{self.made}"
+        await self.admin(f"CREATE DATABASE {name} TEMPLATE {template} ENCODING 'UTF8' LOCALE 'C'")
+        return name
+
+    async def template(self, schema: Schema) -> str:
+        """A database with the tables of a schema, whose history has not begun."""
+        key = tuple(f"{table.name}:{table.digest}" for table in schema.tables)
+        name = self.templates.get(key)
+        if name is None:
+            name = await self.fresh()
+            connection = await asyncpg.connect(self.dsn(name))
+            try:
+                await prepare_database(connection, schema, now_ms=0)
+                await connection.execute("DELETE FROM revision; DELETE FROM meta WHERE key = 'epoch'")
+            finally:
+                await connection.close()
+            self.templates[key] = name
+        return name
+
+    async def database_of(self, folder: Path, schema: Schema) -> str:
+        """The database that stands for a test's folder: the same one when it is opened again."""
+        name = self.databases.get(folder)
+        if name is None:
+            idle = [kept for kept, name in self.databases.items() if not self.open.get(name)]
+            for kept in idle[: max(0, len(self.databases) - _DATABASES_KEPT)]:
+                await self.admin(f"DROP DATABASE {self.databases.pop(kept)}")
+            name = self.databases[folder] = await self.fresh(await self.template(schema))
+        return name
+
+    def stop(self) -> None:
+        """End the server, at once, and remove what it wrote."""
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def start_server(settings: Mapping[str, str] | None = None) -> Server:
+    """A new server, which ends with this process."""
+    binaries = _binaries()
+    folder = Path(tempfile.mkdtemp(prefix="alcor-pg-"))
+    switch: list[str] = []
+    if os.geteuid() == 0:
+        user = pwd.getpwnam("postgres")
+        os.chown(folder, user.pw_uid, user.pw_gid)
+        identity = [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+        switch = ["setpriv", *identity, "--pdeathsig=QUIT"]
+    data = folder / "data"
+    initdb = [binaries / "initdb", "-D", data, "-U", _ADMIN, "--auth=trust", "-E", "UTF8", "--locale=C"]
+    subprocess.run([*switch, *map(str, initdb)], check=True, stdout=subprocess.DEVNULL, cwd=folder)
+    chosen = {
+        "listen_addresses": "",
+        "unix_socket_directories": str(folder),
+        "max_connections": "300",
+        "max_pred_locks_per_transaction": "256",
+        "shared_buffers": "64MB",
+        **(settings or {}),
+    }
+    options = [word for name, value in chosen.items() for word in ("-c", f"{name}={value}")]
+    log = (folder / "log").open("wb")
+    process = subprocess.Popen(
+        [*switch, str(binaries / "postgres"), "-D", str(data), *options], stdout=log, stderr=log, cwd=folder
+    )
+    log.close()
+    ready = [str(binaries / "pg_isready"), "-q", "-h", str(folder)]
+    give_up = time.monotonic() + _START_WITHIN_S
+    while subprocess.run(ready, check=False).returncode != 0:
+        if process.poll() is not None or time.monotonic() > give_up:
+            process.kill()
+            raise RuntimeError(f"PostgreSQL did not start:\n{(folder / 'log').read_text()}")
+        time.sleep(0.02)
+    server = Server(folder, process)
+    atexit.register(server.stop)
+    return server
+
+
+@lru_cache(1)
+def server() -> Server:
+    """The server of this test process, started when it is first needed."""
+    return start_server()
+
+
+def faulty_connector(dsn: str, faults: "Faults") -> Connect:
+    """Connections that refuse what `faults` says."""
+
+    class Faulty(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
+        async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:  # noqa: ASYNC109  # its signature
+            for words, left in faults.refuse.items():
+                if left > 0 and query.startswith(words):
+                    faults.refuse[words] = left - 1
+                    raise asyncpg.DiskFullError("disk I/O error")
+            status: str = await super().execute(query, *args, timeout=timeout)
+            return status
+
+    return connector(dsn, Faulty)
+
+
+@asynccontextmanager
+async def postgres_store(
+    folder: Path,
+    *,
+    clock: Callable[[], int] | None = None,
+    seed: int | None = None,
+    resources: Sequence[Resource] = RESOURCES,
+    faults: "Faults | None" = None,
+    history_days: float = 7.0,
+    writers: int = 6,
+) -> AsyncIterator[PostgresStore]:
+    """A store in the database that stands for `folder`, closed at the end. `seed` makes its ids and choices
+    repeatable; without a `clock` time stands still."""
+    running = server()
+    name = await running.database_of(folder, render_schema(resources))
+    dsn = running.dsn(name)
+    running.open[name] = running.open.get(name, 0) + 1
+    try:
+        store = await PostgresStore.open(
+            dsn,
+            resources=resources,
+            clock=clock or Clock(),
+            rng=None if seed is None else random.Random(seed),
+            connect=None if faults is None else faulty_connector(dsn, faults),
+            history_days=history_days,
+            writers=writers,
+        )
+        try:
+            yield store
+        finally:
+            await store.close()
+    finally:
+        running.open[name] -= 1
