@@ -76,6 +76,16 @@ class Desk:
         """Create one and return its row."""
         return (await self.create_many(resource, [said]))[0]
 
+    async def create_part(self, resource: str, parent: Entity, /, **said: Any) -> Any:
+        """Create one row of a sub-resource of `parent` and return it."""
+        manager = self._managers[resource]
+        create, above = manager.create, manager.resource.parent
+        assert create is not None
+        assert above is not None
+        values = created_values(manager.resource, **said) | {above.field: parent.id}
+        made = (await self.store.write(lambda tx: create(self.wrap(tx), self.caller, [values]))).value
+        return made[0].row
+
     async def update(self, row: Entity, /, **said: Any) -> Any:
         """Change a row as it is stored now; return it."""
         resource = BY_ENTITY[type(row)]
