@@ -17,6 +17,7 @@ from alcor.managers.port import standby
 from alcor.managers.private_ip import manager as private_ip
 from alcor.managers.quota import service as quota
 from alcor.managers.quota.limit import Limits
+from alcor.managers.qos import family as qos
 from alcor.managers.rbac import manager as rbac
 from alcor.managers.router.manager import Routers
 from alcor.managers.router.ports import Ports
@@ -62,6 +63,7 @@ def managers(
         quota.service(quota_limits or Limits()),
         audit.service(),
         *security_group.family(),
+        *qos.family(),
         rbac.manager({("network", AS_EXTERNAL): vpc.become_external}),
         Routers(ports).manager(),
         *elastic_ip.family(ports),

@@ -4,8 +4,8 @@ from alcor.model.address_group import ADDRESS_GROUP
 from alcor.model.auto_topology import AUTO_TOPOLOGY
 from alcor.model.conntrack_helper import CONNTRACK_HELPER
 from alcor.model.default_security_group_rule import DEFAULT_SECURITY_GROUP_RULE
-from alcor.model.floatingip import FLOATINGIP
 from alcor.model.flavor import FLAVOR, SERVICE_PROFILE
+from alcor.model.floatingip import FLOATINGIP
 from alcor.model.host import HOST
 from alcor.model.ip_allocation import IP_ALLOCATION
 from alcor.model.local_ip import LOCAL_IP, LOCAL_IP_ASSOCIATION
@@ -17,6 +17,8 @@ from alcor.model.network import NETWORK
 from alcor.model.network_segment_range import NETWORK_SEGMENT_RANGE
 from alcor.model.port import PORT
 from alcor.model.port_forwarding import PORT_FORWARDING
+from alcor.model.qos_policy import QOS_POLICY
+from alcor.model.qos_rule import QOS_RULES
 from alcor.model.quota import QUOTA
 from alcor.model.rbac_policy import RBAC_POLICY
 from alcor.model.resource import Entity, Resource
@@ -36,6 +38,8 @@ RESOURCES: tuple[Resource, ...] = (
     RBAC_POLICY,
     MAC_RANGE,
     HOST,
+    QOS_POLICY,
+    *QOS_RULES.values(),
     SECURITY_GROUP,
     ADDRESS_GROUP,
     SECURITY_GROUP_RULE,

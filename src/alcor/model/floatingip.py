@@ -145,7 +145,14 @@ FLOATINGIP = Resource(
         ),
         Attribute("dns_name", DNS_NAME, default="", update=Who.NOBODY, text="Its name in the DNS."),
         Attribute("dns_domain", DNS_DOMAIN, default="", update=Who.NOBODY, text="The domain of that name."),
-        Attribute("qos_policy_id", Nullable(Uuid()), default=None, text="Its QoS policy, or null."),
+        Attribute(
+            "qos_policy_id",
+            Nullable(Uuid()),
+            default=None,
+            column=True,
+            refers="qos_policy",
+            text="Its QoS policy, or null.",
+        ),
         *COUNTED,
     ),
 )

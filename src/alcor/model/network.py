@@ -222,6 +222,7 @@ NETWORK = Resource(
             Nullable(Uuid()),
             default=None,
             column=True,
+            refers="qos_policy",
             text="The QoS policy of its ports that have none of their own.",
         ),
         Attribute(

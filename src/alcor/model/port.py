@@ -445,6 +445,7 @@ PORT = Resource(
             Nullable(Uuid()),
             default=None,
             column=True,
+            refers="qos_policy",
             text="Its QoS policy; null for its network's.",
         ),
         *_EXTRA,

@@ -107,6 +107,10 @@ def _gateway_rows(row: Any) -> list[tuple[Any, ...]]:
     return [(port_id,) for port_id in row.gateway_ports]
 
 
+def _qos_rows(row: Any) -> list[tuple[Any, ...]]:
+    return [(row.gateway_qos_policy_id,)] if row.gateway_qos_policy_id is not None else []
+
+
 ACTIONS = (
     "add_router_interface",
     "remove_router_interface",
@@ -128,7 +132,11 @@ ROUTER = Resource(
     text="Routes packets between subnets and to external networks.",
     columns_shown=("id", "name", "status", "admin_state_up", "project_id"),
     quota="router",
-    lookups=(TAGS_LOOKUP, Lookup("gateways", ("port_id",), _gateway_rows, refers={"port_id": "port"})),
+    lookups=(
+        TAGS_LOOKUP,
+        Lookup("gateways", ("port_id",), _gateway_rows, refers={"port_id": "port"}),
+        Lookup("gateway_qos", ("policy_id",), _qos_rows, refers={"policy_id": "qos_policy"}),
+    ),
     policy={
         **{
             f"{verb}:external_gateway_info:{member}": _ADMIN
