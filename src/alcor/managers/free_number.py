@@ -51,6 +51,26 @@ class NumberSet:
         """How many numbers there are."""
         return self.ends[-1] if self.ends else 0
 
+    def without(self, holes: Iterable[tuple[int, int]]) -> "NumberSet":
+        """What is left of the set when inclusive ranges are taken out."""
+        left = list(self.ranges)
+        for low, high in holes:
+            left = [
+                part
+                for first, last in left
+                for part in ((first, min(last, low - 1)), (max(first, high + 1), last))
+                if part[0] <= part[1]
+            ]
+        return NumberSet.of(left)
+
+    def holds(self, first: int, last: int) -> bool:
+        """Whether every number of an inclusive range is in the set."""
+        return any(low <= first and last <= high for low, high in self.ranges)
+
+    def meets(self, first: int, last: int) -> bool:
+        """Whether any number of an inclusive range is in the set."""
+        return any(low <= last and first <= high for low, high in self.ranges)
+
     def at(self, index: int) -> int:
         """The number at `index` in [0, size), in ascending order."""
         where = bisect_right(self.ends, index)

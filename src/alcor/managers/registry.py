@@ -15,14 +15,16 @@ from alcor.managers.node import manager as node
 from alcor.managers.port import manager as port
 from alcor.managers.port import standby
 from alcor.managers.private_ip import manager as private_ip
+from alcor.managers.qos import family as qos
 from alcor.managers.quota import service as quota
 from alcor.managers.quota.limit import Limits
-from alcor.managers.qos import family as qos
 from alcor.managers.rbac import manager as rbac
 from alcor.managers.router.manager import Routers
 from alcor.managers.router.ports import Ports
 from alcor.managers.security_group import family as security_group
 from alcor.managers.subnet import manager as subnet
+from alcor.managers.subnetpool import manager as subnetpool
+from alcor.managers.subnetpool import scope as address_scope
 from alcor.managers.trunk import manager as trunk
 from alcor.managers.vpc import manager as vpc
 from alcor.managers.vpc.settings import NetworkSettings
@@ -48,7 +50,9 @@ def managers(
     reserved = frozenset(reserved_macs)
     ports = Ports(reserved)
     return (
-        vpc.manager(network, empty=subnet.empty_network),
+        vpc.manager(network, empty=subnet.empty_network, remove_port=port.delete),
+        address_scope.manager(),
+        subnetpool.manager(),
         subnet.manager(),
         port.manager(reserved, leaving=(disassociate,), moved=(follow_addresses,)),
         standby.service(reserved),

@@ -1,6 +1,7 @@
 """Every resource there is. The store renders its schema from this list; order: parents before children."""
 
 from alcor.model.address_group import ADDRESS_GROUP
+from alcor.model.address_scope import ADDRESS_SCOPE
 from alcor.model.auto_topology import AUTO_TOPOLOGY
 from alcor.model.conntrack_helper import CONNTRACK_HELPER
 from alcor.model.default_security_group_rule import DEFAULT_SECURITY_GROUP_RULE
@@ -27,6 +28,7 @@ from alcor.model.security_group import SECURITY_GROUP
 from alcor.model.security_group_rule import SECURITY_GROUP_RULE
 from alcor.model.segment import SEGMENT
 from alcor.model.subnet import SUBNET
+from alcor.model.subnetpool import SUBNETPOOL
 from alcor.model.token import TOKEN
 from alcor.model.trunk import TRUNK
 
@@ -47,6 +49,8 @@ RESOURCES: tuple[Resource, ...] = (
     NETWORK_SEGMENT_RANGE,
     NETWORK,
     SEGMENT,
+    ADDRESS_SCOPE,
+    SUBNETPOOL,
     SUBNET,
     MAC_ALLOCATION,
     IP_ALLOCATION,

@@ -51,6 +51,7 @@ def test_pools_leave_the_gateway_out(gateway: str | None, pools: list[tuple[str,
         ("2001:db8::/64", 4, "does not match the ip_version '4'"),
         ("0.0.0.0/0", 4, "0 is not allowed as CIDR prefix length"),
         ("::/0", 6, "0 is not allowed as CIDR prefix length"),
+        ("::/64", 6, "'::' is not supported"),
     ],
 )
 def test_prefixes_no_network_can_have(cidr: str, version: int, reason: str) -> None:
@@ -112,8 +113,8 @@ def test_pools_come_in_order() -> None:
 @pytest.mark.parametrize(
     ("pools", "error", "problem"),
     [
-        ([("10.0.0.9", "10.0.0.2")], InvalidInput, Problem.GENERIC),
-        ([("2001:db8::1", "2001:db8::2")], InvalidInput, Problem.GENERIC),
+        ([("10.0.0.9", "10.0.0.2")], InvalidInput, Problem.POOL_INVALID),
+        ([("2001:db8::1", "2001:db8::2")], InvalidInput, Problem.POOL_INVALID),
         ([("10.0.0.0", "10.0.0.9")], InvalidInput, Problem.POOL_OUT_OF_SUBNET),
         ([("10.0.0.9", "10.0.0.255")], InvalidInput, Problem.POOL_OUT_OF_SUBNET),
         ([("10.0.0.9", "10.0.1.9")], InvalidInput, Problem.POOL_OUT_OF_SUBNET),
@@ -186,3 +187,25 @@ def test_ipv6_modes_that_fit(mode: str) -> None:
     rules.check_ipv6_modes(Cidr("2001:db8::/64"), None, mode, enable_dhcp=True)
     rules.check_ipv6_modes(Cidr("2001:db8::/80"), "dhcpv6-stateful", "dhcpv6-stateful", enable_dhcp=True)
     rules.check_ipv6_modes(Cidr("2001:db8::/80"), None, None, enable_dhcp=False)
+
+
+def test_more_servers_or_routes_than_dhcp_tells_are_refused() -> None:
+    """Five name servers and twenty routes, as the reference; one more is one too many."""
+    servers = [f"192.0.2.{number}" for number in range(1, 7)]
+    routes = [HostRoute(f"198.51.{number}.0/24", "10.0.0.1") for number in range(21)]
+
+    rules.check_servers_and_routes(4, servers[:5], routes[:20])
+    with pytest.raises(InvalidInput) as refused:
+        rules.check_servers_and_routes(4, servers, [])
+    assert refused.value.problem is Problem.TOO_MANY_SERVERS
+    with pytest.raises(InvalidInput) as refused:
+        rules.check_servers_and_routes(4, [], routes)
+    assert refused.value.problem is Problem.TOO_MANY_ROUTES
+
+
+def test_service_types_are_kinds_of_devices() -> None:
+    """A service type begins as a device_owner does."""
+    rules.check_service_types(["network:dhcp", "compute:nova", "neutron:x"])
+    with pytest.raises(InvalidInput, match="fruit") as refused:
+        rules.check_service_types(["fruit:apple"])
+    assert refused.value.problem is Problem.SERVICE_TYPE

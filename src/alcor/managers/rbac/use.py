@@ -10,6 +10,8 @@ from alcor.model.rbac_policy import AS_EXTERNAL, AS_SHARED
 from alcor.model.resource import Entity
 from alcor.model.router import Router
 from alcor.model.security_group_rule import SecurityGroupRule
+from alcor.model.subnet import Subnet
+from alcor.model.subnetpool import SubnetPool
 from alcor.store.interface import Condition, Op, Query, Transaction
 
 _GATEWAY = "network:router_gateway"
@@ -27,6 +29,8 @@ class Reference:
 # A family adds the line of what it refers to. Rows of no project (a router's gateway port) use nothing of their own.
 REFERENCES: Mapping[tuple[str, str], Sequence[Reference]] = {
     ("network", AS_SHARED): (Reference(Port, "network_id"),),
+    ("subnetpool", AS_SHARED): (Reference(Subnet, "subnetpool_id"),),
+    ("address_scope", AS_SHARED): (Reference(SubnetPool, "address_scope_id"),),
     ("security_group", AS_SHARED): (Reference(Port, "security_groups.security_group_id"),),
     ("qos_policy", AS_SHARED): (
         Reference(Network, "qos_policy_id"),

@@ -15,6 +15,10 @@ from alcor.model.subnet import HostRoute, Pool, Subnet
 _SLAAC_PREFIX_LENGTH = 64
 # Above these a prefix holds no address for a client beside the server's. As the reference.
 _DHCP_PREFIX_LENGTH_MAX = {4: 30, 6: 126}
+# As the reference's defaults (`max_dns_nameservers`, `max_subnet_host_routes`).
+DNS_NAMESERVERS_MAX, HOST_ROUTES_MAX = 5, 20
+# Kinds of devices a subnet may be for. Source: Networking API v2.0, "Subnet service types".
+_SERVICE_PREFIXES = ("network:", "neutron:", "compute:")
 _AUTO_MODES = ("slaac", "dhcpv6-stateless")
 
 
@@ -27,8 +31,11 @@ def check_version(name: str, value: Ip | Cidr, version: int) -> None:
 def check_cidr(cidr: Cidr, version: int) -> None:
     """Raises: InvalidInput if no network can have the prefix."""
     check_version("cidr", cidr, version)
-    if network_of(cidr).prefixlen == 0:
+    network = network_of(cidr)
+    if network.prefixlen == 0:
         raise InvalidInput("0 is not allowed as CIDR prefix length.", attribute="cidr")
+    if version == 6 and int(network.network_address) == 0:
+        raise InvalidInput(f"IPv6 subnet '::' is not supported: {cidr} begins with the unspecified address.")
 
 
 def check_dhcp(cidr: Cidr) -> None:
@@ -110,7 +117,8 @@ def check_pools(cidr: Cidr, pools: Sequence[Pool]) -> tuple[Pool, ...]:
         start, end = Ip(pool.start), Ip(pool.end)
         if {ip_version(start), ip_version(end)} != {version} or ip_int(start) > ip_int(end):
             raise InvalidInput(
-                f"The allocation pool {start}-{end} is not valid: it needs an IPv{version} start not above its end."
+                f"The allocation pool {start}-{end} is not valid: it needs an IPv{version} start not above its end.",
+                problem=Problem.POOL_INVALID,
             )
         if ip_int(start) < first or ip_int(end) > last:
             raise InvalidInput(
@@ -149,12 +157,34 @@ def check_gateway_outside(gateway: Ip | None, pools: Iterable[Pool]) -> None:
 def check_servers_and_routes(
     version: int, dns_nameservers: Iterable[str], host_routes: Iterable[HostRoute]
 ) -> None:
-    """Raises: InvalidInput for an address of the other IP version."""
-    for server in dns_nameservers:
+    """Raises: InvalidInput for an address of the other IP version, or more servers or routes than DHCP tells."""
+    servers, routes = list(dns_nameservers), list(host_routes)
+    if len(servers) > DNS_NAMESERVERS_MAX:
+        raise InvalidInput(
+            f"The number of DNS nameservers ({len(servers)}) exceeds the limit {DNS_NAMESERVERS_MAX}; name fewer.",
+            problem=Problem.TOO_MANY_SERVERS,
+        )
+    if len(routes) > HOST_ROUTES_MAX:
+        raise InvalidInput(
+            f"The number of host routes ({len(routes)}) exceeds the limit {HOST_ROUTES_MAX}; name fewer.",
+            problem=Problem.TOO_MANY_ROUTES,
+        )
+    for server in servers:
         check_version("dns_nameserver", Ip(server), version)
-    for route in host_routes:
+    for route in routes:
         check_version("destination", Cidr(route.destination), version)
         check_version("nexthop", Ip(route.nexthop), version)
+
+
+def check_service_types(types: Iterable[str]) -> None:
+    """Raises: InvalidInput (SERVICE_TYPE) for what is no `device_owner`."""
+    for type_ in types:
+        if not type_.startswith(_SERVICE_PREFIXES):
+            raise InvalidInput(
+                f"Subnet service type {type_} does not correspond to a valid device owner: it must begin with one "
+                f"of {', '.join(_SERVICE_PREFIXES)}.",
+                problem=Problem.SERVICE_TYPE,
+            )
 
 
 def check_ipv6_modes(cidr: Cidr, ra_mode: str | None, address_mode: str | None, *, enable_dhcp: bool) -> None:

@@ -28,17 +28,23 @@ from alcor.model.port import Port
 from alcor.model.rbac_policy import AS_EXTERNAL, AS_SHARED
 from alcor.model.resource import UNSET
 from alcor.model.subnet import Subnet
-from alcor.store.interface import Condition, Query, Store, Transaction
+from alcor.store.interface import Condition, Op, Query, Store, Transaction
 
 Empty = Callable[[Transaction, Network], Awaitable[None]]
 """Deletes a network's subnets: the Subnet Manager's duty, above this one, so it comes by wiring."""
+
+RemovePort = Callable[[Transaction, Caller, Port], Awaitable[None]]
+"""Deletes a port: the Port Manager's duty."""
+
+SERVICE_OWNERS = ("network:dhcp", "network:distributed")
+"""Ports of the network's own services go with it, or with their last subnet. As the reference."""
 
 _PROVIDER = ("provider_network_type", "provider_physical_network", "provider_segmentation_id")
 # What `create_networks` computes itself.
 _MANAGED = (*_PROVIDER, "segments", "shared", "mtu", "is_default")
 
 
-def manager(settings: NetworkSettings, *, empty: Empty) -> Manager:
+def manager(settings: NetworkSettings, *, empty: Empty, remove_port: RemovePort) -> Manager:
     """`/v2.0/networks`."""
 
     async def create(tx: Transaction, caller: Caller, many: Sequence[Values]) -> list[Made]:
@@ -47,7 +53,11 @@ def manager(settings: NetworkSettings, *, empty: Empty) -> Manager:
     async def update(tx: Transaction, caller: Caller, row: Network, values: Values) -> Network:
         return await update_network(tx, caller, row, values, settings)
 
-    async def delete(tx: Transaction, _caller: Caller, row: Network) -> None:
+    async def delete(tx: Transaction, caller: Caller, row: Network) -> None:
+        where = (Condition("network_id", (row.id,)), Condition("device_owner", SERVICE_OWNERS))
+        await check_unused(tx, row)
+        for port in await tx.list(Port, Query(where)):
+            await remove_port(tx, caller, port)
         await delete_network(tx, row, empty)
 
     return Manager(
@@ -209,18 +219,20 @@ async def _move(
     return {"provider_segmentation_id": after.segmentation_id}
 
 
-async def delete_network(tx: Transaction, row: Network, empty: Empty) -> None:
-    """Remove a network and its subnets, and give its numbers back.
-
-    Raises: InUse naming what is on it: ports, addresses taken without a port.
-    """
-    on_it = Query(where=(Condition("network_id", (row.id,)),), limit=NAMED_MAX + 1)
-    ports = await tx.list(Port, on_it)
+async def check_unused(tx: Transaction, row: Network) -> None:
+    """Raises: InUse naming what is on a network: ports, addresses taken without a port."""
+    here = Condition("network_id", (row.id,))
+    where = (here, Condition("device_owner", SERVICE_OWNERS, Op.NONE))
+    ports = await tx.list(Port, Query(where, limit=NAMED_MAX + 1))
     if ports:
         raise InUse("network", row.id, by=name_users("port", [port.id for port in ports]))
-    macs = await tx.list(MacAllocation, on_it)
+    macs = await tx.list(MacAllocation, Query((here,), limit=NAMED_MAX + 1))
     if macs:
         raise InUse("network", row.id, by=name_users("MAC address", [mac.mac_address for mac in macs]))
+
+
+async def delete_network(tx: Transaction, row: Network, empty: Empty) -> None:
+    """Remove a network nobody uses and its subnets, and give its numbers back. Raises: InUse (subnet)."""
     await empty(tx, row)
     for one in await segments_of(tx, row):
         tx.delete(one)

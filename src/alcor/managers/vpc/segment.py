@@ -4,7 +4,7 @@ Taken by a claim (`vni:vxlan`, `vlan:<physical network>` …); the owner is the 
 nor of writers matters to the cost: one random probe on a primary key.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from alcor.managers.free_number import REST_S, NumberSet, Space, take_numbers
@@ -205,21 +205,8 @@ def _pools(
         kind.setdefault(one.physical_network or None, []).append((one.minimum, one.maximum))
     pools = [(physical, NumberSet.of(mine)) for physical, mine in own.items()]
     pools += [
-        (physical, NumberSet.of(without(shared, others.get(physical, ()))))
+        (physical, NumberSet.of(shared).without(others.get(physical, ())))
         for physical, shared in for_all.items()
     ]
     named = wanted.physical_network
     return [(physical, numbers) for physical, numbers in pools if named in (None, physical)]
-
-
-def without(ranges: Iterable[tuple[int, int]], holes: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Inclusive ranges less other inclusive ranges."""
-    left = list(ranges)
-    for low, high in holes:
-        left = [
-            part
-            for first, last in left
-            for part in ((first, min(last, low - 1)), (max(first, high + 1), last))
-            if part[0] <= part[1]
-        ]
-    return left
