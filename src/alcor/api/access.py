@@ -8,7 +8,7 @@ from alcor.api.policy import Policy, Rule, action_name
 from alcor.managers.interface import Caller, Rows
 from alcor.managers.sharing import shared_of
 from alcor.model.catalogue import BY_ENTITY, BY_NAME
-from alcor.model.errors import Forbidden
+from alcor.model.errors import Forbidden, NotFound
 from alcor.model.rbac_policy import AS_SHARED
 from alcor.model.resource import REQUIRED, UNSET, Entity, Resource
 
@@ -99,7 +99,7 @@ class Access:
         target:  attribute name → value, of the row or of what is to become one; with `project_id`.
         said:    the attributes the client named, with their values; a value equal to the default is not asked about
                  on create.
-        Raises:  Forbidden, naming the rule.
+        Raises:  Forbidden, naming the rule; NotFound for a parent that is named and not there.
         """
         asked = [(self._noun_rules[verb], "")]
         for name, value in said:
@@ -168,7 +168,13 @@ class Access:
         else:
             kind, id = prefix, target.get(f"{prefix}_id")
         resource = BY_NAME.get(kind)
-        return await rows.find(resource.entity, id) if resource is not None and isinstance(id, str) else None
+        if resource is None or not isinstance(id, str):
+            return None
+        parent: Entity | None = await rows.find(resource.entity, id)
+        if parent is None:
+            # Clients are told what is missing, not that a rule about its owner does not hold.
+            raise NotFound(resource.error_name or resource.name, id)
+        return parent
 
 
 def _refused(rule: str, attribute: str) -> Forbidden:
