@@ -196,6 +196,28 @@ async def test_a_policy_of_anothers_object_is_not_changed(desk: Desk) -> None:
     assert refused.value.problem is Problem.RBAC_POLICY_IN_USE
 
 
+async def test_who_may_use_a_network_is_a_part_of_it(desk: Desk) -> None:
+    """Making, moving and deleting a policy each add 1 to the network's revision_number; saying the same adds none."""
+    network = await desk.create("network")
+    revisions = []
+
+    async def note() -> None:
+        found = await desk.store.reader.find(Network, network.id)
+        assert found is not None
+        revisions.append(found.revision_number - network.revision_number)
+
+    policy = await _open(desk, network, FRIEND_ID)
+    await note()
+    await desk.update(policy, target_tenant=FRIEND_ID)
+    await note()
+    await desk.update(policy, target_tenant=ALIEN_ID)
+    await note()
+    await desk.delete(policy)
+    await note()
+
+    assert revisions == [1, 1, 2, 3]
+
+
 async def test_shared_is_a_policy_for_all(desk: Desk) -> None:
     """`shared` makes one policy of the owner's, however often it is said, and takes it away again."""
     network = await desk.as_caller(FRIEND).create("network")

@@ -15,6 +15,7 @@ from alcor.managers.row import project_of
 from alcor.model.catalogue import RESOURCES
 from alcor.model.errors import Conflict, InvalidInput, Problem
 from alcor.model.extension import Extension
+from alcor.model.network import Network
 from alcor.model.rbac_policy import EVERYONE, RBAC_POLICY, RbacPolicy
 from alcor.model.resource import Entity, Resource
 from alcor.store.interface import Transaction
@@ -74,6 +75,7 @@ class _Desk:
                 action=action,
             )
             await add_policy(tx, policy)
+            _count_change(tx, row)
             if first:
                 await self._react(tx, resource.name, action, row, opened=True)
             made.append(Made(await tx.get(RbacPolicy, policy.id)))
@@ -89,6 +91,8 @@ class _Desk:
             # Opening it to all takes it from nobody.
             if target not in (row.target_tenant, EVERYONE):
                 await self._refuse_if_used(tx, row, opened, instead=target)
+            if target != row.target_tenant:
+                _count_change(tx, opened)
         await move_policy(tx, row, msgspec.structs.replace(row, target_tenant=target))
         return await tx.get(RbacPolicy, row.id)
 
@@ -97,6 +101,7 @@ class _Desk:
         opened = await tx.find(_resource(row.object_type).entity, row.object_id)
         if opened is not None:
             await self._refuse_if_used(tx, row, opened)
+            _count_change(tx, opened)
         remove_policy(tx, row)
         if opened is not None and not await policies_of(tx, row.object_id, action=row.action):
             await self._react(tx, row.object_type, row.action, opened, opened=False)
@@ -128,6 +133,13 @@ class _Desk:
             user = await find_user(tx, policy.object_type, policy.object_id, policy.action, of=target)
         if user is not None:
             raise _in_use(policy, f"{user.id} of project {user.project_id} uses the object")
+
+
+def _count_change(tx: Transaction, opened: Entity) -> None:
+    """Who may use a network is a part of it: clients that compare revision_number must notice. Of other kinds it is
+    not, as in the reference server."""
+    if isinstance(opened, Network):
+        tx.touch(opened)
 
 
 def _resource(kind: str) -> Resource:
