@@ -31,10 +31,13 @@ class Cloud:
     def __init__(self, folder: Path, ledger: Ledger, settings: Mapping[str, Mapping[str, Any]]) -> None:
         self.folder = folder
         self.keystone = Keystone(folder / "keystone", ledger)
-        self.region = RegionProcess(folder, ledger)
+        self.region: RegionProcess
         self.public_network_id = ""
-        self._ledger = ledger
         self._settings = settings
+        self._generation = 0
+        # What belongs to the region, so that it can be replaced while Keystone stays.
+        self._parts = Ledger(folder / "region")
+        self._address = ""
 
     def start(self) -> None:
         """Start everything and wait for it. Raises: NotInstalled, LabError."""
@@ -44,11 +47,29 @@ class Cloud:
         for name in ("demo", "alt_demo"):
             project = self.keystone.create_project(name)
             self.keystone.grant(self.keystone.create_user(name, MEMBER_PASSWORD), project, "member")
+        self._start_region()
+        self.keystone.add_service("network", "alcor", self.region.endpoint)
+
+    def renew(self) -> None:
+        """Replace the region by an empty one at the same address; Keystone, its people and projects stay."""
+        self.stop_region()
+        self._start_region()
+
+    def stop_region(self) -> None:
+        """End the region and its host."""
+        self._parts.sweep()
+
+    def _start_region(self) -> None:
+        self._generation += 1
+        folder = self.folder / f"region-{self._generation}"
+        folder.mkdir()
+        self._parts = Ledger(folder)
+        self.region = RegionProcess(folder, self._parts, api=self._address)
         self.region.start("--config", str(self._write_configuration()))
         self.region.ready()
-        self.keystone.add_service("network", "alcor", self.region.endpoint)
+        self._address = self.region.endpoint.removeprefix("http://").rstrip("/")
         self._create_public_network()
-        self._start_host()
+        self._start_host(folder)
 
     def _write_configuration(self) -> Path:
         keystone = {
@@ -70,18 +91,18 @@ class Cloud:
             subnet = {"network_id": self.public_network_id, "enable_dhcp": False, "name": "public-subnet"}
             api.create("v2.0/subnets", "subnet", **subnet, ip_version=4, cidr="172.24.4.0/22")
 
-    def _start_host(self) -> None:
+    def _start_host(self, folder: Path) -> None:
         """One host with the real agent on a simulated switch, so that there is an agent to list and bind to."""
         with self.client() as api:
             made = api.create("hosts", "host", name=HOST, vtep_addresses=["192.0.2.1"])
-            token = self.folder / "host.token"
+            token = folder / "host.token"
             token.touch(mode=0o600)
             token.write_text(made["token"])
             start(
-                self._ledger,
+                self._parts,
                 *(sys.executable, "-m", "tests.compat.simulated_host", HOST, made["id"], str(token)),
                 self.region.agents_socket,
-                log=self.folder / "host.log",
+                log=folder / "host.log",
                 env={"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
             )
             wait_until("the host", lambda: api.show(f"hosts/{made['id']}")["host"]["status"] == "UP")
@@ -132,5 +153,6 @@ def running_cloud(folder: Path, settings: Mapping[str, Mapping[str, Any]] | None
         cloud.start()
         yield cloud
     finally:
+        cloud.stop_region()
         cloud.keystone.close()
         ledger.sweep()
