@@ -17,10 +17,10 @@ import pytest
 
 from alcor.model.catalogue import RESOURCES
 from alcor.model.errors import Unavailable
-from alcor.model.network import NETWORK, Network
+from alcor.model.network import Network
 from alcor.model.port import Port
 from alcor.model.resource import Attribute, Resource
-from alcor.model.subnet import SUBNET, Subnet
+from alcor.model.subnet import Subnet
 from alcor.store.interface import Condition, Done, Query, TooOld, Transaction
 from alcor.store.schema import SCHEMA_VERSION, render_schema
 from alcor.store.sqlite import SqliteStore, StoreLocked, StoreTooNew
@@ -38,6 +38,7 @@ from tests.support.store import (
     insert,
     sqlite_store,
 )
+from tests.support.things import THINGS
 
 ROOT = Path(__file__).parents[2]
 
@@ -385,7 +386,7 @@ class TestSchema:
 
     def test_migrations_run_in_order_and_whole(self, tmp_path: Path) -> None:
         """From an older version each step runs once, in order; if one fails none has happened."""
-        schema = render_schema((NETWORK, SUBNET))
+        schema = render_schema(THINGS)
         path = tmp_path / "alcor.db"
 
         def note(connection: sqlite3.Connection, step: int) -> None:

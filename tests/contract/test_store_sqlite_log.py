@@ -252,9 +252,10 @@ class TestPlans:
             (History(request_id="req-1", kind="box"), "request_id"),
             (History(user_id="anne", since_ms=NOW_MS), "request_who"),
             (History(project_id="p-1", after=(1, 0)), "request_who"),
-            (History(kind="box", until_ms=NOW_MS), "c USING INTEGER PRIMARY KEY"),
+            (History(kind="box", until_ms=NOW_MS), "change_log_kind"),
+            (History(kind="port", until_ms=NOW_MS), "c USING INTEGER PRIMARY KEY"),
         ],
-        ids=["row", "row by user", "request", "user", "project", "kind"],
+        ids=["row", "row by user", "request", "user", "project", "kind", "ports"],
     )
     async def test_history_is_found_by_an_index(
         self, tmp_path: Path, plans: Any, query: History, index: str

@@ -130,8 +130,8 @@ CROSS JOIN change_log c ON c.seq BETWEEN r.first AND r.last WHERE"""
 def read_history(connection: sqlite3.Connection, schema: Schema, query: History) -> list[Recorded]:
     """The changes that match, oldest first.
 
-    Cost: a walk of the row's changes, of the request's, or of those of every user and project that match; if none of
-    them is asked for, of the whole log from `since_ms` on until the page is full.
+    Cost: a walk of the changes of the row, of the request, of every user and project that match, or of the kind; of
+    ports, of the whole log from `since_ms` on until the page is full.
     """
     above, below = 0, _BEYOND
     if query.since_ms is not None:
@@ -151,6 +151,9 @@ def read_history(connection: sqlite3.Connection, schema: Schema, query: History)
     conditions = ["c.seq >= ? AND c.seq < ?", *(f"{column} = ?" for column in given)]
     parameters: list[Any] = [above, below, *given.values()]
     if query.id is not None or given.keys() <= {"c.kind"}:
+        if query.id is None and query.kind not in (None, "port"):
+            # Repeated, the index that leaves out ports can be used.
+            conditions.append("c.kind <> 'port'")
         sql = f"{_FROM_CHANGES} {' AND '.join(conditions)} ORDER BY c.seq LIMIT ?"
         rows = connection.execute(sql, (*parameters, query.limit)).fetchall()
     else:
@@ -170,7 +173,7 @@ def _from_requests(
 ) -> list[tuple[Any, ...]]:
     order = "ORDER BY r.first, c.seq LIMIT ?"
     if query.request_id:
-        # Repeated with its constant, the index that leaves out the empty ones can be used.
+        # Repeated, the index that leaves out the empty ones can be used.
         sql = f"{_FROM_REQUESTS} {' AND '.join([*conditions, _NAMED])} {order}"
         return connection.execute(sql, (*parameters, query.limit)).fetchall()
     who = {"user_id": query.user_id, "project_id": query.project_id}

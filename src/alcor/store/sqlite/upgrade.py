@@ -149,7 +149,6 @@ def _digest(table: Table) -> str:
 
 def _make_again(connection: sqlite3.Connection, table: Table) -> None:
     """Make the table as declared now, with the rows it had. Cost: one pass over its documents."""
-    carried = 0
     existed = _exists(connection, table.name)
     if existed:
         connection.execute(
@@ -158,10 +157,21 @@ def _make_again(connection: sqlite3.Connection, table: Table) -> None:
         for name in _side_tables_of(connection, table.name):
             connection.execute(f"DROP TABLE {quote(name)}")
         connection.execute(f"DROP TABLE {quote(table.name)}")
-    for statement in render_table(table):
+    statements = render_table(table)
+    # Last of all: an index made over rows that are there takes half the time.
+    indexes = [statement for statement in statements if statement.startswith("CREATE INDEX")]
+    for statement in statements:
+        if statement not in indexes:
+            connection.execute(statement)
+    if existed:
+        _fill(connection, table)
+    for statement in indexes:
         connection.execute(statement)
-    if not existed:
-        return
+
+
+def _fill(connection: sqlite3.Connection, table: Table) -> None:
+    """Fill a table from the documents carried over. Raises: Unreadable."""
+    carried = 0
     insert = insert_statement(table)
     sides = [(side.lookup, insert_side_statement(side)) for side in table.sides]
     for id, revision, document in connection.execute("SELECT id, revision, document FROM carried"):
