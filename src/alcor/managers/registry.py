@@ -16,6 +16,7 @@ from alcor.managers.port import manager as port
 from alcor.managers.port import standby
 from alcor.managers.private_ip import manager as private_ip
 from alcor.managers.qos import family as qos
+from alcor.managers.qos.attachment import complete_network
 from alcor.managers.quota import service as quota
 from alcor.managers.quota.limit import Limits
 from alcor.managers.rbac import manager as rbac
@@ -50,7 +51,12 @@ def managers(
     reserved = frozenset(reserved_macs)
     ports = Ports(reserved)
     return (
-        vpc.manager(network, empty=subnet.empty_network, remove_port=port.delete),
+        vpc.manager(
+            network,
+            empty=subnet.empty_network,
+            remove_port=port.delete,
+            complete=complete_network,
+        ),
         address_scope.manager(),
         subnetpool.manager(),
         subnet.manager(),

@@ -24,6 +24,7 @@ from alcor.dataplane.service import Dataplane
 from alcor.goalstate.item import RegionItem
 from alcor.managers.quota.limit import Limits
 from alcor.managers.registry import managers
+from alcor.managers.security_group.template import ensure_template
 from alcor.model.address import Mac, parse_mac
 from alcor.ncm.service import Ncm
 from alcor.runtime.access import authenticator, load_policy
@@ -89,6 +90,7 @@ async def serve(
             bus = LocalBus(codec)
             # Where Keystone says who is who, a token of ours is of no use.
             token = None if config.keystone.auth_url else await ensure_admin_token(store, folder)
+            await store.write(ensure_template)
             if Role.DATAPLANE in roles:
                 await stack.enter_async_context(_dataplane(store, bus, config))
             agents: tuple[str, ...] = ()

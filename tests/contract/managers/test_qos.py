@@ -118,6 +118,40 @@ async def test_a_project_has_one_default_policy(desk: Desk) -> None:
     assert (await desk.store.write(lambda tx: find_default(tx, PROJECT))).value is None
 
 
+async def test_new_networks_have_the_default_policy(desk: Desk) -> None:
+    """Of their project, unless they name another; afterwards a network has what it is given."""
+    default = await desk.create("qos_policy", is_default=True)
+    other = await desk.create("qos_policy")
+
+    networks = await desk.create_many("network", [{}, {"qos_policy_id": None}, {"qos_policy_id": other.id}])
+    foreign = await desk.as_caller(STRANGER).create("network")
+
+    found = [network.qos_policy_id for network in (*networks, foreign)]
+    assert found == [default.id, default.id, other.id, None]
+    assert (await desk.update(networks[0], qos_policy_id=None)).qos_policy_id is None
+    assert (await desk.update(networks[0], name="red")).qos_policy_id is None
+
+
+async def test_a_network_has_a_policy_its_project_may_use(desk: Desk) -> None:
+    """Another project's is not there; one an administrator gave is not the project's to take away."""
+    policy = await desk.create("qos_policy")
+    stranger = desk.as_caller(STRANGER)
+    network = await stranger.create("network")
+
+    for attempt in (
+        stranger.create("network", qos_policy_id=policy.id),
+        stranger.update(network, qos_policy_id=policy.id),
+    ):
+        with pytest.raises(NotFound, match=policy.id):
+            await attempt
+    await desk.update(network, qos_policy_id=policy.id)
+    assert (await stranger.update(network, qos_policy_id=policy.id, name="red")).name == "red"
+    with pytest.raises(Forbidden, match="who alone may take it away"):
+        await stranger.update(network, qos_policy_id=None)
+    await desk.update(policy, shared=True)
+    assert (await stranger.update(network, qos_policy_id=None)).qos_policy_id is None
+
+
 async def test_a_policy_goes_with_its_rules(desk: Desk) -> None:
     """Nothing of it is left, and nobody's right to it."""
     policy = await desk.create("qos_policy", shared=True)

@@ -36,6 +36,9 @@ Empty = Callable[[Transaction, Network], Awaitable[None]]
 RemovePort = Callable[[Transaction, Caller, Port], Awaitable[None]]
 """Deletes a port: the Port Manager's duty."""
 
+Complete = Callable[[Transaction, Caller, Network | None, Values], Awaitable[Values]]
+"""What is said of a network (None: a new one), checked and filled in by a manager above this one."""
+
 SERVICE_OWNERS = ("network:dhcp", "network:distributed")
 """Ports of the network's own services go with it, or with their last subnet. As the reference."""
 
@@ -44,14 +47,17 @@ _PROVIDER = ("provider_network_type", "provider_physical_network", "provider_seg
 _MANAGED = (*_PROVIDER, "segments", "shared", "mtu", "is_default")
 
 
-def manager(settings: NetworkSettings, *, empty: Empty, remove_port: RemovePort) -> Manager:
+def manager(
+    settings: NetworkSettings, *, empty: Empty, remove_port: RemovePort, complete: Complete
+) -> Manager:
     """`/v2.0/networks`."""
 
     async def create(tx: Transaction, caller: Caller, many: Sequence[Values]) -> list[Made]:
-        return await create_networks(tx, caller, many, settings)
+        whole = [await complete(tx, caller, None, values) for values in many]
+        return await create_networks(tx, caller, whole, settings)
 
     async def update(tx: Transaction, caller: Caller, row: Network, values: Values) -> Network:
-        return await update_network(tx, caller, row, values, settings)
+        return await update_network(tx, caller, row, await complete(tx, caller, row, values), settings)
 
     async def delete(tx: Transaction, caller: Caller, row: Network) -> None:
         where = (Condition("network_id", (row.id,)), Condition("device_owner", SERVICE_OWNERS))
