@@ -36,6 +36,9 @@ HOST_WRITE_S = 1.0
 # Bounds the pause between attempts when observations cannot be written; nothing is lost meanwhile.
 RETRY_S_MAX = 5.0
 
+Told = Callable[[list[PortObservation]], None]
+"""Given the facts of ports that were just stored; must not block."""
+
 HistoryLost = Callable[[int, int, str], Awaitable[None]]
 """(epoch, position, host id): a host shows more than the present history may hold."""
 
@@ -102,8 +105,10 @@ class Realizer:
         now_ms: Callable[[], int],
         history_lost: HistoryLost,
         host_write_s: float = HOST_WRITE_S,
+        told: Told | None = None,
     ) -> None:
-        """`now_ms`: unix milliseconds, one clock for when all hosts were heard."""
+        """`now_ms`: unix milliseconds, one clock for when all hosts were heard. `told`: as `Dataplane`."""
+        self._told = told
         self._store, self._bus = store, bus
         self._now_ms, self._history_lost = now_ms, history_lost
         self._host_write_s = host_write_s
@@ -172,6 +177,9 @@ class Realizer:
         observations = self._store.observations
         if taken.ports or taken.hosts:
             await observations.put(taken.ports.values(), taken.hosts.values())
+            # After it was stored: who acts on a status must find it there.
+            if self._told is not None and taken.ports:
+                self._told(list(taken.ports.values()))
         if taken.ports_gone or taken.hosts_gone:
             await observations.forget(taken.ports_gone, taken.hosts_gone)
 

@@ -11,7 +11,7 @@ from time import perf_counter
 
 from alcor.bus.interface import GoalBus, Publication
 from alcor.dataplane.publish import Publisher
-from alcor.dataplane.realize import Realizer
+from alcor.dataplane.realize import Realizer, Told
 from alcor.goalstate.graph import Graph, difference
 from alcor.goalstate.intent import ENTITIES
 from alcor.goalstate.item import RegionItem
@@ -42,10 +42,12 @@ class Dataplane:
         region: RegionItem,
         now_ms: Callable[[], int],
         delay_min_s: float = DELAY_MIN_S,
+        told: Told | None = None,
     ) -> None:
         """`generation`: fencing number; higher than that of any dataplane before. `region`: parameters of all hosts.
 
         `now_ms`: unix milliseconds. `delay_min_s`: before the first retry; doubled for each further one.
+        `told`: hears of facts of ports after they were stored.
         """
         self.started = asyncio.Event()
         self._store, self._bus = store, bus
@@ -53,7 +55,7 @@ class Dataplane:
         self._delay_min_s = delay_min_s
         # Whether the graph must be made anew, and whether all it says was published: only then is it worth comparing.
         self._stale, self._published = True, True
-        self._realizer = Realizer(store, bus, now_ms=now_ms, history_lost=self._begin_epoch)
+        self._realizer = Realizer(store, bus, now_ms=now_ms, history_lost=self._begin_epoch, told=told)
         self._graph: Graph | None = None
         self._publisher = Publisher(0, generation)
         self._failures = 0

@@ -58,7 +58,7 @@ async def authenticator(config: RegionConfig, store: Store, policy: Policy) -> A
     account = KeystoneAccount(
         auth_url=settings.auth_url,
         username=settings.username,
-        password=_password(settings),
+        password=keystone_password(settings),
         project_name=settings.project_name,
         user_domain_name=settings.user_domain_name,
         project_domain_name=settings.project_domain_name,
@@ -77,7 +77,8 @@ async def authenticator(config: RegionConfig, store: Store, policy: Policy) -> A
         await service.close()
 
 
-def _password(settings: Keystone) -> str:
+def keystone_password(settings: Keystone) -> str:
+    """Our password, from where the configuration says. Raises: ConfigurationError."""
     if bool(settings.password) == bool(settings.password_file):
         raise ConfigurationError("keystone: write one of password and password_file")
     if settings.password:

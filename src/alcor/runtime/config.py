@@ -76,6 +76,29 @@ class Keystone(Struct, frozen=True, kw_only=True):
     ] = ("service",)
 
 
+class Compute(Struct, frozen=True, kw_only=True):
+    """The compute service (Nova), told of its servers' ports by the process with the role dataplane."""
+
+    notify: Annotated[
+        bool, Meta(description="Send network-vif-plugged and its kin; needs the section [keystone].")
+    ] = False
+    url: Annotated[
+        str, Meta(description="The compute API's URL; the catalogue's `compute` endpoint, if empty.")
+    ] = ""
+    interface: Annotated[
+        str, Meta(description="Which of the catalogue's endpoints.", pattern="^(public|internal|admin)$")
+    ] = "internal"
+    gather_ms: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=10_000,
+            description="The first event goes at once, those of the next so many milliseconds together.",
+        ),
+    ] = 200
+    timeout_s: Annotated[float, Meta(ge=0.1, le=60, description="Seconds one request may take.")] = 10.0
+
+
 class PolicyFile(Struct, frozen=True, kw_only=True):
     """Who may do what."""
 
@@ -181,6 +204,7 @@ class RegionConfig(Struct, frozen=True, kw_only=True):
     api: Api = Api()
     keystone: Keystone = Keystone()
     policy: PolicyFile = PolicyFile()
+    compute: Compute = Compute()
     ncm: Ncm = Ncm()
     dataplane: Dataplane = Dataplane()
     underlay: Underlay = Underlay()

@@ -28,6 +28,8 @@ from alcor.managers.security_group.template import ensure_template
 from alcor.model.address import Mac, parse_mac
 from alcor.ncm.service import Ncm
 from alcor.runtime.access import authenticator, load_policy
+from alcor.runtime.background import background
+from alcor.runtime.compute import notifying
 from alcor.runtime.config import RegionConfig
 from alcor.runtime.identity import ensure_admin_token, write_clouds
 from alcor.runtime.network import network_settings
@@ -112,32 +114,14 @@ async def serve(
 
 
 @contextlib.asynccontextmanager
-async def _background(name: str, task: asyncio.Task[None]) -> AsyncIterator[None]:
-    """A part that runs as long as the region; if it ends by itself the region must not go on pretending."""
-
-    def ended(done: asyncio.Task[None]) -> None:
-        if not done.cancelled() and (error := done.exception()) is not None:
-            log.critical("part_failed", part=name, error=repr(error))
-            # The supervisor starts the region again; a region without this part would accept what it never delivers.
-            os._exit(70)
-
-    task.add_done_callback(ended)
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-
-@contextlib.asynccontextmanager
 async def _dataplane(store: SqliteStore, bus: LocalBus, config: RegionConfig) -> AsyncIterator[None]:
     responder = _responder_mac(config)
     region = RegionItem(id="region", responder_mac=responder, dhcp_lease_s=config.dataplane.dhcp_lease_s)
-    dataplane = Dataplane(store, bus, generation=_now_ms(), region=region, now_ms=_now_ms)
-    async with _background("dataplane", asyncio.create_task(dataplane.run(), name="dataplane")):
-        await dataplane.started.wait()
-        yield
+    async with notifying(config, store) as told:
+        dataplane = Dataplane(store, bus, generation=_now_ms(), region=region, now_ms=_now_ms, told=told)
+        async with background("dataplane", asyncio.create_task(dataplane.run(), name="dataplane")):
+            await dataplane.started.wait()
+            yield
 
 
 @contextlib.asynccontextmanager
@@ -145,7 +129,7 @@ async def _ncm(bus: LocalBus, codec: ProtobufCodec, config: RegionConfig) -> Asy
     ncm = Ncm(bus, codec, heartbeat_s=config.ncm.heartbeat_s, now_ms=_now_ms)
     unix = config.ncm.socket or f"{config.data.folder.absolute()}/agents.sock"
     server = AgentServer(ncm.handle, addresses=[config.ncm.listen, f"unix:{unix}"])
-    async with _background("ncm", asyncio.create_task(ncm.run(), name="ncm")):
+    async with background("ncm", asyncio.create_task(ncm.run(), name="ncm")):
         addresses = await server.start()
         try:
             yield tuple(addresses)

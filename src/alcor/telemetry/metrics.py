@@ -37,6 +37,12 @@ RERUNS = Counter(
     registry=REGISTRY,
 )
 COMPILE_SECONDS = _histogram("alcor_dataplane_compile_seconds", "Time from a cut to its published deltas.")
+COMPUTE_EVENTS = Counter(
+    "alcor_compute_events_total",
+    "Events sent to the compute service.",
+    ("event", "outcome"),
+    registry=REGISTRY,
+)
 RECOMPUTED = Counter(
     "alcor_dataplane_recomputed_total", "Nodes recomputed whole.", ("node",), registry=REGISTRY
 )

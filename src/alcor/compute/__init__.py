@@ -1,0 +1,1 @@
+"""Nova's side: what the compute service is told of its servers' ports."""
