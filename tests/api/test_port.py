@@ -501,6 +501,68 @@ async def test_a_physical_function_has_the_cards_mac_address(api: Api, network: 
     assert free["mac_address"] not in (bound["mac_address"],)
 
 
+# Quality of service.
+
+
+async def a_policy(api: Api, **rules: Json) -> str:
+    """The id of a new QoS policy with a rule of each type that is named."""
+    answer = await api.post("/v2.0/qos/policies", {"policy": {"name": "gold"}})
+    id: str = answer.json()["policy"]["id"]
+    for type_, said in rules.items():
+        made = await api.post(f"/v2.0/qos/policies/{id}/{type_}_rules", {f"{type_}_rule": said})
+        assert made.status_code == 201, made.text
+    return id
+
+
+async def test_a_guarantee_is_asked_of_placement(api: Api, network: Json) -> None:
+    """Bandwidth on its network and packets on its switch, of one host; a policy without guarantees asks for nothing."""
+    plain = await a_policy(api, bandwidth_limit={"max_kbps": 1_000})
+    gold = await a_policy(
+        api, minimum_bandwidth={"min_kbps": 500}, minimum_packet_rate={"min_kpps": 7, "direction": "any"}
+    )
+    port = await api.a_port(network["id"], qos_policy_id=gold)
+
+    request = port["resource_request"]
+    first, second = request["request_groups"]
+    assert request["same_subtree"] == [first.pop("id"), second.pop("id")]
+    assert first == {
+        "required": ["CUSTOM_NETWORK_TUNNEL_PROVIDER", "CUSTOM_VNIC_TYPE_NORMAL"],
+        "resources": {"NET_BW_EGR_KILOBIT_PER_SEC": 500},
+    }
+    assert second == {
+        "required": ["CUSTOM_VNIC_TYPE_NORMAL"],
+        "resources": {"NET_PACKET_RATE_KILOPACKET_PER_SEC": 7},
+    }
+    assert (await api.shown(f"/v2.0/ports/{port['id']}"))["resource_request"]["same_subtree"] == request[
+        "same_subtree"
+    ]
+    assert (await change(api, port, qos_policy_id=plain))["resource_request"] is None
+    assert (await change(api, port, qos_policy_id=None))["resource_request"] is None
+
+
+async def test_the_policy_of_the_network_counts_where_the_port_has_none(api: Api) -> None:
+    """It is shown beside the port's own."""
+    gold = await a_policy(api, minimum_bandwidth={"min_kbps": 500, "direction": "ingress"})
+    network = await api.a_network(qos_policy_id=gold)
+    port = await api.a_port(network["id"])
+
+    assert (port["qos_policy_id"], port["qos_network_policy_id"]) == (None, gold)
+    [group] = port["resource_request"]["request_groups"]
+    assert group["resources"] == {"NET_BW_IGR_KILOBIT_PER_SEC": 500}
+
+
+async def test_a_policy_in_use_stays(api: Api, member: Api, network: Json, own: Json) -> None:
+    """It goes once no port has it; one of another project is as good as none."""
+    gold = await a_policy(api)
+    port = await api.a_port(network["id"], qos_policy_id=gold)
+
+    assert error_of(await api.delete(f"/v2.0/qos/policies/{gold}"))[:2] == (409, "QosPolicyInUse")
+    assert (await refused(member, own["id"], qos_policy_id=gold))[:2] == (404, "QosPolicyNotFound")
+    assert (await change_refused(api, port, qos_policy_id=NOWHERE))[:2] == (404, "QosPolicyNotFound")
+    await change(api, port, qos_policy_id=None)
+    assert (await api.delete(f"/v2.0/qos/policies/{gold}")).status_code == 204
+
+
 # Who may what.
 
 

@@ -11,40 +11,10 @@ from alcor.model.extension import Extension
 
 EXTENSIONS: tuple[Extension, ...] = (
     Extension(
-        "binding",
-        "Port Binding",
-        "The host a port is plugged on, and how: binding:host_id, vnic_type, profile, vif_type, vif_details.",
-        "2014-02-03T10:00:00-00:00",
-    ),
-    Extension(
-        "ip-substring-filtering",
-        "IP address substring filtering",
-        "Ports are found by a part of an address: fixed_ips=ip_address_substr=….",
-        "2017-11-28T09:00:00-00:00",
-    ),
-    Extension(
-        "net-mtu",
-        "Network MTU",
-        "Networks show the largest IP packet they carry.",
-        "2015-03-25T10:00:00-00:00",
-    ),
-    Extension(
-        "net-mtu-writable",
-        "Network MTU (writable)",
-        "The mtu of a network can be set.",
-        "2017-07-12T00:00:00-00:00",
-    ),
-    Extension(
         "port-security",
         "Port Security",
         "Anti-spoofing can be switched off, per port and as a network's default.",
         "2012-07-23T10:00:00-00:00",
-    ),
-    Extension(
-        "provider",
-        "Provider Network",
-        "Administrators see and choose how a network travels: provider:network_type, segmentation_id.",
-        "2012-09-07T10:00:00-00:00",
     ),
     Extension(
         "empty-string-filtering",

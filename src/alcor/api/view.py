@@ -39,6 +39,7 @@ class Selection:
     derived: tuple[tuple[str, Callable[[Any], Any]], ...]
     loaded: tuple[tuple[str, Loader], ...]
     by_row: tuple[tuple[str, Rule], ...] = ()
+    hidden: frozenset[str] = frozenset()
 
 
 class View:
@@ -105,6 +106,7 @@ class View:
             tuple(derived),
             tuple(loaded),
             profile.by_row,
+            profile.hidden,
         )
 
     async def shown(
@@ -122,7 +124,7 @@ class View:
             for document, row in zip(documents, rows, strict=True):
                 document[name] = derive(row)
         for document, more in zip(documents, extra, strict=False):
-            document.update(more)
+            document.update((name, value) for name, value in more.items() if name not in selection.hidden)
         for name, loader in selection.loaded:
             absent = [row for row, document in zip(rows, documents, strict=True) if name not in document]
             if not absent:

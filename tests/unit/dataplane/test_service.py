@@ -26,6 +26,7 @@ from alcor.model.host import Host
 from alcor.model.network import Network
 from alcor.model.port import Port
 from alcor.model.resource import Entity
+from alcor.model.security_group import SecurityGroup
 from alcor.model.subnet import Subnet
 from alcor.store.interface import HostObservation, Image, Observations, PortObservation, Store, Transaction
 from alcor.store.sqlite import SqliteStore
@@ -42,6 +43,8 @@ P1, P2 = a_port("p1", "n", "h1", "10.0.0.11"), a_port("p2", "n", "h2", "10.0.0.1
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
     async with sqlite_store(tmp_path) as store:
+        # The group that ports of `a_port` are in.
+        await commit(store, put=[SecurityGroup(id="g", name="default")])
         yield store
 
 

@@ -100,10 +100,28 @@ EXTENSIONS = (
         "2024-02-09T10:00:00-00:00",
     ),
     Extension(
-        "port-security",
-        "Port Security",
-        "Anti-spoofing may be switched off for a network or a port.",
-        "2012-07-23T10:00:00-00:00",
+        "ip-substring-filtering",
+        "IP address substring filtering",
+        "Ports are found by a part of an address: fixed_ips=ip_address_substr=….",
+        "2017-11-28T09:00:00-00:00",
+    ),
+    Extension(
+        "port-resource-request",
+        "Port Resource Request",
+        "Ports show what placement must reserve for them.",
+        "2018-05-08T10:00:00-00:00",
+    ),
+    Extension(
+        "port-resource-request-groups",
+        "Port Resource Request Groups",
+        "Bandwidth and packet rates are asked for in groups of one host.",
+        "2021-08-02T10:00:00-00:00",
+    ),
+    Extension(
+        "qos-port-network-policy",
+        "QoS port network policy ID",
+        "Ports show the QoS policy of their network.",
+        "2019-11-01T10:00:00-00:00",
     ),
     Extension(
         "port-security-groups-filtering",

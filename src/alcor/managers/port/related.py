@@ -58,9 +58,13 @@ def policy_of(network: Network | None) -> str | None:
 
 def shown_of_new(row: Port, network: Network) -> dict[str, Any]:
     """What the answer to a create need not read: nobody has seen a new port yet, and its network is at hand."""
-    return {
+    policy = policy_of(network)
+    shown: dict[str, Any] = {
         "status": "DOWN",
         "dns_assignment": dns_assignment(row, network),
-        "qos_network_policy_id": policy_of(network),
+        "qos_network_policy_id": policy,
         "trunk_details": None,
     }
+    if policy is None and row.qos_policy_id is None:
+        shown["resource_request"] = None
+    return shown
