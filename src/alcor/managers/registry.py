@@ -75,6 +75,6 @@ def managers(
         *security_group.family(),
         *qos.family(),
         rbac.manager({("network", AS_EXTERNAL): vpc.become_external}),
-        Routers(ports).manager(),
+        Routers(ports, network).manager(),
         *elastic_ip.family(ports),
     )

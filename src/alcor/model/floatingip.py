@@ -153,6 +153,16 @@ FLOATINGIP = Resource(
             refers="qos_policy",
             text="Its QoS policy, or null.",
         ),
+        Attribute(
+            "qos_network_policy_id",
+            Nullable(Uuid()),
+            create=Who.NOBODY,
+            update=Who.NOBODY,
+            stored=False,
+            filters=False,
+            sorts=False,
+            text="The QoS policy of its external network, or null.",
+        ),
         *COUNTED,
     ),
 )

@@ -4,6 +4,15 @@ from alcor.model.extension import Extension
 
 FLOATING_IP_EXTENSIONS = (
     Extension(
+        "qos-fip", "Floating IP QoS", "A floating IP may have a QoS policy.", "2017-07-20T00:00:00-00:00"
+    ),
+    Extension(
+        "qos-fip-network-policy",
+        "QoS floating IP network policy ID",
+        "A floating IP shows the QoS policy of its network.",
+        "2021-11-15T10:00:00-00:00",
+    ),
+    Extension(
         "fip-port-details",
         "Floating IP Port Details Extension",
         "A floating IP tells of the port it stands for.",

@@ -5,8 +5,9 @@ from typing import Any
 
 from alcor.managers.elastic_ip.association import Association, associate, bad_floating_ip
 from alcor.managers.elastic_ip.extensions import FLOATING_IP_EXTENSIONS
-from alcor.managers.elastic_ip.shown import load_forwardings, load_port_details
+from alcor.managers.elastic_ip.shown import load_forwardings, load_network_policies, load_port_details
 from alcor.managers.interface import Caller, Made, Manager, Values
+from alcor.managers.port.policy import check_policies
 from alcor.managers.router.attached import subnets_of_network
 from alcor.managers.router.ports import Ports
 from alcor.managers.row import get_visible, project_of, replace_row
@@ -35,7 +36,11 @@ class FloatingIps:
             create=self.create,
             update=self.update,
             delete=self.delete,
-            computed={"port_details": load_port_details, "port_forwardings": load_forwardings},
+            computed={
+                "port_details": load_port_details,
+                "port_forwardings": load_forwardings,
+                "qos_network_policy_id": load_network_policies,
+            },
             extensions=FLOATING_IP_EXTENSIONS,
         )
 
@@ -47,6 +52,7 @@ class FloatingIps:
         """
         made = []
         for values in many:
+            await check_policies(tx, caller, [values.get("qos_policy_id")])
             row = await self._take(tx, caller, values)
             tx.insert(row)
             await _check_forwarded(tx, values)
@@ -96,6 +102,7 @@ class FloatingIps:
     async def update(self, tx: Transaction, caller: Caller, row: FloatingIp, values: Values) -> FloatingIp:
         """Associate with another port or none, or change description and policy. Raises: as `associate`; Conflict if
         it has port forwardings and is to stand for a port."""
+        await check_policies(tx, caller, [values.get("qos_policy_id")])
         if values.get("port_id") is not None:
             await _check_forwarded(tx, values)
             await _check_forwards_nothing(tx, row)

@@ -6,6 +6,7 @@ from typing import Any
 from alcor.managers.interface import Caller
 from alcor.managers.port.status import load_status
 from alcor.model.floatingip import FloatingIp
+from alcor.model.network import Network
 from alcor.model.port import Port
 from alcor.model.port_forwarding import PORT_FORWARDING, PortForwarding
 from alcor.store.interface import Condition, Query, Store
@@ -43,6 +44,19 @@ def _details(port: Port, status: str) -> dict[str, Any]:
         "device_id": port.device_id,
         "device_owner": port.device_owner,
     }
+
+
+async def load_network_policies(
+    store: Store, _caller: Caller, rows: Sequence[FloatingIp]
+) -> dict[str, str | None]:
+    """The QoS policy of each one's external network. Cost: one read."""
+    ids = tuple(sorted({row.floating_network_id for row in rows}))
+    found = await store.reader.find_many(Network, ids)
+    return {row.id: _policy(found.get(row.floating_network_id)) for row in rows}
+
+
+def _policy(network: Network | None) -> str | None:
+    return None if network is None else network.qos_policy_id
 
 
 async def load_forwardings(

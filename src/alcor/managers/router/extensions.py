@@ -37,6 +37,27 @@ ROUTER_EXTENSIONS = (
         "l3-ha", "HA Router extension", "Routers say whether they fail over.", "2014-04-26T00:00:00-00:00"
     ),
     Extension(
+        "l3-flavors", "Router Flavor Extension", "A router may be of a flavor.", "2016-05-17T00:00:00-00:00"
+    ),
+    Extension(
+        "router_availability_zone",
+        "Router Availability Zone",
+        "Routers show their availability zones and take hints for them.",
+        "2015-01-01T10:00:00-00:00",
+    ),
+    Extension(
+        "qos-gateway-ip",
+        "Router gateway IP QoS",
+        "A router's gateway may have a QoS policy.",
+        "2018-02-24T00:00:00-00:00",
+    ),
+    Extension(
+        "l3-ext-ndp-proxy",
+        "Router support to enable NDP proxy",
+        "Routers say whether they answer outside for inner IPv6 addresses.",
+        "2020-08-25T00:00:00-00:00",
+    ),
+    Extension(
         "router-admin-state-down-before-update",
         "Enforce Router's Admin State Down Before Update Extension",
         "Whether a router is distributed changes only while it is administratively down.",

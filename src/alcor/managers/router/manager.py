@@ -6,8 +6,10 @@ from typing import Any
 from msgspec.structs import replace
 
 from alcor.managers.interface import Action, Caller, Made, Manager, Values
+from alcor.managers.port.policy import check_policies
 from alcor.managers.router.attached import attached_to, bad_router
 from alcor.managers.router.extensions import ROUTER_EXTENSIONS
+from alcor.managers.router.flavored import check_flavor
 from alcor.managers.router.gateway import (
     add_gateways,
     clear_gateways,
@@ -21,6 +23,8 @@ from alcor.managers.router.proxy_state import check_proxies_possible, not_valid
 from alcor.managers.router.routes import check_routes, with_routes, without_routes
 from alcor.managers.router.shown import document_of, loaders
 from alcor.managers.row import name_users, new_row
+from alcor.managers.vpc.rules import check_zones
+from alcor.managers.vpc.settings import NetworkSettings
 from alcor.model.conntrack_helper import ConntrackHelper
 from alcor.model.errors import Forbidden, InUse
 from alcor.model.resource import UNSET
@@ -36,8 +40,8 @@ _GATEWAYS = ListOf(GATEWAY, unique=False)
 class Routers:
     """The verbs and actions of routers; they share the way to the Port Manager."""
 
-    def __init__(self, ports: Ports) -> None:
-        self._ports = ports
+    def __init__(self, ports: Ports, settings: NetworkSettings) -> None:
+        self._ports, self._settings = ports, settings
 
     def manager(self) -> Manager:
         """`/v2.0/routers`."""
@@ -47,7 +51,7 @@ class Routers:
             create=self.create,
             update=self.update,
             delete=self.delete,
-            computed=loaders(),
+            computed=loaders(self._settings.zones),
             actions={
                 "add_router_interface": self._add_interface,
                 "remove_router_interface": self._remove_interface,
@@ -68,6 +72,9 @@ class Routers:
         """Add routers, each with the gateway asked for. Raises: as `set_gateway`; Conflict if NDP proxies cannot be."""
         made = []
         for values in many:
+            check_zones(self._settings, values)
+            await check_flavor(tx, values.get("flavor_id"))
+            await _check_policy(tx, caller, values)
             router = new_row(tx, caller, Router, _without_null_flags(values) | {"routes": UNSET})
             info = values.get("external_gateway_info")
             if info is not None and info is not UNSET:
@@ -87,6 +94,7 @@ class Routers:
         """
         said = _without_null_flags(values)
         _check_flags(row, said)
+        await _check_policy(tx, caller, said)
         router = row
         if "external_gateway_info" in said:
             router = await set_gateway(tx, caller, self._ports, router, said.pop("external_gateway_info"))
@@ -141,9 +149,19 @@ class Routers:
 
         return act
 
+    async def _document(self, tx: Transaction, caller: Caller, id: str) -> dict[str, Any]:
+        return await document_of(tx, caller, await tx.get(Router, id), self._settings.zones)
+
     async def _stored(self, tx: Transaction, caller: Caller, router: Router) -> dict[str, Any]:
         tx.update(router)
-        return {"router": await document_of(tx, caller, await tx.get(Router, router.id))}
+        return {"router": await self._document(tx, caller, router.id)}
+
+
+async def _check_policy(tx: Transaction, caller: Caller, values: Values) -> None:
+    """Raises: NotFound for a QoS policy of the gateway that the caller may not use."""
+    info = values.get("external_gateway_info")
+    if isinstance(info, dict):
+        await check_policies(tx, caller, [info.get("qos_policy_id")])
 
 
 def _without_null_flags(values: Values) -> Values:

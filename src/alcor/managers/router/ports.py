@@ -4,24 +4,17 @@ They are made by the Port Manager's own functions, so that MAC and IP addresses,
 for any other; only who asks is different.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from alcor.managers.interface import Caller, Values
+from alcor.managers.defaults import values_for
+from alcor.managers.interface import Caller
 from alcor.managers.port.create import create_ports
 from alcor.managers.port.manager import delete as delete_port
 from alcor.managers.port.manager import update_port
 from alcor.model.address import Mac
-from alcor.model.port import PORT, FixedIp, Port, WantedIp
-from alcor.model.resource import REQUIRED, Who
+from alcor.model.port import PORT, Port
 from alcor.store.interface import Transaction
-
-_DEFAULTS = {
-    attribute.field: attribute.default
-    for attribute in PORT.attributes
-    if attribute.create is not Who.NOBODY and attribute.default is not REQUIRED
-}
 
 
 def region_itself(caller: Caller) -> Caller:
@@ -41,10 +34,7 @@ class Ports:
 
         Raises: as the Port Manager's create.
         """
-        values: Values = {
-            name: dict(value) if isinstance(value, dict) else value for name, value in _DEFAULTS.items()
-        }
-        made = await create_ports(tx, region_itself(caller), [values | said], self.reserved)
+        made = await create_ports(tx, region_itself(caller), [values_for(PORT, **said)], self.reserved)
         return await tx.get(Port, made[0].row.id)
 
     async def change(self, tx: Transaction, port: Port, **said: Any) -> Port:
@@ -54,8 +44,3 @@ class Ports:
     async def delete(self, tx: Transaction, caller: Caller, port: Port) -> None:
         """Delete a port of the region's own and give back what it had."""
         await delete_port(tx, region_itself(caller), port)
-
-
-def wanted(addresses: Sequence[FixedIp]) -> tuple[WantedIp, ...]:
-    """Addresses a port has, as one asks for them."""
-    return tuple(WantedIp(one.subnet_id, one.ip_address) for one in addresses)

@@ -59,21 +59,23 @@ async def _helpers(rows: Rows, routers: Sequence[Router]) -> dict[str, list[Docu
     return found
 
 
-async def _zones(_rows: Rows, routers: Sequence[Router]) -> dict[str, list[str]]:
-    """A router is where it was asked to be: every host routes its own packets, in any zone."""
-    return {router.id: list(router.availability_zone_hints) for router in routers}
-
-
 _COMPUTED: Mapping[str, Callable[[Rows, Sequence[Router]], Awaitable[Mapping[str, Any]]]] = {
     "external_gateway_info": _first_gateway,
     "external_gateways": gateways_of,
     "conntrack_helpers": _helpers,
-    "availability_zones": _zones,
 }
 
 
-def loaders() -> dict[str, Loader]:
-    """The loaders of a router's computed attributes."""
+def zones_of(router: Router, zones: Sequence[str]) -> list[str]:
+    """Every host routes its own packets, so a router is in every zone it is not kept out of."""
+    return list(router.availability_zone_hints or zones)
+
+
+def loaders(zones: Sequence[str]) -> dict[str, Loader]:
+    """The loaders of a router's computed attributes. `zones`: the availability zones there are."""
+
+    async def load_zones(_store: Store, _caller: Caller, rows: Sequence[Any]) -> dict[str, Any]:
+        return {row.id: zones_of(row, zones) for row in rows}
 
     def loader(compute: Any) -> Loader:
         async def load(store: Store, _caller: Caller, rows: Sequence[Any]) -> dict[str, Any]:
@@ -81,10 +83,13 @@ def loaders() -> dict[str, Loader]:
 
         return load
 
-    return {name: loader(compute) for name, compute in _COMPUTED.items()}
+    return {
+        "availability_zones": load_zones,
+        **{name: loader(compute) for name, compute in _COMPUTED.items()},
+    }
 
 
-async def document_of(rows: Rows, caller: Caller, router: Router) -> Document:
+async def document_of(rows: Rows, caller: Caller, router: Router, zones: Sequence[str]) -> Document:
     """A router as a request for it shows it: the answer of actions that return the whole router."""
     document: Document = {}
     for attribute in ROUTER.attributes:
@@ -94,6 +99,8 @@ async def document_of(rows: Rows, caller: Caller, router: Router) -> Document:
             document[attribute.name] = attribute.derive(router)
         elif attribute.stored:
             document[attribute.name] = getattr(router, attribute.field)
+        elif attribute.name == "availability_zones":
+            document[attribute.name] = zones_of(router, zones)
         else:
             document[attribute.name] = (await _COMPUTED[attribute.name](rows, [router]))[router.id]
     document["tenant_id"] = router.project_id
