@@ -40,11 +40,14 @@ N, S = a_network("n"), a_subnet("s", "n")
 P1, P2 = a_port("p1", "n", "h1", "10.0.0.11"), a_port("p2", "n", "h2", "10.0.0.12")
 
 
+# The group that ports of `a_port` are in.
+GROUP = SecurityGroup(id="g", name="default")
+
+
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
     async with sqlite_store(tmp_path) as store:
-        # The group that ports of `a_port` are in.
-        await commit(store, put=[SecurityGroup(id="g", name="default")])
+        await commit(store, put=[GROUP])
         yield store
 
 
@@ -307,7 +310,7 @@ async def test_a_publication_that_failed_is_not_taken_for_told(store: SqliteStor
 async def test_a_log_that_was_cut_is_followed_from_an_image(tmp_path: Path) -> None:
     """Where the log no longer reaches back, an image is taken: no error, no gap, nothing told twice."""
     async with sqlite_store(tmp_path, log_changes_max=1) as store:
-        start = await commit(store, put=[H1, N, S, P1])
+        start = await commit(store, put=[GROUP, H1, N, S, P1])
         bursting, bus = Bursting(store), RecordingBus()
         bursting.burst = start + 40
         async with running(bursting, bus):
