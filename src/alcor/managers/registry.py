@@ -8,26 +8,33 @@ from alcor.managers.elastic_ip import family as elastic_ip
 from alcor.managers.elastic_ip.released import disassociate, follow_addresses
 from alcor.managers.flavor.manager import family as flavors
 from alcor.managers.interface import Manager, Service
+from alcor.managers.local_ip import manager as local_ip
+from alcor.managers.local_ip.manager import leave
 from alcor.managers.mac import manager as mac
 from alcor.managers.mac.allocation import RESERVED
+from alcor.managers.metering import manager as metering
 from alcor.managers.node import agents
 from alcor.managers.node import manager as node
 from alcor.managers.port import manager as port
 from alcor.managers.port import standby
+from alcor.managers.private_ip import availability
 from alcor.managers.private_ip import manager as private_ip
 from alcor.managers.qos import family as qos
 from alcor.managers.qos.attachment import complete_network
 from alcor.managers.quota import service as quota
 from alcor.managers.quota.limit import Limits
 from alcor.managers.rbac import manager as rbac
-from alcor.managers.router.manager import Routers
+from alcor.managers.router import family as router
+from alcor.managers.router.ndp_proxy import forget_port
 from alcor.managers.router.ports import Ports
 from alcor.managers.security_group import family as security_group
 from alcor.managers.subnet import manager as subnet
 from alcor.managers.subnetpool import manager as subnetpool
 from alcor.managers.subnetpool import scope as address_scope
+from alcor.managers.topology import service as topology
 from alcor.managers.trunk import manager as trunk
 from alcor.managers.vpc import manager as vpc
+from alcor.managers.vpc import ranges, segments
 from alcor.managers.vpc.settings import NetworkSettings
 from alcor.model.address import Mac
 from alcor.model.rbac_policy import AS_EXTERNAL
@@ -50,22 +57,27 @@ def managers(
         network = replace(network, tunnel_mtu_bytes=underlay_mtu_bytes)
     reserved = frozenset(reserved_macs)
     ports = Ports(reserved)
+    networks = vpc.manager(
+        network,
+        empty=subnet.empty_network,
+        remove_port=port.delete,
+        complete=complete_network,
+    )
+    subnets, routers = subnet.manager(), router.family(ports, network)
     return (
-        vpc.manager(
-            network,
-            empty=subnet.empty_network,
-            remove_port=port.delete,
-            complete=complete_network,
-        ),
+        networks,
+        segments.manager(network),
+        ranges.manager(network),
         address_scope.manager(),
         subnetpool.manager(),
-        subnet.manager(),
-        port.manager(reserved, leaving=(disassociate,), moved=(follow_addresses,)),
+        subnets,
+        port.manager(reserved, leaving=(disassociate, forget_port, leave), moved=(follow_addresses,)),
         standby.service(reserved),
         trunk.manager(),
         mac.manager(reserved),
         mac.range_manager(),
         private_ip.manager(),
+        availability.manager(),
         node.manager(),
         agents.agent_manager(),
         agents.zone_manager(network.zones),
@@ -75,6 +87,9 @@ def managers(
         *security_group.family(),
         *qos.family(),
         rbac.manager({("network", AS_EXTERNAL): vpc.become_external}),
-        Routers(ports, network).manager(),
+        *routers,
         *elastic_ip.family(ports),
+        *local_ip.family(ports),
+        *metering.family(),
+        topology.service(topology.Builders(networks, subnets, routers[0])),
     )

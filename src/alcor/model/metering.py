@@ -47,6 +47,7 @@ METERING_LABEL = Resource(
             Boolean(),
             default=False,
             update=Who.NOBODY,
+            column=True,
             text="Whether it counts for the routers of all projects.",
         ),
     ),

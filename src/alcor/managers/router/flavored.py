@@ -1,6 +1,6 @@
 """The flavor of a router: one of routers, and not put out of use."""
 
-from alcor.model.errors import Conflict, InvalidInput, NotFound, Problem
+from alcor.model.errors import Conflict, InvalidInput, NotFound
 from alcor.model.flavor import Flavor
 from alcor.store.interface import Transaction
 
@@ -17,7 +17,7 @@ async def check_flavor(tx: Transaction, id: str | None) -> None:
     if flavor.service_type != _ROUTERS:
         raise InvalidInput(
             f"Flavor {id} is of service type {flavor.service_type}; a router needs one of {_ROUTERS}.",
-            problem=Problem.SERVICE_TYPE,
+            attribute="flavor_id",
         )
     if not flavor.enabled:
         raise Conflict(f"Flavor {id} is not enabled; choose another.", kind="flavor", id=id)

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from alcor.managers.interface import Action, Caller, Made, Manager, Values
 from alcor.managers.port.policy import check_policies
 from alcor.managers.router.attached import attached_to, bad_router
+from alcor.managers.router.conntrack import forget
 from alcor.managers.router.extensions import ROUTER_EXTENSIONS
 from alcor.managers.router.flavored import check_flavor
 from alcor.managers.router.gateway import (
@@ -118,7 +119,7 @@ class Routers:
             )
         router = await clear_gateways(tx, caller, self._ports, row)
         for helper in await tx.list(ConntrackHelper, Query((Condition("router_id", (row.id,)),))):
-            tx.delete(helper)
+            forget(tx, helper)
         tx.delete(router)
 
     async def _add_interface(self, tx: Transaction, caller: Caller, row: Any, body: Values) -> dict[str, Any]:

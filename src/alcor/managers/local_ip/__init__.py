@@ -1,0 +1,1 @@
+"""Local IPs: addresses that mean another port on every host."""

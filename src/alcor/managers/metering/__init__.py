@@ -1,0 +1,1 @@
+"""Metering: labels under which traffic of routers is counted."""

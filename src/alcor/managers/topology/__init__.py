@@ -1,0 +1,1 @@
+"""Automatic topologies: a network, subnets and a router for a project that asked for any."""
