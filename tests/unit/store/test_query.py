@@ -10,8 +10,8 @@ import pytest
 from alcor.model.catalogue import RESOURCES
 from alcor.store.interface import Condition, Query, Sort
 from alcor.store.schema import Table, render_schema
-from alcor.store.sqlite.ddl import prepare_schema
 from alcor.store.sqlite.rows import list_documents
+from alcor.store.sqlite.upgrade import prepare_schema
 from tests.support.store import a_port
 
 SCHEMA = render_schema(RESOURCES)
@@ -35,7 +35,7 @@ def connection() -> Iterator[Explaining]:
     """An empty database in memory that holds one port, for the marker."""
     with closing(sqlite3.connect(":memory:", isolation_level=None, factory=Explaining)) as opened:
         opened.plans = []
-        prepare_schema(opened, SCHEMA, Path(":memory:"), epoch=1)
+        prepare_schema(opened, SCHEMA, Path(":memory:"), now_ms=1)
         opened.execute("PRAGMA foreign_keys=OFF")
         row = a_port(name="n", device_id="d")
         names = ", ".join(column.name for column in PORT_TABLE.columns)
