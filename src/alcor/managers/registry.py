@@ -28,6 +28,7 @@ from alcor.managers.router import family as router
 from alcor.managers.router.ndp_proxy import forget_port
 from alcor.managers.router.ports import Ports
 from alcor.managers.security_group import family as security_group
+from alcor.managers.security_group.log import forget_logs_of_port
 from alcor.managers.subnet import manager as subnet
 from alcor.managers.subnetpool import manager as subnetpool
 from alcor.managers.subnetpool import scope as address_scope
@@ -71,7 +72,7 @@ def managers(
         address_scope.manager(),
         subnetpool.manager(),
         subnets,
-        port.manager(reserved, leaving=(disassociate, forget_port, leave), moved=(follow_addresses,)),
+        port.manager(reserved, leaving=(disassociate, forget_port, leave, forget_logs_of_port), moved=(follow_addresses,)),
         standby.service(reserved),
         trunk.manager(),
         mac.manager(reserved),

@@ -10,6 +10,7 @@ from alcor.model.floatingip import FLOATINGIP
 from alcor.model.host import HOST
 from alcor.model.ip_allocation import IP_ALLOCATION
 from alcor.model.local_ip import LOCAL_IP, LOCAL_IP_ASSOCIATION
+from alcor.model.log import LOG
 from alcor.model.mac_allocation import MAC_ALLOCATION
 from alcor.model.mac_range import MAC_RANGE
 from alcor.model.metering import METERING_LABEL, METERING_LABEL_RULE
@@ -46,6 +47,7 @@ RESOURCES: tuple[Resource, ...] = (
     ADDRESS_GROUP,
     SECURITY_GROUP_RULE,
     DEFAULT_SECURITY_GROUP_RULE,
+    LOG,
     NETWORK_SEGMENT_RANGE,
     NETWORK,
     SEGMENT,

@@ -1,7 +1,7 @@
 """The Security Group Manager's endpoints, and the extensions that are there because of them."""
 
-from alcor.managers.interface import Manager
-from alcor.managers.security_group import address_group, default, group, rule, template
+from alcor.managers.interface import Manager, Service
+from alcor.managers.security_group import address_group, default, group, log, rule, template
 from alcor.model.address_group import ADDRESS_GROUP
 from alcor.model.default_security_group_rule import DEFAULT_SECURITY_GROUP_RULE
 from alcor.model.extension import Extension
@@ -80,8 +80,8 @@ _ADDRESSES = (
 )
 
 
-def family() -> tuple[Manager, ...]:
-    """Security groups, their rules, the template, address groups."""
+def family() -> tuple[Manager | Service, ...]:
+    """Security groups, their rules, the template, address groups, logs."""
     return (
         Manager(
             SECURITY_GROUP,
@@ -123,4 +123,5 @@ def family() -> tuple[Manager, ...]:
             },
             extensions=_ADDRESSES,
         ),
+        *log.managers(),
     )

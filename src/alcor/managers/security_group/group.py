@@ -7,6 +7,7 @@ from alcor.managers.interface import Caller, Made, Values
 from alcor.managers.rbac.share import forget
 from alcor.managers.row import NAMED_MAX, name_users, new_row, project_of, replace_row
 from alcor.managers.security_group.default import default_group, forget_default
+from alcor.managers.security_group.log import forget_group
 from alcor.managers.security_group.rule import drop_rules, rule_document, rules_of
 from alcor.managers.security_group.template import copy_template
 from alcor.model.errors import Conflict, InUse, Problem
@@ -78,6 +79,7 @@ async def delete_group(tx: Transaction, caller: Caller, row: SecurityGroup) -> N
     drop_rules(tx, [*own, *others])
     for id in dict.fromkeys(rule.security_group_id for rule in others):
         tx.touch(await tx.get(SecurityGroup, id))
+    await forget_group(tx, row)
     await forget(tx, row)
     if is_default(row):
         forget_default(tx, row)
