@@ -366,6 +366,29 @@ async def test_clients_find_the_extensions(member: Api) -> None:
         "security-groups-normalized-cidr", "security-groups-remote-address-group", "security-groups-default-rules",
         "security-groups-rules-belongs-to-default-sg", "rbac-security-groups", "rbac-address-group", "address-group",
         "qos", "qos-default", "qos-bw-limit-direction", "qos-bw-minimum-ingress", "qos-pps", "qos-pps-minimum",
-        "qos-pps-minimum-rule-alias", "qos-rules-alias", "qos-rule-type-details", "qos-rule-type-filter",
+        "logging", "qos-pps-minimum-rule-alias", "qos-rules-alias", "qos-rule-type-details", "qos-rule-type-filter",
     ):  # fmt: skip
         assert aliases.count(alias) == 1, alias
+
+
+async def test_logs(member: Api, api: Api) -> None:
+    """Logs are a manager's: an administrator makes, changes and removes them, a member does not see them."""
+    path = "/v2.0/log/logs"
+    group = await api.made("security_group")
+    log = await api.made("log", resource_type="security_group", resource_id=group["id"], event="DROP")
+
+    assert (log["event"], log["enabled"], log["target_id"]) == ("DROP", True, None)
+    assert (await api.put(f"{path}/{log['id']}", {"log": {"enabled": False}})).json()["log"][
+        "enabled"
+    ] is False
+    bad = error_of(await api.post(path, {"log": {"resource_type": "router"}}))
+    gone = error_of(
+        await api.post(path, {"log": {"resource_type": "security_group", "resource_id": MISSING}})
+    )
+    assert bad[:2] == (400, "InvalidLogResourceType")
+    assert gone[:2] == (404, "ResourceNotFound")
+    assert await _named(api, "/v2.0/log/loggable-resources", "type") == ["security_group"]
+    assert (await member.get("/v2.0/log/loggable-resources")).status_code == 403
+    assert (await member.get(f"{path}/{log['id']}")).status_code == 404
+    assert (await api.delete(f"{GROUPS}/{group['id']}")).status_code == 204
+    assert error_of(await api.get(f"{path}/{log['id']}"))[:2] == (404, "LogResourceNotFound")

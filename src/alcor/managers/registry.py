@@ -72,7 +72,11 @@ def managers(
         address_scope.manager(),
         subnetpool.manager(),
         subnets,
-        port.manager(reserved, leaving=(disassociate, forget_port, leave, forget_logs_of_port), moved=(follow_addresses,)),
+        port.manager(
+            reserved,
+            leaving=(disassociate, forget_port, leave, forget_logs_of_port),
+            moved=(follow_addresses,),
+        ),
         standby.service(reserved),
         trunk.manager(),
         mac.manager(reserved),
