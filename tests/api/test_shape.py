@@ -33,8 +33,21 @@ async def test_a_network_has_every_attribute(api: Api) -> None:
         "status": "ACTIVE",
         "shared": False,
         "subnets": [],
+        "router:external": False,
+        "is_default": False,
+        "dns_domain": "",
+        "vlan_transparent": False,
+        "qinq": False,
+        "availability_zone_hints": [],
+        "availability_zones": ["nova"],
+        "qos_policy_id": None,
+        "segments": [],
+        "ipv4_address_scope": None,
+        "ipv6_address_scope": None,
+        "l2_adjacency": True,
+        "tags": [],
     }
-    assert network.items() >= expected.items()
+    assert network == expected
 
 
 async def test_a_subnet_has_every_attribute(api: Api) -> None:
@@ -59,7 +72,12 @@ async def test_a_subnet_has_every_attribute(api: Api) -> None:
         "ipv6_ra_mode": None,
         "ipv6_address_mode": None,
         "subnetpool_id": None,
+        "segment_id": None,
+        "service_types": [],
+        "dns_publish_fixed_ip": False,
+        "tags": [],
         "shared": False,
+        "router:external": False,
         "created_at": NOW,
         "updated_at": NOW,
         "revision_number": 0,

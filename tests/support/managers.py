@@ -8,7 +8,9 @@ from typing import Any
 
 from alcor.managers.interface import Caller, Made, Manager, Values
 from alcor.managers.registry import managers
+from alcor.managers.vpc.settings import NetworkSettings
 from alcor.model.catalogue import BY_ENTITY
+from alcor.model.network import NETWORK
 from alcor.model.resource import REQUIRED, Entity, Resource, Who
 from alcor.store.interface import Store, Transaction
 from tests.support.store import Clock, sqlite_store
@@ -136,6 +138,16 @@ class Desk:
             found = {table: connection.execute(f'SELECT * FROM "{table}"').fetchall() for (table,) in tables}
         connection.close()
         return {table: sorted(rows, key=repr) for table, rows in found.items()}
+
+
+async def create_networks(desk: Desk, settings: NetworkSettings, many: Sequence[dict[str, Any]]) -> list[Any]:
+    """Networks, created in one request under another configuration than the desk's."""
+    under = (one for one in managers(network=settings) if isinstance(one, Manager))
+    create = next(one.create for one in under if one.resource is NETWORK)
+    assert create is not None
+    values = [created_values(NETWORK, **said) for said in many]
+    done = await desk.store.write(lambda tx: create(tx, desk.caller, values))
+    return [made.row for made in done.value]
 
 
 @asynccontextmanager

@@ -79,6 +79,7 @@ class Made:
 
     def __init__(self, manager: Manager, access: Access, store: Store, source: Source) -> None:
         self._resource, self._access, self._store, self._source = manager.resource, access, store, source
+        self._narrow = manager.narrow
         key = manager.resource.attribute(manager.resource.key)
         assert key is not None, f"{manager.resource.name}: the key '{manager.resource.key}' is no attribute"
         self._key = key.field
@@ -92,7 +93,8 @@ class Made:
 
     async def page(self, rows: Rows, caller: Caller, names: Names, query: Query) -> list[Any]:
         """One page."""
-        return select(self._resource, await self._all(caller), query)
+        found = select(self._resource, await self._all(caller), query)
+        return found if self._narrow is None else [self._narrow(row, query) for row in found]
 
     async def _all(self, caller: Caller) -> Sequence[Entity]:
         known = self._access.sees_all(caller)

@@ -80,6 +80,9 @@ Source = Callable[[Store, Caller], Awaitable[Sequence[Entity]]]
 """All rows of a collection that is not stored but made from others (availability zones, IP availability). The engine
 filters, sorts and pages them."""
 
+Narrow = Callable[[Any, Query], Entity]
+"""(a made row that passed the filters, the query) → the row to show: what a filter takes away inside of a row."""
+
 BeforeList = Callable[[Store, Caller, Sequence[tuple[str, str]]], Awaitable[None]]
 """Run before a list is read; the last argument is the decoded query string. For rows that are made when they are first
 looked at (a project's default security group)."""
@@ -135,6 +138,7 @@ class Manager:
     actions: Mapping[str, Action] = field(default_factory=dict)
     sight: Sight | None = None
     source: Source | None = None
+    narrow: Narrow | None = None
     before_list: BeforeList | None = None
     extensions: tuple[Extension, ...] = ()
 

@@ -24,6 +24,7 @@ from alcor.dataplane.service import Dataplane
 from alcor.goalstate.item import RegionItem
 from alcor.managers.quota.limit import Limits
 from alcor.managers.registry import managers
+from alcor.managers.vpc.ranges import prepare
 from alcor.managers.security_group.template import ensure_template
 from alcor.model.address import Mac, parse_mac
 from alcor.ncm.service import Ncm
@@ -150,11 +151,13 @@ async def _api(
     host = f"[{address[0]}]" if ":" in address[0] else address[0]
     endpoint = config.api.public_endpoint or f"http://{host}:{address[1]}"
     limits = Limits(msgspec.structs.asdict(config.quota))
+    network = network_settings(config)
+    await prepare(store, network)
     app = build(
         store,
         # A port that had the responder's address would take the answers of DHCP and ARP for itself.
         managers(
-            network=network_settings(config),
+            network=network,
             reserved_macs={_responder_mac(config)},
             quota_limits=limits,
         ),

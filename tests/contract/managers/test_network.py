@@ -4,14 +4,19 @@ import msgspec
 import pytest
 
 from alcor.managers.interface import Caller
-from alcor.managers.registry import managers
 from alcor.managers.vpc.segment import space_of
 from alcor.managers.vpc.settings import NetworkSettings, check_types, parse_vlan_ranges
 from alcor.model.errors import AlcorError, Conflict, Exhausted, InvalidInput, NotFound, Problem
 from alcor.model.network import NETWORK, Network, ProviderSegment
 from alcor.model.rbac_policy import AS_EXTERNAL, AS_SHARED, EVERYONE, RbacPolicy
 from alcor.model.segment import Segment
-from tests.support.managers import ADMIN, MEMBER, OTHER_PROJECT, STRANGER, Desk, created_values
+from tests.support.managers import (
+    MEMBER,
+    OTHER_PROJECT,
+    STRANGER,
+    Desk,
+    create_networks,
+)
 
 FRIENDS = "0123456789abcdef0123456789abcdef"
 FRIEND = Caller(FRIENDS, is_admin=False)
@@ -146,16 +151,14 @@ async def test_a_vlan_is_found_where_the_configuration_has_them(desk: Desk) -> N
         physical_networks=frozenset({"wire1", "wire2"}),
         vlan_ranges=parse_vlan_ranges(["wire1:10:11", "wire2:20:20"]),
     )
-    create = managers(network=settings)[0].create
-    assert create is not None
-    values = created_values(NETWORK, provider_network_type="vlan")
+    said = {"provider_network_type": "vlan"}
 
-    made = [(await desk.store.write(lambda tx: create(tx, ADMIN, [values]))).value[0].row for _ in range(3)]
+    made = [(await create_networks(desk, settings, [said]))[0] for _ in range(3)]
 
-    found = {(row.provider_physical_network, row.provider_segmentation_id) for row in made}  # type: ignore[attr-defined]
+    found = {(row.provider_physical_network, row.provider_segmentation_id) for row in made}
     assert found == {("wire1", 10), ("wire1", 11), ("wire2", 20)}
     with pytest.raises(Exhausted, match="network identifiers"):
-        await desk.store.write(lambda tx: create(tx, ADMIN, [values]))
+        await create_networks(desk, settings, [said])
 
 
 async def test_tenants_get_the_first_type_that_has_a_number_left(desk: Desk) -> None:
@@ -163,12 +166,10 @@ async def test_tenants_get_the_first_type_that_has_a_number_left(desk: Desk) -> 
     settings = NetworkSettings(
         vlan_ranges=parse_vlan_ranges(["physnet1:7:7"]), tenant_types=("vlan", "vxlan")
     )
-    create = managers(network=settings)[0].create
-    assert create is not None
 
-    made = (await desk.store.write(lambda tx: create(tx, ADMIN, [created_values(NETWORK)] * 3))).value
+    made = await create_networks(desk, settings, [{}, {}, {}])
 
-    types = sorted(one.row.provider_network_type for one in made)  # type: ignore[attr-defined]
+    types = sorted(one.provider_network_type for one in made)
     assert types == ["vlan", "vxlan", "vxlan"]
 
 

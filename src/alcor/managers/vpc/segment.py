@@ -79,10 +79,15 @@ async def take(tx: Transaction, wanted: ProviderSegment, network_id: str) -> Non
     if type_ == "local":
         return
     key = str(physical) if type_ == "flat" else str(wanted.segmentation_id)
-    if await tx.claim(space_of(type_, physical), key, network_id):
-        return
+    if not await tx.claim(space_of(type_, physical), key, network_id):
+        raise taken(wanted, network_id)
+
+
+def taken(way: ProviderSegment, network_id: str) -> Conflict:
+    """The error of a network that asks for a segment that is used."""
+    type_, physical = str(way.network_type), way.physical_network
     if type_ == "flat":
-        raise Conflict(
+        return Conflict(
             f"Unable to create the flat network. Physical network {physical} is in use by another flat network; "
             "there is one on each.",
             kind="network",
@@ -90,9 +95,9 @@ async def take(tx: Transaction, wanted: ProviderSegment, network_id: str) -> Non
             problem=Problem.FLAT_TAKEN,
         )
     where = f" on physical network {physical}" if type_ == "vlan" else ""
-    raise Conflict(
-        f"Unable to create the network. {_NOUNS[type_]} {key}{where} is in use by another network; "
-        "choose another, or leave it out to have one allocated.",
+    return Conflict(
+        f"Unable to create the network. {_NOUNS.get(type_, type_)} {way.segmentation_id}{where} is in use by another "
+        "network; choose another, or leave it out to have one allocated.",
         kind="network",
         id=network_id,
         problem=Problem.VLAN_TAKEN if type_ == "vlan" else Problem.SEGMENT_TAKEN,

@@ -30,12 +30,14 @@ def insert(
     *,
     name: str = "",
     description: str = "",
+    tags: tuple[str, ...] = (),
 ) -> Segment:
     """Add a segment's row. `place`: behind which others it comes."""
     row = Segment(
         id=tx.new_id(),
         name=name,
         description=description,
+        tags=tags,
         network_id=network_id,
         network_type=str(way.network_type),
         physical_network=way.physical_network,
