@@ -59,6 +59,7 @@ _BY_PROBLEM: Mapping[Problem, tuple[int, str]] = {
     Problem.RBAC_ACTION: (400, "InvalidActionForType"),
     Problem.SHARED_IN_USE: (409, "InvalidSharedSetting"),
     Problem.BAD_REQUEST: (400, "BadRequest"),
+    Problem.NO_INTERFACE: (404, "RouterInterfaceNotFound"),
     Problem.NO_INTERFACE_ON_SUBNET: (404, "RouterInterfaceNotFoundForSubnet"),
     Problem.SUBNET_NOT_ON_PORT: (400, "SubnetMismatchForPort"),
     Problem.INTERFACE_IN_USE_BY_FLOATING_IP: (409, "RouterInterfaceInUseByFloatingIP"),

@@ -78,6 +78,7 @@ class Problem(StrEnum):
     RANGE_REFERENCED = "range_referenced"
     RANGE_READ_ONLY = "range_read_only"
     RANGE_OVERLAP = "range_overlap"
+    NO_INTERFACE = "no_interface"
     NO_INTERFACE_ON_SUBNET = "no_interface_on_subnet"
     SUBNET_NOT_ON_PORT = "subnet_not_on_port"
     INTERFACE_IN_USE_BY_FLOATING_IP = "interface_in_use_by_floating_ip"

@@ -208,6 +208,7 @@ async def _detach_port(
             "router_interface",
             port_id,
             reason=f"Router {router.id} does not have an interface with id {port_id}.",
+            problem=Problem.NO_INTERFACE,
         )
     subnets = list(dict.fromkeys(attached.subnets[fixed.subnet_id] for fixed in port.fixed_ips))
     if subnet_id is not None and all(subnet.id != subnet_id for subnet in subnets):
