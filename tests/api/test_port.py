@@ -421,6 +421,23 @@ async def test_dhcp_options_are_added_replaced_and_removed(api: Api, network: Js
 # Addresses.
 
 
+async def test_subnets_serve_kinds_of_devices(api: Api) -> None:
+    """A subnet with service types gives addresses to those only; others have what is left, or a reason."""
+    network = await api.a_network()
+    routers = await api.a_subnet(network["id"], "10.1.0.0/24", service_types=["network:router_interface"])
+    expected = (409, "IpAddressGenerationFailureNoMatchingSubnet")
+    assert (await refused(api, network["id"], device_owner="compute:nova"))[:2] == expected
+
+    everybody = await api.a_subnet(network["id"], "10.2.0.0/24")
+    port = await api.a_port(network["id"], device_owner="compute:nova")
+    assert [fixed["subnet_id"] for fixed in port["fixed_ips"]] == [everybody["id"]]
+    wanted = [{"subnet_id": routers["id"]}]
+    assert (await refused(api, network["id"], fixed_ips=wanted))[:2] == (400, "InvalidInput")
+    assert (await change_refused(api, port, fixed_ips=wanted))[:2] == (400, "InvalidInput")
+    interface = await api.a_port(network["id"], device_owner="network:router_interface", fixed_ips=wanted)
+    assert [fixed["subnet_id"] for fixed in interface["fixed_ips"]] == [routers["id"]]
+
+
 async def test_null_for_a_mac_address_gives_a_new_one(api: Api, network: Json) -> None:
     """On create it is as if nothing was said; on update the old one is given back."""
     port = await api.a_port(network["id"], mac_address=None)

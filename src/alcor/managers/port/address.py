@@ -40,17 +40,12 @@ class Plan:
         return tuple(FixedIp(slot.choices[0].id, slot.ip) for slot in self.slots if slot.ip is not None)
 
 
-def _service_types(subnet: Subnet, default: str) -> tuple[str, ...]:
-    """The kinds of devices a subnet is for; `default` if it is for all."""
-    return getattr(subnet, "service_types", ()) or (default,)
-
-
 def eligible(subnets: Sequence[Subnet], network_id: str, device_owner: str) -> list[Subnet]:
     """The subnets a device of this kind may have addresses of: those that serve it, or serve all.
 
     Raises: Conflict if the network has subnets and none of them is for such devices.
     """
-    found = [subnet for subnet in subnets if device_owner in _service_types(subnet, device_owner)]
+    found = [subnet for subnet in subnets if not subnet.service_types or device_owner in subnet.service_types]
     if subnets and not found:
         raise Conflict(
             f"No subnet of network {network_id} has the service type '{device_owner}', and none is for all devices: "

@@ -40,6 +40,12 @@ EXTENSIONS = (
         "2017-04-24T10:00:00-00:00",
     ),
     Extension(
+        "dns-integration",
+        "DNS Integration",
+        "Networks, ports and floating IPs have names and domains of the DNS.",
+        "2015-08-15T18:00:00-00:00",
+    ),
+    Extension(
         "extra_dhcp_opt",
         "Neutron Extra DHCP options",
         "Ports take more options for their DHCP answers.",
