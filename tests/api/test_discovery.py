@@ -114,7 +114,9 @@ async def test_only_the_chosen_services_are_mounted(store: Store) -> None:
         assert (await api.get("/v2.0/networks")).status_code == 200
         assert (await api.get("/v2.0/ports")).status_code == 404
         assert (await api.get("/hosts")).status_code == 404
-        assert [one["name"] for one in await api.shown("/v2.0/")] == ["network"]
+        names = {one["name"] for one in await api.shown("/v2.0/")}
+        assert "network" in names
+        assert "port" not in names
         aliases = {one["alias"] for one in await api.shown("/v2.0/extensions")}
         assert "provider" in aliases
         assert "binding" not in aliases

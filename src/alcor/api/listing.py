@@ -15,7 +15,7 @@ from alcor.api.errors import bad_request
 from alcor.api.limit import Limits
 from alcor.model.errors import InvalidInput
 from alcor.model.resource import Attribute, Lookup, Resource, Who
-from alcor.model.value import Boolean, Integer, ListOf, Nullable, Record, ValueType
+from alcor.model.value import Boolean, Integer, ListOf, Nullable, Record, SetOf, ValueType
 from alcor.store.interface import Condition, Op, Query, Sort
 
 Pairs = Sequence[tuple[str, str]]
@@ -234,7 +234,7 @@ def _side(resource: Resource, lookup: Lookup) -> _Side:
     attribute = resource.attribute(lookup.name)
     assert attribute is not None, f"{resource.name}: look-up '{lookup.name}' is not an attribute"
     kind = attribute.type
-    assert isinstance(kind, ListOf), f"{resource.name}: look-up '{lookup.name}' is not a list"
+    assert isinstance(kind, ListOf | SetOf), f"{resource.name}: look-up '{lookup.name}' is not a list"
     inner = _plain(kind.inner)
     if not isinstance(inner, Record):
         [column] = lookup.columns

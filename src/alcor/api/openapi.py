@@ -3,13 +3,14 @@
 Source: OpenAPI Specification 3.1.1.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from alcor.api.collection import Collection
 from alcor.api.errors import ERROR_TYPES, type_name
 from alcor.api.limit import Limits
 from alcor.api.schema import example, schemas
+from alcor.api.tagging import tag_paths
 from alcor.managers.interface import Route, Service
 from alcor.model.value import Schema
 
@@ -148,19 +149,30 @@ def _tag_paths(one: Collection, name: str) -> dict[str, Any]:
             operation["responses"][status] = _answer(tags)
         return operation
 
+    found: dict[str, Any] = {}
+    for place, path in enumerate(tag_paths(one)):
+        # One operation id each; the second place is for clients of the reference.
+        found |= _tag_items(path, tagged, body, "Also" * place)
+    return found
+
+
+def _tag_items(
+    path: str, tagged: Callable[..., dict[str, Any]], body: dict[str, Any], prefix: str
+) -> dict[str, Any]:
     return {
-        f"{one.one_path}/tags": {
-            "parameters": _path_parameters(one.one_path),
-            "get": tagged("listTagsOf", "Its tags", "200", True),
-            "put": tagged("replaceTagsOf", "These tags and no others", "200", True) | {"requestBody": body},
-            "post": tagged("addTagsTo", "These tags too", "201", True) | {"requestBody": body},
-            "delete": tagged("clearTagsOf", "No tags", "204", False),
+        path: {
+            "parameters": _path_parameters(path),
+            "get": tagged(f"{prefix}listTagsOf", "Its tags", "200", True),
+            "put": tagged(f"{prefix}replaceTagsOf", "These tags and no others", "200", True)
+            | {"requestBody": body},
+            "post": tagged(f"{prefix}addTagsTo", "These tags too", "201", True) | {"requestBody": body},
+            "delete": tagged(f"{prefix}clearTagsOf", "No tags", "204", False),
         },
-        f"{one.one_path}/tags/{{tag}}": {
-            "parameters": _path_parameters(f"{one.one_path}/{{tag}}"),
-            "get": tagged("hasTagOf", "Whether it has the tag", "204", False),
-            "put": tagged("putTagOf", "One tag more", "201", False),
-            "delete": tagged("removeTagOf", "One tag less", "204", False),
+        f"{path}/{{tag}}": {
+            "parameters": _path_parameters(f"{path}/{{tag}}"),
+            "get": tagged(f"{prefix}hasTagOf", "Whether it has the tag", "204", False),
+            "put": tagged(f"{prefix}putTagOf", "One tag more", "201", False),
+            "delete": tagged(f"{prefix}removeTagOf", "One tag less", "204", False),
         },
     }
 

@@ -142,4 +142,12 @@ def _sample(name: str, schema: Schema) -> Any:
         return [_sample(name, schema["items"])]
     if "enum" in schema:
         return schema["enum"][0]
+    if "anyOf" in schema:
+        return _sample(name, schema["anyOf"][0])
+    if schema.get("type") == "integer":
+        return schema.get("minimum", 1)
+    if schema.get("type") == "boolean":
+        return True
+    if schema.get("type") == "object":
+        return {word: _sample(word, schema["properties"][word]) for word in schema.get("required", ())}
     return _BY_FORMAT.get(schema.get("format", ""), name)

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from alcor.api.call import Call, Endpoint
 from alcor.api.collection import Collection, as_json
+from alcor.api.discovery import VERSION_PATH
 from alcor.api.errors import bad_request
 from alcor.api.writing import if_match, origin_of
 from alcor.model.errors import InvalidInput, NotFound, StaleRevision
@@ -19,6 +20,13 @@ from alcor.model.standard import TAGS
 from alcor.store.interface import Transaction
 
 Tags = tuple[str, ...]
+
+
+def tag_paths(one: Collection) -> list[str]:
+    """Where a resource's tags are. Those of `/v2.0/qos/policies` are at `/v2.0/policies` too, where clients of the
+    reference look for them."""
+    short = f"{VERSION_PATH}/{one.resource.collection}/{{id}}/tags"
+    return list(dict.fromkeys((f"{one.one_path}/tags", short)))
 
 
 class Tagging:
@@ -31,14 +39,15 @@ class Tagging:
     def endpoints(self) -> dict[str, Endpoint]:
         """Path template → endpoint."""
         label = f"{self._one.label}/tags"
-        return {
-            f"{self._one.one_path}/tags": Endpoint(
+        found = {}
+        for path in tag_paths(self._one):
+            found[path] = Endpoint(
                 label, {"GET": self.show, "PUT": self.replace, "POST": self.add, "DELETE": self.clear}
-            ),
-            f"{self._one.one_path}/tags/{{tag}}": Endpoint(
+            )
+            found[f"{path}/{{tag}}"] = Endpoint(
                 label, {"GET": self.has, "PUT": self.put, "DELETE": self.remove}
-            ),
-        }
+            )
+        return found
 
     async def show(self, call: Call) -> Response:
         """All of them."""
@@ -114,14 +123,9 @@ def _said(body: Any) -> Tags:
 
 
 def _parsed(tags: Any) -> Tags:
-    """The words without repetitions. Raises: InvalidInput."""
-    words = tuple(dict.fromkeys(tags)) if _are_texts(tags) else tags
+    """The words, sorted, each once. Raises: InvalidInput."""
     try:
-        parsed: Tags = TAGS.type.parse(words)
+        parsed: Tags = TAGS.type.parse(tags)
     except ValueError as error:
         raise InvalidInput(str(error), attribute="tags") from error
     return parsed
-
-
-def _are_texts(tags: Any) -> bool:
-    return isinstance(tags, list | tuple) and all(isinstance(tag, str) for tag in tags)

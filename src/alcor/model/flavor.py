@@ -7,7 +7,24 @@ from alcor.model.resource import REQUIRED, Attribute, Entity, Lookup, Resource, 
 from alcor.model.standard import ID
 from alcor.model.value import Boolean, Choice, Cleared, ListOf, Text, Uuid
 
-SERVICE_TYPES = ("L3_ROUTER_NAT", "QOS", "FIREWALL_V2", "VPN")
+# Kinds of services as the reference calls its plug-ins.
+SERVICE_TYPES = (
+    "L3_ROUTER_NAT",
+    "CORE",
+    "QOS",
+    "FLAVORS",
+    "METERING",
+    "TRUNK",
+    "SEGMENTS",
+    "LOGGING",
+    "LOCAL_IP",
+    "NDPPROXY",
+    "PORTFORWARDING",
+    "CONNTRACKHELPER",
+    "NETWORK_SEGMENT_RANGE",
+    "FIREWALL_V2",
+    "VPN",
+)
 _LONG_CHARS = 1_024
 _DESCRIPTION = Attribute(
     "description", Cleared(Text(_LONG_CHARS), ""), default="", text="A human-readable description."

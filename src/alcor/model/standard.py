@@ -3,7 +3,7 @@
 from typing import Any
 
 from alcor.model.resource import Attribute, Lookup, Who
-from alcor.model.value import Integer, ListOf, Text, Uuid
+from alcor.model.value import Integer, SetOf, Text, Uuid
 
 # Source: Networking API v2.0, "Resource tags".
 TAG_CHARS_MAX = 255
@@ -47,7 +47,7 @@ def _tag_rows(row: Any) -> list[tuple[Any, ...]]:
 
 TAGS = Attribute(
     "tags",
-    ListOf(Text(TAG_CHARS_MAX, 1), items_max=TAGS_MAX),
+    SetOf(Text(TAG_CHARS_MAX, 1), items_max=TAGS_MAX),
     default=(),
     update=Who.NOBODY,
     sorts=False,

@@ -194,6 +194,20 @@ class ListOf:
 
 
 @dataclass(frozen=True, slots=True)
+class SetOf:
+    """Values without order: kept sorted, an equal one once."""
+
+    inner: ValueType
+    items_max: int = 1_000
+
+    def parse(self, value: object) -> tuple[Any, ...]:
+        return tuple(sorted(set(ListOf(self.inner, self.items_max, unique=False).parse(value))))
+
+    def schema(self) -> Schema:
+        return ListOf(self.inner, self.items_max).schema()
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """An object with the named members; `make` turns the parsed members into the stored value.
 

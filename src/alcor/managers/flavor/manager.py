@@ -19,6 +19,12 @@ from alcor.store.interface import Store, Transaction
 
 # The one implementation of everything in this region.
 _PROVIDER = "alcor"
+# What clients of the reference call kinds of routers: each is made of the attributes `distributed` and `ha`, and
+# served by the one above, which is both.
+_ROUTERS = {"dvrha": True, "dvr": False, "ha": False, "single_node": False}
+# What clients of the reference call kinds of routers: each is made of the attributes `distributed` and `ha`, and
+# served by the one above, which is both.
+_ROUTERS = {"dvrha": True, "dvr": False, "ha": False, "single_node": False}
 _ASSOCIATIONS = "/v2.0/flavors/{flavor_id}/service_profiles"
 _FLAVORS = Extension(
     "flavors",
@@ -75,9 +81,8 @@ def family() -> tuple[Manager | Service, ...]:
 
 async def _load_providers(_store: Store, _caller: Caller) -> list[ServiceProvider]:
     return [
-        ServiceProvider(
-            id=f"{_PROVIDER}/L3_ROUTER_NAT", name=_PROVIDER, service_type="L3_ROUTER_NAT", default=True
-        )
+        ServiceProvider(id=f"{name}/L3_ROUTER_NAT", name=name, service_type="L3_ROUTER_NAT", default=default)
+        for name, default in _ROUTERS.items()
     ]
 
 
