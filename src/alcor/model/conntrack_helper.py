@@ -8,7 +8,7 @@ from alcor.model.standard import ID, PROJECT_ID
 from alcor.model.value import Integer, Text, Uuid
 
 
-class ConntrackHelper(Entity, frozen=True, kw_only=True, gc=False):
+class ConntrackRule(Entity, frozen=True, kw_only=True, gc=False):
     """Connections of `protocol` to `port` are read by `helper`."""
 
     router_id: str
@@ -20,7 +20,7 @@ class ConntrackHelper(Entity, frozen=True, kw_only=True, gc=False):
 CONNTRACK_HELPER = Resource(
     name="conntrack_helper",
     collection="conntrack_helpers",
-    entity=ConntrackHelper,
+    entity=ConntrackRule,
     parent=Parent("router", "router_id"),
     text="A helper that follows connections opened by others, such as FTP's.",
     columns_shown=("id", "helper", "protocol", "port"),

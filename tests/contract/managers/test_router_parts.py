@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from alcor.model.conntrack_helper import ConntrackHelper
+from alcor.model.conntrack_helper import ConntrackRule
 from alcor.model.errors import Conflict, InvalidInput, NotFound, Problem
 from alcor.model.ndp_proxy import NdpProxy
 from alcor.model.network import Network
@@ -26,7 +26,7 @@ async def test_a_helper_is_shown_by_its_router_and_goes_with_it(desk: Desk) -> N
     assert shown == [_FTP]
     assert row.project_id == router.project_id
     await desk.delete(router)
-    assert await desk.store.reader.list(ConntrackHelper) == []
+    assert await desk.store.reader.list(ConntrackRule) == []
 
 
 async def test_a_helper_is_one_that_is_allowed(desk: Desk) -> None:

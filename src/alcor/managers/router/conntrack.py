@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from alcor.managers.interface import Caller, Made, Manager, Values
 from alcor.managers.row import new_row, replace_row
-from alcor.model.conntrack_helper import CONNTRACK_HELPER, ConntrackHelper
+from alcor.model.conntrack_helper import CONNTRACK_HELPER, ConntrackRule
 from alcor.model.errors import InvalidInput, Problem
 from alcor.model.extension import Extension
 from alcor.model.router import Router
@@ -55,7 +55,7 @@ def _space(router_id: str) -> str:
     return f"conntrack_helper:{router_id}"
 
 
-def _key(row: ConntrackHelper) -> str:
+def _key(row: ConntrackRule) -> str:
     return f"{row.protocol}/{row.port}/{row.helper}"
 
 
@@ -64,14 +64,14 @@ async def create(tx: Transaction, caller: Caller, many: Sequence[Values]) -> lis
     made = []
     for values in many:
         router = await tx.get(Router, values["router_id"])
-        row = new_row(tx, caller, ConntrackHelper, values, project_id=router.project_id)
+        row = new_row(tx, caller, ConntrackRule, values, project_id=router.project_id)
         _check_allowed(row)
         await _claim(tx, row)
-        made.append(Made(await tx.get(ConntrackHelper, row.id)))
+        made.append(Made(await tx.get(ConntrackRule, row.id)))
     return made
 
 
-async def update(tx: Transaction, _caller: Caller, row: ConntrackHelper, values: Values) -> ConntrackHelper:
+async def update(tx: Transaction, _caller: Caller, row: ConntrackRule, values: Values) -> ConntrackRule:
     """Change a helper. Raises: as `create`."""
     after = await replace_row(tx, row, values)
     _check_allowed(after)
@@ -81,18 +81,18 @@ async def update(tx: Transaction, _caller: Caller, row: ConntrackHelper, values:
     return after
 
 
-async def delete(tx: Transaction, _caller: Caller, row: ConntrackHelper) -> None:
+async def delete(tx: Transaction, _caller: Caller, row: ConntrackRule) -> None:
     """Remove a helper."""
     forget(tx, row)
 
 
-def forget(tx: Transaction, row: ConntrackHelper) -> None:
+def forget(tx: Transaction, row: ConntrackRule) -> None:
     """Remove a helper, also with its router."""
     tx.release(_space(row.router_id), _key(row))
     tx.delete(row)
 
 
-def _check_allowed(row: ConntrackHelper) -> None:
+def _check_allowed(row: ConntrackRule) -> None:
     protocols = ALLOWED.get(row.helper)
     if protocols is None:
         raise InvalidInput(
@@ -107,7 +107,7 @@ def _check_allowed(row: ConntrackHelper) -> None:
         )
 
 
-async def _claim(tx: Transaction, row: ConntrackHelper) -> None:
+async def _claim(tx: Transaction, row: ConntrackRule) -> None:
     if not await tx.claim(_space(row.router_id), _key(row), row.id):
         raise InvalidInput(
             f"Bad conntrack_helper request: A duplicate conntrack helper entry with same attributes already exists: "

@@ -26,7 +26,7 @@ from alcor.managers.router.shown import document_of, loaders
 from alcor.managers.row import name_users, new_row
 from alcor.managers.vpc.rules import check_zones
 from alcor.managers.vpc.settings import NetworkSettings
-from alcor.model.conntrack_helper import ConntrackHelper
+from alcor.model.conntrack_helper import ConntrackRule
 from alcor.model.errors import Forbidden, InUse
 from alcor.model.resource import UNSET
 from alcor.model.router import GATEWAY, ROUTER, Router
@@ -118,7 +118,7 @@ class Routers:
                 "router", row.id, by=f"it has ports still attached: {users}; remove these interfaces first"
             )
         router = await clear_gateways(tx, caller, self._ports, row)
-        for helper in await tx.list(ConntrackHelper, Query((Condition("router_id", (row.id,)),))):
+        for helper in await tx.list(ConntrackRule, Query((Condition("router_id", (row.id,)),))):
             forget(tx, helper)
         tx.delete(router)
 

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from alcor.managers.interface import Caller, Loader, Rows
-from alcor.model.conntrack_helper import ConntrackHelper
+from alcor.model.conntrack_helper import ConntrackRule
 from alcor.model.port import Port
 from alcor.model.resource import Who
 from alcor.model.router import ROUTER, Router
@@ -54,7 +54,7 @@ async def _helpers(rows: Rows, routers: Sequence[Router]) -> dict[str, list[Docu
     """The conntrack helpers of each router. Cost: one read."""
     ids = tuple(router.id for router in routers)
     found: dict[str, list[Document]] = {id: [] for id in ids}
-    for row in await rows.list(ConntrackHelper, Query((Condition("router_id", ids),))):
+    for row in await rows.list(ConntrackRule, Query((Condition("router_id", ids),))):
         found[row.router_id].append({"protocol": row.protocol, "port": row.port, "helper": row.helper})
     return found
 
