@@ -171,6 +171,22 @@ async def test_a_group_with_ports_stays_as_it_is(desk: Desk) -> None:
     assert not (await desk.update(group, stateful=False)).stateful
 
 
+async def test_a_port_is_in_groups_of_one_kind(desk: Desk) -> None:
+    """Stateful and stateless groups are refused together, on create and on update; each kind by itself is fine."""
+    network = await desk.create("network")
+    stateful, stateless = [(await desk.create("security_group", stateful=kind)).id for kind in (True, False)]
+    port = await desk.create("port", network_id=network.id, security_groups=[stateless])
+
+    for attempt in (
+        desk.create("port", network_id=network.id, security_groups=[stateful, stateless]),
+        desk.update(port, security_groups=[stateless, stateful]),
+    ):
+        with pytest.raises(Conflict, match="both stateful and stateless") as refused:
+            await attempt
+        assert refused.value.problem is Problem.SG_CONFLICT
+    assert (await desk.update(port, security_groups=[stateful])).security_groups == (stateful,)
+
+
 async def test_a_group_shows_its_rules(desk: Desk) -> None:
     """The group's document holds each rule as the rule's own document does."""
     group = await desk.create("security_group")

@@ -15,6 +15,7 @@ from alcor.managers.port.related import shown_of_new
 from alcor.managers.port.security import check_groups, check_new, is_secured, is_service, wanted_groups
 from alcor.managers.row import get_visible, project_of
 from alcor.managers.security_group.default import default_group
+from alcor.managers.security_group.mixture import check_not_mixed
 from alcor.managers.subnet.manager import subnets_of
 from alcor.model.address import Mac
 from alcor.model.network import Network
@@ -86,6 +87,7 @@ async def _look_up(tx: Transaction, caller: Caller, many: Sequence[Values]) -> _
         wanted = wanted_groups(values)
         if wanted is not None:
             groups += [(id, project_id) for id in wanted]
+            await check_not_mixed(tx, wanted)
         elif secured and project_id not in shared.default_groups:
             shared.default_groups[project_id] = await default_group(tx, project_id)
     await check_groups(tx, caller, groups)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from alcor.managers.interface import Caller, Values
+from alcor.managers.security_group.mixture import check_not_mixed
 from alcor.managers.sharing import shared_of
 from alcor.model.errors import Conflict, InUse, InvalidInput, NotFound, Problem
 from alcor.model.port import Port
@@ -94,8 +95,8 @@ async def change_groups(tx: Transaction, caller: Caller, row: Port, values: Valu
     if not said:
         return {}
     present = set(row.security_groups or ())
-    project_id = row.project_id if caller.is_admin else caller.project_id
-    await check_groups(tx, caller, [(id, project_id) for id in wanted if id not in present])
+    await check_groups(tx, caller, [(id, row.project_id) for id in wanted if id not in present])
+    await check_not_mixed(tx, wanted)
     return {"security_groups": wanted}
 
 
