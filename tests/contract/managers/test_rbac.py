@@ -9,6 +9,7 @@ from alcor.managers.sharing import may_use
 from alcor.model.errors import Conflict, InvalidInput, Problem
 from alcor.model.network import Network
 from alcor.model.rbac_policy import AS_EXTERNAL, AS_SHARED, EVERYONE, RBAC_POLICY, RbacPolicy
+from alcor.model.resource import Entity
 from alcor.store.interface import Transaction
 from tests.support.managers import ADMIN, MEMBER, PROJECT, Desk, created_values
 
@@ -194,6 +195,55 @@ async def test_a_policy_of_anothers_object_is_not_changed(desk: Desk) -> None:
     with pytest.raises(Conflict, match="only the owner of the object") as refused:
         await desk.as_caller(FRIEND).update(policy, target_tenant=ALIEN_ID)
     assert refused.value.problem is Problem.RBAC_POLICY_IN_USE
+
+
+async def test_a_pool_is_opened_to_who_may_use_its_scope(desk: Desk) -> None:
+    """The scope is opened first; then the pool to the same project, and to no other."""
+    scope = await desk.create("address_scope", ip_version=4)
+    pool = await desk.create("subnetpool", prefixes=["10.0.0.0/8"], address_scope_id=scope.id)
+
+    async def open_to(kind: str, row: Entity, target: str) -> None:
+        await desk.create(
+            "rbac_policy", object_type=kind, object_id=row.id, target_tenant=target, action=AS_SHARED
+        )
+
+    with pytest.raises(InvalidInput, match="open the scope first"):
+        await open_to("subnetpool", pool, FRIEND_ID)
+    await open_to("address_scope", scope, FRIEND_ID)
+    await open_to("subnetpool", pool, FRIEND_ID)
+    with pytest.raises(InvalidInput, match="open the scope first"):
+        await open_to("subnetpool", pool, ALIEN_ID)
+
+
+async def test_the_default_external_network_is_open_to_everyone(desk: Desk) -> None:
+    """Its policy for all stays as long as it is the default one."""
+    network = await desk.create("network", router_external=True, is_default=True)
+    [policy] = await desk.store.reader.list(RbacPolicy)
+
+    with pytest.raises(Conflict, match="is open to everyone") as refused:
+        await desk.delete(policy)
+    assert refused.value.problem is Problem.RBAC_POLICY_IN_USE
+    await desk.update(network, is_default=False)
+    await desk.delete(policy)
+    assert await _policies(desk) == []
+
+
+async def test_what_a_gateway_uses_stays_external(desk: Desk) -> None:
+    """A policy stays while a router of the project it names has its gateway on the network."""
+    network = await desk.create("network", router_external=True)
+    await desk.create("subnet", network_id=network.id, cidr="203.0.113.0/24", ip_version=4)
+    [to_all] = await desk.store.reader.list(RbacPolicy)
+    named = await _open(desk, network, FRIEND_ID, AS_EXTERNAL)
+    router = await desk.as_caller(FRIEND).create("router", external_gateway_info={"network_id": network.id})
+
+    await desk.delete(to_all)
+    with pytest.raises(Conflict, match=router.id) as refused:
+        await desk.delete(named)
+    assert refused.value.problem is Problem.RBAC_POLICY_IN_USE
+    to_all = await _open(desk, network, EVERYONE, AS_EXTERNAL)
+    await desk.delete(named)
+    with pytest.raises(Conflict, match=router.id):
+        await desk.delete(to_all)
 
 
 async def test_who_may_use_a_network_is_a_part_of_it(desk: Desk) -> None:

@@ -16,8 +16,9 @@ from alcor.model.catalogue import RESOURCES
 from alcor.model.errors import Conflict, InvalidInput, Problem
 from alcor.model.extension import Extension
 from alcor.model.network import Network
-from alcor.model.rbac_policy import EVERYONE, RBAC_POLICY, RbacPolicy
+from alcor.model.rbac_policy import AS_EXTERNAL, AS_SHARED, EVERYONE, RBAC_POLICY, RbacPolicy
 from alcor.model.resource import Entity, Resource
+from alcor.model.subnetpool import SubnetPool
 from alcor.store.interface import Transaction
 
 Reaction = Callable[[Transaction, Any, bool], Awaitable[None]]
@@ -65,6 +66,7 @@ class _Desk:
                     f"there are: {', '.join(resource.shared_as)}.",
                     problem=Problem.RBAC_ACTION,
                 )
+            await _check_scope(tx, row, values["target_tenant"])
             first = not await policies_of(tx, row.id, action=action)
             policy = RbacPolicy(
                 id=tx.new_id(),
@@ -126,6 +128,8 @@ class _Desk:
         # Who loses one right has the other: the object stays open to all, or was opened to him by name.
         if EVERYONE in others:
             return
+        if target == EVERYONE and policy.action == AS_EXTERNAL and getattr(opened, "is_default", False):
+            raise _in_use(policy, "the default external network is open to everyone")
         if target == EVERYONE:
             but = tuple(filter(None, (opened.project_id, *others, instead)))
             user = await find_user(tx, policy.object_type, policy.object_id, policy.action, but=but)
@@ -160,6 +164,18 @@ async def _get_owned(tx: Transaction, caller: Caller, resource: Resource, id: st
             "for objects of other projects."
         )
     return row
+
+
+async def _check_scope(tx: Transaction, row: Entity, target: str) -> None:
+    """A pool of an address scope is of use only to who may use the scope. Raises: InvalidInput."""
+    if not isinstance(row, SubnetPool) or row.address_scope_id is None:
+        return
+    scope_of = await policies_of(tx, row.address_scope_id, action=AS_SHARED)
+    if not any(policy.target_tenant in (EVERYONE, target) for policy in scope_of):
+        raise InvalidInput(
+            f"Subnet pool {row.id} cannot be opened to '{target}', which has no access to its address scope "
+            f"{row.address_scope_id}; open the scope first."
+        )
 
 
 def _in_use(policy: RbacPolicy, details: str) -> Conflict:
