@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from alcor.managers.audit import service as audit
 from alcor.managers.elastic_ip import family as elastic_ip
+from alcor.managers.elastic_ip.manager import FloatingIps
 from alcor.managers.elastic_ip.released import disassociate, follow_addresses
 from alcor.managers.flavor.manager import family as flavors
 from alcor.managers.interface import Manager, Service
@@ -58,11 +59,13 @@ def managers(
         network = replace(network, tunnel_mtu_bytes=underlay_mtu_bytes)
     reserved = frozenset(reserved_macs)
     ports = Ports(reserved)
+    floating_ips = FloatingIps(ports)
     networks = vpc.manager(
         network,
         empty=subnet.empty_network,
         remove_port=port.delete,
         complete=complete_network,
+        leaving=(floating_ips.leave_network,),
     )
     subnets, routers = subnet.manager(), router.family(ports, network)
     return (
@@ -93,7 +96,7 @@ def managers(
         *qos.family(),
         rbac.manager({("network", AS_EXTERNAL): vpc.become_external}),
         *routers,
-        *elastic_ip.family(ports),
+        *elastic_ip.family(floating_ips),
         *local_ip.family(ports),
         *metering.family(),
         topology.service(topology.Builders(networks, subnets, routers[0])),

@@ -256,6 +256,18 @@ async def test_a_deleted_one_gives_its_address_back(site: Site) -> None:
     assert (await site.floating(floating_ip_address="203.0.113.50")).floating_ip_address == "203.0.113.50"
 
 
+async def test_free_ones_go_with_their_network(site: Site) -> None:
+    """An external network is deleted with floating IPs that stand for nothing, not with others."""
+    lonely = await site.desk.create("network", router_external=True)
+    await site.desk.create("subnet", network_id=lonely.id, ip_version=4, cidr="198.51.100.0/24")
+    await site.desk.create("floatingip", floating_network_id=lonely.id)
+    await site.desk.delete(lonely)
+    assert await site.desk.store.reader.list(FloatingIp) == []
+    await site.floating(port_id=site.port.id)
+    with pytest.raises(InUse):
+        await site.desk.delete(site.outside)
+
+
 async def test_pools_are_the_ipv4_subnets_of_external_networks(site: Site) -> None:
     """Those the caller may use, shown as its own."""
     await site.desk.create("subnet", network_id=site.outside.id, ip_version=6, cidr="2001:db8::/64")

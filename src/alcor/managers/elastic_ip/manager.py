@@ -114,6 +114,18 @@ class FloatingIps:
     async def delete(self, tx: Transaction, caller: Caller, row: FloatingIp) -> None:
         """Give the outer address back. Raises: Conflict if it has port forwardings."""
         await _check_forwards_nothing(tx, row)
+        await self._release(tx, caller, row)
+
+    async def leave_network(self, tx: Transaction, caller: Caller, network: Network) -> None:
+        """An external network goes, and the floating IPs of it that no router translates with it.
+
+        Cost: as many steps as there are of these.
+        """
+        where = (Condition("floating_network_id", (network.id,)), Condition("router_id", (None,)))
+        for row in await tx.list(FloatingIp, Query(where)):
+            await self._release(tx, caller, row)
+
+    async def _release(self, tx: Transaction, caller: Caller, row: FloatingIp) -> None:
         port = await tx.get(Port, row.floating_port_id)
         tx.delete(row)
         await self._ports.delete(tx, caller, port)

@@ -36,6 +36,9 @@ Empty = Callable[[Transaction, Network], Awaitable[None]]
 RemovePort = Callable[[Transaction, Caller, Port], Awaitable[None]]
 """Deletes a port: the Port Manager's duty."""
 
+Leaving = Callable[[Transaction, Caller, Network], Awaitable[None]]
+"""What goes with a network, by wiring: floating IPs that stand for nothing."""
+
 Complete = Callable[[Transaction, Caller, Network | None, Values], Awaitable[Values]]
 """What is said of a network (None: a new one), checked and filled in by a manager above this one."""
 
@@ -48,7 +51,12 @@ _MANAGED = (*_PROVIDER, "segments", "shared", "mtu", "is_default")
 
 
 def manager(
-    settings: NetworkSettings, *, empty: Empty, remove_port: RemovePort, complete: Complete
+    settings: NetworkSettings,
+    *,
+    empty: Empty,
+    remove_port: RemovePort,
+    complete: Complete,
+    leaving: Sequence[Leaving] = (),
 ) -> Manager:
     """`/v2.0/networks`."""
 
@@ -61,6 +69,8 @@ def manager(
 
     async def delete(tx: Transaction, caller: Caller, row: Network) -> None:
         where = (Condition("network_id", (row.id,)), Condition("device_owner", SERVICE_OWNERS))
+        for step in leaving:
+            await step(tx, caller, row)
         await check_unused(tx, row)
         for port in await tx.list(Port, Query(where)):
             await remove_port(tx, caller, port)
