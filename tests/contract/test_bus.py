@@ -1,6 +1,7 @@
 """What every `GoalBus` promises; run against each adapter."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 from hypothesis import given
@@ -12,17 +13,30 @@ from alcor.bus.local import LocalBus
 from alcor.goalstate.item import ItemKind, Key, key_of
 from alcor.goalstate.scope import Scope, host_scope, neighbours_scope, network_scope
 from tests.support.bus import EPOCH, FakePublisher, Reader, a_local_port, a_neighbour, a_network
+from tests.support.remote_bus import a_remote_bus, being_read
 
 CODEC = ProtobufCodec()
-ADAPTERS: dict[str, Callable[[], GoalBus]] = {"local": lambda: LocalBus(CODEC)}
+
+
+@asynccontextmanager
+async def a_local_bus() -> AsyncIterator[GoalBus]:
+    yield LocalBus(CODEC)
+
+
+# In one process, and between processes over a real socket.
+ADAPTERS: dict[str, Callable[[], AbstractAsyncContextManager[GoalBus]]] = {
+    "local": a_local_bus,
+    "remote": a_remote_bus,
+}
 NEIGHBOURS = neighbours_scope("net-1")
 NETWORK = network_scope("net-1")
 
 
 @pytest.fixture(params=ADAPTERS)
-def bus(request: pytest.FixtureRequest) -> GoalBus:
+async def bus(request: pytest.FixtureRequest) -> AsyncIterator[GoalBus]:
     """A fresh bus of each adapter."""
-    return ADAPTERS[request.param]()
+    async with ADAPTERS[request.param]() as bus:
+        yield bus
 
 
 def updates_in(reader: Reader) -> list[ScopeUpdate]:
@@ -140,10 +154,11 @@ async def test_wanted_again_after_being_unwanted(bus: GoalBus) -> None:
     await reader.take()
     publisher.change({NEIGHBOURS: [a_neighbour("a")]})
     bus.unwant(NEIGHBOURS)
+    reader.forget(NEIGHBOURS)
     publisher.change({NEIGHBOURS: [a_neighbour("b")]})
     bus.want(NEIGHBOURS)
 
-    await reader.take_until(2)
+    await reader.take_until(2, NEIGHBOURS)
 
     assert [(step.from_revision, step.through) for step in updates_in(reader)] == [(0, 0), (0, 2)]
     assert {key.id for key in reader.held[NEIGHBOURS]} == {"a", "b"}
@@ -239,7 +254,10 @@ async def test_reports_arrive(bus: GoalBus) -> None:
     bus.report(a_report("host-1"))
     bus.report(a_report("host-2", alive=False))
 
-    assert list(await anext(reports)) == [a_report("host-1"), a_report("host-2", alive=False)]
+    async with being_read(bus):
+        heard = {report.host_id: report for report in await anext(reports)}
+
+    assert heard == {"host-1": a_report("host-1"), "host-2": a_report("host-2", alive=False)}
 
 
 async def test_reports_of_one_host_merge(bus: GoalBus) -> None:
@@ -250,7 +268,8 @@ async def test_reports_of_one_host_merge(bus: GoalBus) -> None:
     bus.report(a_report(realized={1: 10, 2: 10}, ports=(up, other), agent_version="1", position_max=4))
     bus.report(a_report(realized={1: 12, 3: 9}, ports=(down,), at_ms=2, alive=False))
 
-    batch = await anext(reports)
+    async with being_read(bus):
+        batch = await anext(reports)
 
     assert list(batch) == [
         a_report(
@@ -270,7 +289,8 @@ async def test_positions_of_two_epochs_do_not_merge(bus: GoalBus) -> None:
     bus.report(a_report(realized={1: 100}, position_max=100))
     bus.report(a_report(realized={1: 3}, epoch=EPOCH + 1))
 
-    assert list(await anext(reports)) == [a_report(realized={1: 3}, epoch=EPOCH + 1)]
+    async with being_read(bus):
+        assert list(await anext(reports)) == [a_report(realized={1: 3}, epoch=EPOCH + 1)]
 
 
 SCOPES = [neighbours_scope("a"), neighbours_scope("b")]
@@ -292,7 +312,11 @@ async def test_any_interleaving_ends_in_the_publishers_state(
     adapter: str, steps: list[tuple[str, Scope, str]]
 ) -> None:
     """However publishing, wanting and reading interleave, a wanted scope ends equal to the publisher's."""
-    bus = ADAPTERS[adapter]()
+    async with ADAPTERS[adapter]() as bus:
+        await interleave(bus, steps)
+
+
+async def interleave(bus: GoalBus, steps: list[tuple[str, Scope, str]]) -> None:
     publisher = FakePublisher(bus)
     publisher.serve()
     reader = Reader(bus)
@@ -313,7 +337,7 @@ async def test_any_interleaving_ends_in_the_publishers_state(
             case "take" if publisher.head:
                 await reader.take_until(publisher.head)
     head = publisher.change({})
-    await reader.take_until(head)
+    await reader.take_until(head, *wanted)
 
     assert reader.gaps == []
     assert set(reader.held) == wanted

@@ -170,9 +170,9 @@ class Reader:
                 self._apply(message)
         return batch
 
-    async def take_until(self, head: int) -> None:
-        """Take batches until all shards are announced through `head`."""
-        while min(self.heads.values(), default=-1) < head:
+    async def take_until(self, head: int, *scopes: Scope) -> None:
+        """Take batches until all shards are announced through `head`, and all of `scopes` are held."""
+        while min(self.heads.values(), default=-1) < head or any(scope not in self.held for scope in scopes):
             await self.take()
 
     def forget(self, scope: Scope) -> None:

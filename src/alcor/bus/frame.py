@@ -60,7 +60,8 @@ M = TypeVar("M")
 # --- to bytes ----------------------------------------------------------------------------------------------
 
 
-def _encode_scope(scope: Scope) -> wire.ScopeName:
+def encode_scope(scope: Scope) -> wire.ScopeName:
+    """A scope's name on the wire. Raises: ValueError."""
     return wire.ScopeName(kind=SCOPE_KINDS[scope.kind], id=encode_id(scope.id))
 
 
@@ -70,14 +71,14 @@ def _encode_envelope(envelope: Envelope) -> wire.Envelope:
         kind=ITEM_KINDS[key.kind],
         id=encode_id(key.id),
         since=envelope.since,
-        refers=[_encode_scope(scope) for scope in envelope.refers],
+        refers=[encode_scope(scope) for scope in envelope.refers],
         body=envelope.body,
     )
 
 
 def _encode_update(update: ScopeUpdate) -> wire.ScopeUpdate:
     return wire.ScopeUpdate(
-        scope=_encode_scope(update.scope),
+        scope=encode_scope(update.scope),
         epoch=update.epoch,
         generation=update.generation,
         from_revision=update.from_revision,
@@ -88,7 +89,8 @@ def _encode_update(update: ScopeUpdate) -> wire.ScopeUpdate:
     )
 
 
-def _encode_port(port: PortReport) -> wire.PortReport:
+def encode_port(port: PortReport) -> wire.PortReport:
+    """A port's transition on the wire. Raises: ValueError."""
     return wire.PortReport(
         port_id=encode_id(port.port_id), plugged=port.plugged, ofport=port.ofport, at_ms=port.at_ms
     )
@@ -105,7 +107,7 @@ def _wire_of_ncm(message: NcmMessage) -> wire.NcmMessage:
                 heads=wire.Heads(epoch=message.epoch, generation=message.generation, through=message.through)
             )
         case Dropped():
-            return wire.NcmMessage(dropped=wire.Dropped(scope=_encode_scope(message.scope)))
+            return wire.NcmMessage(dropped=wire.Dropped(scope=encode_scope(message.scope)))
         case Refused():
             return wire.NcmMessage(refused=wire.Refused(reason=message.reason))
         case _:
@@ -122,7 +124,7 @@ def _wire_of_agent(message: AgentMessage) -> wire.AgentMessage:
                     agent_version=message.agent_version,
                     epoch=message.epoch,
                     position=[
-                        wire.ScopePosition(scope=_encode_scope(scope), position=position)
+                        wire.ScopePosition(scope=encode_scope(scope), position=position)
                         for scope, position in message.positions.items()
                     ],
                 )
@@ -132,12 +134,12 @@ def _wire_of_agent(message: AgentMessage) -> wire.AgentMessage:
                 ack=wire.Ack(
                     epoch=message.epoch,
                     realized=message.realized,
-                    port=[_encode_port(port) for port in message.ports],
+                    port=[encode_port(port) for port in message.ports],
                 )
             )
         case Resume():
             return wire.AgentMessage(
-                resume=wire.Resume(scope=_encode_scope(message.scope), position=message.position)
+                resume=wire.Resume(scope=encode_scope(message.scope), position=message.position)
             )
         case Heartbeat():
             return wire.AgentMessage(heartbeat=wire.Heartbeat(detail=message.detail))
@@ -210,11 +212,17 @@ class FrameEncoder:
 # --- from bytes --------------------------------------------------------------------------------------------
 
 
-def _decode_scope(name: wire.ScopeName) -> Scope:
+def decode_scope(name: wire.ScopeName) -> Scope:
+    """The inverse of `encode_scope`. Raises: ValueError."""
     kind = _SCOPE_KINDS_READ.get(name.kind)
     if kind is None:
         raise ValueError(f"{name.kind} is not a kind of scope known to this version")
     return Scope(kind, decode_id(name.id))
+
+
+def decode_port(message: wire.PortReport) -> PortReport:
+    """The inverse of `encode_port`. Raises: ValueError."""
+    return PortReport(decode_id(message.port_id), message.plugged, message.ofport, message.at_ms)
 
 
 def _decode_key(name: wire.ItemKey | wire.Envelope) -> Key:
@@ -228,14 +236,14 @@ def _decode_envelope(message: wire.Envelope) -> Envelope:
     return Envelope(
         _decode_key(message),
         message.since,
-        tuple([_decode_scope(name) for name in message.refers]),
+        tuple([decode_scope(name) for name in message.refers]),
         message.body,
     )
 
 
 def _decode_update(message: wire.ScopeUpdate) -> ScopeUpdate:
     return ScopeUpdate(
-        scope=_decode_scope(message.scope),
+        scope=decode_scope(message.scope),
         epoch=message.epoch,
         generation=message.generation,
         from_revision=message.from_revision,
@@ -246,7 +254,8 @@ def _decode_update(message: wire.ScopeUpdate) -> ScopeUpdate:
     )
 
 
-def _decode_ncm_message(message: wire.NcmMessage) -> NcmMessage:
+def decode_ncm_message(message: wire.NcmMessage) -> NcmMessage:
+    """One message of an ncm's or a dataplane's frame. Raises: ValueError."""
     match message.WhichOneof("message"):
         case "welcome":
             return Welcome(message.welcome.epoch, message.welcome.heartbeat_s)
@@ -256,7 +265,7 @@ def _decode_ncm_message(message: wire.NcmMessage) -> NcmMessage:
             heads = message.heads
             return Heads(epoch=heads.epoch, generation=heads.generation, through=dict(heads.through))
         case "dropped":
-            return Dropped(_decode_scope(message.dropped.scope))
+            return Dropped(decode_scope(message.dropped.scope))
         case "refused":
             return Refused(message.refused.reason)
         case _:
@@ -272,16 +281,13 @@ def _decode_agent_message(message: wire.AgentMessage) -> AgentMessage:
                 token=hello.token,
                 agent_version=hello.agent_version,
                 epoch=hello.epoch,
-                positions={_decode_scope(each.scope): each.position for each in hello.position},
+                positions={decode_scope(each.scope): each.position for each in hello.position},
             )
         case "ack":
-            ports = [
-                PortReport(decode_id(port.port_id), port.plugged, port.ofport, port.at_ms)
-                for port in message.ack.port
-            ]
-            return Ack(epoch=message.ack.epoch, realized=dict(message.ack.realized), ports=tuple(ports))
+            ports = tuple([decode_port(port) for port in message.ack.port])
+            return Ack(epoch=message.ack.epoch, realized=dict(message.ack.realized), ports=ports)
         case "resume":
-            return Resume(_decode_scope(message.resume.scope), message.resume.position)
+            return Resume(decode_scope(message.resume.scope), message.resume.position)
         case "heartbeat":
             return Heartbeat(message.heartbeat.detail)
         case _:
@@ -298,7 +304,7 @@ def _decode(parse: Callable[[bytes], F], read: Callable[[F], list[M]], frame: by
 def decode_ncm_frame(frame: bytes) -> list[NcmMessage]:
     """The messages of a frame. Raises: ValueError."""
     return _decode(
-        wire.NcmFrame.FromString, lambda read: [_decode_ncm_message(each) for each in read.message], frame
+        wire.NcmFrame.FromString, lambda read: [decode_ncm_message(each) for each in read.message], frame
     )
 
 

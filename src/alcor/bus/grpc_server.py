@@ -1,19 +1,15 @@
 """The ncm's end of agents' streams: one bidirectional gRPC stream each, `/alcor.bus.Ncm/Attach`.
 
-Handlers are generic: frames go through as bytes (`bus.frame`), and no stub is generated. TLS plugs in at `_bind`,
-by `add_secure_port` with the region's credentials in place of `add_insecure_port`; nothing else changes.
+Handlers are generic: frames go through as bytes (`bus.frame`), and no stub is generated. TLS: see `grpc_listen`.
 """
 
-import os
-import socket
-import stat
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
 
 import grpc
 import grpc.aio
 
 from alcor.bus.frame import FRAME_BYTES_MAX, FrameEncoder, decode_agent_frame
+from alcor.bus.grpc_listen import Addresses
 from alcor.bus.interface import AgentHandler, AgentMessage, NcmMessage
 from alcor.telemetry.log import get_log
 
@@ -25,8 +21,6 @@ METHOD = "Attach"
 AGENT_FRAME_BYTES_MAX = 8 << 20
 KEEPALIVE_MS = 20_000
 KEEPALIVE_TIMEOUT_MS = 10_000
-# The kernel's limit of a socket's path, its closing NUL excluded (unix(7)).
-_UNIX_PATH_BYTES_MAX = 107
 
 _OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_receive_message_length", AGENT_FRAME_BYTES_MAX),
@@ -85,11 +79,9 @@ class AgentServer:
 
     def __init__(self, handler: AgentHandler, addresses: Sequence[str], *, unix_mode: int = 0o660) -> None:
         self._handler = handler
-        self._wanted = tuple(addresses)
-        self._unix_mode = unix_mode
+        self._addresses = Addresses(addresses, unix_mode=unix_mode, whom="agents")
         self._encoder = FrameEncoder()
         self._server: grpc.aio.Server | None = None
-        self._paths: list[Path] = []
         self.addresses: tuple[str, ...] = ()
 
     async def start(self) -> tuple[str, ...]:
@@ -101,11 +93,11 @@ class AgentServer:
         handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(self._attach)
         server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, {METHOD: handler})])
         try:
-            self.addresses = tuple([self._bind(server, address) for address in self._wanted])
+            self.addresses = self._addresses.bind(server)
             await server.start()
         except BaseException:
             await server.stop(None)
-            self._unlink()
+            self._addresses.unlink()
             raise
         self._server = server
         log.info("agents_awaited", addresses=self.addresses)
@@ -116,46 +108,7 @@ class AgentServer:
         if self._server is not None:
             await self._server.stop(grace_s)
             self._server = None
-        self._unlink()
-
-    def _bind(self, server: grpc.aio.Server, address: str) -> str:
-        if address.startswith("unix:"):
-            return self._bind_unix(server, address)
-        try:
-            port = server.add_insecure_port(address)
-        except RuntimeError as error:
-            raise OSError(
-                f"cannot listen for agents on {address}: {error}. Choose another address, or stop what uses it."
-            ) from error
-        host, _, wanted = address.rpartition(":")
-        return f"{host}:{port}" if wanted == "0" else address
-
-    def _bind_unix(self, server: grpc.aio.Server, address: str) -> str:
-        path = Path(address.removeprefix("unix:"))
-        if len(os.fsencode(path)) > _UNIX_PATH_BYTES_MAX:
-            raise OSError(
-                f"cannot listen for agents on {address}: a socket's path has at most {_UNIX_PATH_BYTES_MAX} "
-                "octets. Choose a shorter one."
-            )
-        _remove_stale(path)
-        # Between its making and chmod nobody else may connect: the mask closes it, chmod opens it as wanted.
-        before = os.umask(0o177)
-        try:
-            server.add_insecure_port(address)
-        except RuntimeError as error:
-            raise OSError(
-                f"cannot listen for agents on {address}: {error}. Does its folder exist, and may this user write there?"
-            ) from error
-        finally:
-            os.umask(before)
-        path.chmod(self._unix_mode)
-        self._paths.append(path)
-        return address
-
-    def _unlink(self) -> None:
-        for path in self._paths:
-            path.unlink(missing_ok=True)
-        self._paths.clear()
+        self._addresses.unlink()
 
     async def _attach(self, _: AsyncIterator[bytes], context: _Context) -> None:
         # The agent waits for these to know that somebody is there, before it has anything to be answered.
@@ -165,20 +118,3 @@ class AgentServer:
         except ConnectionError as error:
             log.info("agent_stream_broken", reason=str(error))
             await context.abort(grpc.StatusCode.ABORTED, str(error))
-
-
-def _remove_stale(path: Path) -> None:
-    """Remove a socket that nobody listens on. Raises: OSError if somebody does, or if it is no socket."""
-    try:
-        is_socket = stat.S_ISSOCK(path.lstat().st_mode)
-    except FileNotFoundError:
-        return
-    if not is_socket:
-        raise OSError(f"cannot listen for agents on unix:{path}: a file of this name exists. Remove it.")
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(str(path))
-        except (ConnectionRefusedError, FileNotFoundError):
-            path.unlink(missing_ok=True)  # its process died
-            return
-    raise OSError(f"cannot listen for agents on unix:{path}: another process does. Stop it first.")

@@ -97,32 +97,41 @@ class HostReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     session: int = 0
 
 
-class GoalBus(Protocol):
+class DataplaneBus(Protocol):
+    """The dataplane's end of the bus. It does not know hosts."""
+
+    def publish(self, updates: Sequence[Publication], heads: Heads) -> None:
+        """Send the steps of one turn, then the heads. Scopes nobody wants are skipped."""
+
+    def serve(self, snapshot: Callable[[Scope], Publication]) -> None:
+        """Answer a newly wanted scope with a snapshot (`from_revision` 0)."""
+
+    def reports(self) -> AsyncIterator[Sequence[HostReport]]:
+        """What ncms report, in batches, without end."""
+
+
+class NcmBus(Protocol):
+    """An ncm's end of the bus."""
+
+    def want(self, scope: Scope) -> None:
+        """Begin to receive a scope; its snapshot comes first, on the same stream."""
+
+    def unwant(self, scope: Scope) -> None:
+        """Stop receiving a scope."""
+
+    def updates(self) -> AsyncIterator[Sequence[ScopeUpdate | Heads]]:
+        """What arrives, in batches, without end."""
+
+    def report(self, report: HostReport) -> None:
+        """Tell an observed fact."""
+
+
+class GoalBus(DataplaneBus, NcmBus, Protocol):
     """Dataplane to ncm, by scope, in order; and observed facts back. The sender does not know hosts.
 
     Law: what `publish` was given for a wanted scope arrives in the same order, preceded by one snapshot.
+    Law: heads follow every step published before them, but may be ahead of the snapshot of a scope just wanted.
     """
-
-    def publish(self, updates: Sequence[Publication], heads: Heads) -> None:
-        """Dataplane: send the steps of one turn, then the heads. Scopes nobody wants are skipped."""
-
-    def serve(self, snapshot: Callable[[Scope], Publication]) -> None:
-        """Dataplane: answer a newly wanted scope with a snapshot (`from_revision` 0)."""
-
-    def want(self, scope: Scope) -> None:
-        """ncm: begin to receive a scope; its snapshot comes first, on the same stream."""
-
-    def unwant(self, scope: Scope) -> None:
-        """ncm: stop receiving a scope."""
-
-    def updates(self) -> AsyncIterator[Sequence[ScopeUpdate | Heads]]:
-        """ncm: what arrives, in batches, without end."""
-
-    def report(self, report: HostReport) -> None:
-        """ncm: tell an observed fact."""
-
-    def reports(self) -> AsyncIterator[Sequence[HostReport]]:
-        """Dataplane: what ncms report, in batches, without end."""
 
 
 # --- between ncm and agent ---------------------------------------------------------------------------------

@@ -94,8 +94,8 @@ class LocalBus:
         for update in updates:
             if update.scope in self._wanted:
                 self._add(update)
-        self._published = _merge_heads(self._published, heads)
-        self._heads = heads if self._heads is None else _merge_heads(self._heads, heads)
+        self._published = merge_heads(self._published, heads)
+        self._heads = heads if self._heads is None else merge_heads(self._heads, heads)
         self._ready.set()
 
     def _add(self, update: Publication) -> None:
@@ -236,7 +236,7 @@ class LocalBus:
         self._reported.set()
 
 
-def _merge_heads(before: Heads, after: Heads) -> Heads:
+def merge_heads(before: Heads, after: Heads) -> Heads:
     """Heads only move forward within an epoch; a later epoch replaces, an earlier one is refused."""
     if after.epoch != before.epoch:
         return after if after.epoch > before.epoch else before

@@ -1,0 +1,160 @@
+"""Frames between an ncm and the dataplane to bytes and back, by the schema of `wire.proto` (`WantFrame`, `GoalFrame`).
+
+To the ncm go the same records as to agents (`bus.frame`), so that one encoder serves both.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+from google.protobuf.message import DecodeError
+
+from alcor.bus import wire_pb2 as wire
+from alcor.bus.codec import decode_id, encode_id
+from alcor.bus.frame import (
+    FRAME_BYTES,
+    FrameEncoder,
+    decode_ncm_message,
+    decode_port,
+    decode_scope,
+    encode_port,
+    encode_scope,
+)
+from alcor.bus.interface import Envelope, Heads, HostReport, ScopeUpdate
+from alcor.goalstate.scope import Scope
+
+# What an envelope takes beside its body and its references, at most.
+_ENVELOPE_BYTES = 64
+_REFERENCE_BYTES = 32
+
+
+class Want(msgspec.Struct, frozen=True, gc=False):
+    """Ncm: begin to receive a scope, or have its snapshot again."""
+
+    scope: Scope
+
+
+class Unwant(msgspec.Struct, frozen=True, gc=False):
+    """Ncm: stop receiving a scope."""
+
+    scope: Scope
+
+
+WantMessage = Want | Unwant | HostReport
+
+
+# --- from the ncm ------------------------------------------------------------------------------------------
+
+
+def encode_want_message(message: WantMessage) -> bytes:
+    """The record of one message; a frame is records, then `encode_number`. Raises: ValueError."""
+    if isinstance(message, Want):
+        one = wire.WantMessage(want=wire.Want(scope=encode_scope(message.scope)))
+    elif isinstance(message, Unwant):
+        one = wire.WantMessage(unwant=wire.Unwant(scope=encode_scope(message.scope)))
+    else:
+        one = wire.WantMessage(report=_wire_of_report(message))
+    return wire.WantFrame(message=[one]).SerializeToString(deterministic=True)
+
+
+def encode_number(number: int) -> bytes:
+    """The end of the stream's frame with this number."""
+    return wire.WantFrame(number=number).SerializeToString()
+
+
+def _wire_of_report(report: HostReport) -> wire.HostReport:
+    return wire.HostReport(
+        host_id=encode_id(report.host_id),
+        epoch=report.epoch,
+        alive=report.alive,
+        at_ms=report.at_ms,
+        agent_version=report.agent_version,
+        realized=report.realized,
+        port=[encode_port(port) for port in report.ports],
+        detail=report.detail,
+        position_max=report.position_max,
+        session=report.session,
+    )
+
+
+def decode_want_frame(frame: bytes) -> tuple[list[WantMessage], int]:
+    """The messages of a frame, and its number. Raises: ValueError."""
+    try:
+        read = wire.WantFrame.FromString(frame)
+        return [_decode_want_message(each) for each in read.message], read.number
+    except (ValueError, DecodeError) as error:
+        raise ValueError(f"a frame of {len(frame)} octets cannot be read: {error}") from error
+
+
+def _decode_want_message(message: wire.WantMessage) -> WantMessage:
+    match message.WhichOneof("message"):
+        case "want":
+            return Want(decode_scope(message.want.scope))
+        case "unwant":
+            return Unwant(decode_scope(message.unwant.scope))
+        case "report":
+            return _decode_report(message.report)
+        case _:
+            raise ValueError("a message of a kind unknown to this version")
+
+
+def _decode_report(message: wire.HostReport) -> HostReport:
+    return HostReport(
+        host_id=decode_id(message.host_id),
+        epoch=message.epoch,
+        alive=message.alive,
+        at_ms=message.at_ms,
+        agent_version=message.agent_version,
+        realized=dict(message.realized),
+        ports=tuple([decode_port(port) for port in message.port]),
+        detail=message.detail,
+        position_max=message.position_max,
+        session=message.session,
+    )
+
+
+# --- from the dataplane ------------------------------------------------------------------------------------
+
+
+def encode_goal_frames(
+    encoder: FrameEncoder, batch: Iterable[ScopeUpdate | Heads], taken: int
+) -> list[bytes]:
+    """The frames of one batch, each of about FRAME_BYTES at most; a large snapshot is divided into chunks.
+
+    taken: see `GoalFrame` in wire.proto. Raises: ValueError if one has no wire form.
+    """
+    end = wire.GoalFrame(taken=taken).SerializeToString()
+    return [frame + end for frame in encoder.encode([part for message in batch for part in _parts(message)])]
+
+
+def _parts(message: ScopeUpdate | Heads) -> Iterator[ScopeUpdate | Heads]:
+    if isinstance(message, Heads) or message.from_revision or len(message.put) < 2:
+        yield message
+        return
+    chunk: list[Envelope] = []
+    size = 0
+    for envelope in message.put:
+        octets = (
+            len(envelope.body)
+            + len(envelope.key.id)
+            + _ENVELOPE_BYTES
+            + _REFERENCE_BYTES * len(envelope.refers)
+        )
+        if chunk and size + octets > FRAME_BYTES:
+            yield msgspec.structs.replace(message, put=tuple(chunk), more=True)
+            chunk, size = [], 0
+        chunk.append(envelope)
+        size += octets
+    yield message if len(chunk) == len(message.put) else msgspec.structs.replace(message, put=tuple(chunk))
+
+
+def decode_goal_frame(frame: bytes) -> tuple[list[ScopeUpdate | Heads], int]:
+    """The messages of a frame, and the number of the frame of wants they count from. Raises: ValueError."""
+    try:
+        read = wire.GoalFrame.FromString(frame)
+        messages = [decode_ncm_message(each) for each in read.message]
+    except (ValueError, DecodeError) as error:
+        raise ValueError(f"a frame of {len(frame)} octets cannot be read: {error}") from error
+    found = [message for message in messages if isinstance(message, ScopeUpdate | Heads)]
+    if len(found) != len(messages):
+        raise ValueError("the frame holds a message that is not for an ncm")
+    return found, read.taken

@@ -1,0 +1,339 @@
+"""The dataplane's end of the bus to ncms in processes of their own: a gRPC stream each, `/alcor.bus.Dataplane/Attach`.
+
+Each attached ncm has a `LocalBus` of its own as its buffer: what it is slow to read is merged there, one step per
+wanted scope (I8), and a slow ncm delays nobody else. Where TLS plugs in: see `grpc_listen`.
+
+Hosts and ncms
+- A host is spoken for by one ncm: of several the one with the latest attachment (`HostReport.session`). What the others
+  say is kept, and counts when that one says that the host left it.
+- The hosts of an ncm whose stream ends count as alive for `grace_s`: it comes back and tells of them, or another does,
+  or they are reported lost.
+"""
+
+import asyncio
+import hmac
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+
+import grpc
+import grpc.aio
+
+from alcor.bus.frame import FRAME_BYTES_MAX, FrameEncoder
+from alcor.bus.goal_frame import Unwant, Want, WantMessage, decode_want_frame, encode_goal_frames
+from alcor.bus.grpc_listen import Addresses
+from alcor.bus.host_memory import HostMemory, with_unplugged
+from alcor.bus.interface import Heads, HostReport, ItemCodec, Publication
+from alcor.bus.local import LocalBus, merge_heads
+from alcor.goalstate.item import Item, Key
+from alcor.goalstate.scope import Scope
+from alcor.telemetry.log import get_log
+
+log = get_log("bus")
+
+SERVICE = "alcor.bus.Dataplane"
+METHOD = "Attach"
+SECRET_KEY, NCM_KEY = "authorization", "alcor-ncm"
+GRACE_S = 5.0
+"""How long a lost ncm's hosts count as alive: longer than an ncm's or an agent's way back, which takes a second."""
+# An ncm sends its first frame at once.
+_FIRST_S = 5.0
+_KEEPALIVE_MS = 10_000
+_KEEPALIVE_TIMEOUT_MS = 5_000
+_OPTIONS: tuple[tuple[str, int], ...] = (
+    ("grpc.max_receive_message_length", FRAME_BYTES_MAX),
+    ("grpc.max_send_message_length", FRAME_BYTES_MAX),
+    # An ncm that lost its power says no farewell: ping it.
+    ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+    ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
+    ("grpc.http2.max_pings_without_data", 0),
+    # ncms ping as often as we do; gRPC's default takes that for an attack.
+    ("grpc.http2.min_ping_interval_without_data_ms", _KEEPALIVE_MS // 2),
+    # Two dataplanes on one port would share the ncms by chance; the second one must fail.
+    ("grpc.so_reuseport", 0),
+)
+_BROKEN = (grpc.RpcError, grpc.aio.UsageError, grpc.aio.InternalError)
+
+_Context = grpc.aio.ServicerContext[bytes, bytes]
+
+
+class OnceCodec:
+    """Implements `ItemCodec` by another one, and encodes an item once for all ncms that want it.
+
+    Bound: the last `_KEPT` items encoded are kept, found by identity: about 2 MiB.
+    """
+
+    _KEPT = 4096
+
+    def __init__(self, codec: ItemCodec) -> None:
+        self._codec = codec
+        # id(item) → (the item, kept so that its id is not given to another object; its bytes)
+        self._kept: OrderedDict[int, tuple[Item, bytes]] = OrderedDict()
+        self.encoded = 0  # a cost that tests assert
+
+    def encode(self, item: Item) -> bytes:
+        """As the codec."""
+        found = self._kept.get(id(item))
+        if found is not None:
+            return found[1]
+        body = self._codec.encode(item)
+        self.encoded += 1
+        self._kept[id(item)] = (item, body)
+        if len(self._kept) > self._KEPT:
+            self._kept.popitem(last=False)
+        return body
+
+    def decode(self, key: Key, body: bytes) -> Item:
+        """As the codec."""
+        return self._codec.decode(key, body)
+
+
+@dataclass(eq=False, slots=True)
+class _Channel:
+    """One attached ncm. `taken`: the number of its last frame. `over`: another stream took its place."""
+
+    ncm_id: str
+    peer: str
+    bus: LocalBus
+    taken: int = 0
+    hosts: dict[str, HostMemory] = field(default_factory=dict)
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: bool = False
+
+
+class GoalServer:
+    """Implements `DataplaneBus` for ncms that attach over gRPC.
+
+    addresses: `host:port` (port 0: any free one) or `unix:/path`. secret: what an ncm must show.
+    """
+
+    def __init__(
+        self,
+        codec: ItemCodec,
+        addresses: Sequence[str],
+        *,
+        secret: str,
+        grace_s: float = GRACE_S,
+        unix_mode: int = 0o600,
+    ) -> None:
+        if not secret:
+            raise ValueError("without a secret the bus would be open to everybody")
+        self.codec = OnceCodec(codec)
+        self._proof = f"Bearer {secret}".encode()
+        self._grace_s = grace_s
+        self._encoder = FrameEncoder()
+        self._addresses = Addresses(addresses, unix_mode=unix_mode, whom="ncms")
+        self._server: grpc.aio.Server | None = None
+        self._snapshot: Callable[[Scope], Publication] | None = None
+        self._heads: Heads | None = None
+        self._channels: list[_Channel] = []
+        # Only merges reports: nobody wants a scope of it.
+        self._inbox = LocalBus(self.codec)
+        self._speakers: dict[str, _Channel] = {}
+        self._graces: dict[_Channel, asyncio.TimerHandle] = {}
+        self.addresses: tuple[str, ...] = ()
+
+    @property
+    def ncms(self) -> list[str]:
+        """The ids of the ncms that are attached."""
+        return [channel.ncm_id for channel in self._channels]
+
+    # --- life ------------------------------------------------------------------------------------------
+
+    async def start(self) -> tuple[str, ...]:
+        """Listen; returns the addresses with the ports that were taken. Raises: OSError."""
+        server = grpc.aio.server(options=_OPTIONS)
+        handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(self._attach)
+        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, {METHOD: handler})])
+        try:
+            self.addresses = self._addresses.bind(server)
+            await server.start()
+        except BaseException:
+            await server.stop(None)
+            self._addresses.unlink()
+            raise
+        self._server = server
+        log.info("ncms_awaited", addresses=self.addresses)
+        return self.addresses
+
+    async def stop(self, grace_s: float = 0.5) -> None:
+        """End all streams and stop to listen. Nothing is reported of hosts: who listened has gone."""
+        if self._server is not None:
+            await self._server.stop(grace_s)
+            self._server = None
+        self._addresses.unlink()
+        for timer in self._graces.values():
+            timer.cancel()
+        self._graces.clear()
+
+    # --- dataplane -------------------------------------------------------------------------------------
+
+    def publish(self, updates: Sequence[Publication], heads: Heads) -> None:
+        """As `DataplaneBus.publish`. Cost: one set look-up per step and ncm; O(items) where a scope is wanted."""
+        for channel in self._channels:
+            channel.bus.publish(updates, heads)
+        self._heads = heads if self._heads is None else merge_heads(self._heads, heads)
+
+    def serve(self, snapshot: Callable[[Scope], Publication]) -> None:
+        """As `DataplaneBus.serve`; one publisher for the life of the server."""
+        self._snapshot = snapshot
+        for channel in self._channels:
+            channel.bus.serve(snapshot)
+
+    def reports(self) -> AsyncIterator[Sequence[HostReport]]:
+        """As `DataplaneBus.reports`: at most one report per host and batch, whoever tells of it."""
+        return self._inbox.reports()
+
+    # --- one ncm ---------------------------------------------------------------------------------------
+
+    async def _attach(self, _: AsyncIterator[bytes], context: _Context) -> None:
+        metadata = {
+            key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)
+        }
+        shown = metadata.get(SECRET_KEY, "").encode()
+        if not hmac.compare_digest(shown, self._proof):
+            log.warning("ncm_refused", peer=context.peer(), reason="not the bus secret")
+            await context.abort(
+                grpc.StatusCode.UNAUTHENTICATED,
+                "the bus secret is not the dataplane's; give the ncm a copy of the dataplane's bus.secret",
+            )
+        # The ncm waits for these to know that it is taken.
+        await context.send_initial_metadata(())
+        channel = _Channel(metadata.get(NCM_KEY) or context.peer(), context.peer(), LocalBus(self.codec))
+        self._open(channel)
+        try:
+            # Before anything is sent: who comes back gets its snapshots before the heads.
+            async with asyncio.timeout(_FIRST_S):
+                if not await self._take(channel, context):
+                    return
+            await self._serve_until_end(channel, context)
+        except (TimeoutError, ValueError, ConnectionError) as error:
+            log.warning("ncm_stream_broken", ncm=channel.ncm_id, peer=channel.peer, reason=str(error))
+            await context.abort(grpc.StatusCode.ABORTED, str(error) or "the ncm said nothing")
+        finally:
+            self._end(channel)
+
+    def _open(self, channel: _Channel) -> None:
+        """Let the ncm in; an older stream of the same one is over."""
+        for older in self._channels:
+            if older.ncm_id == channel.ncm_id:
+                older.over.set()
+        if self._heads is not None:
+            channel.bus.publish((), self._heads)
+        if self._snapshot is not None:
+            channel.bus.serve(self._snapshot)
+        self._channels.append(channel)
+        log.info("ncm_attached", ncm=channel.ncm_id, peer=channel.peer)
+
+    async def _serve_until_end(self, channel: _Channel, context: _Context) -> None:
+        """Both directions, until either ends. Raises: ValueError if a frame or an item has no meaning."""
+        tasks = [
+            asyncio.create_task(self._listen(channel, context), name="bus-listen"),
+            asyncio.create_task(self._send(channel, context), name="bus-send"),
+            asyncio.create_task(channel.over.wait(), name="bus-over"),
+        ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for task in done:
+            task.result()
+
+    async def _send(self, channel: _Channel, context: _Context) -> None:
+        async for batch in channel.bus.updates():
+            # `taken` is that of this moment: nothing was awaited since the batch was made.
+            for frame in encode_goal_frames(self._encoder, batch, channel.taken):
+                try:
+                    # Returns when flow control has taken the frame: this is where a slow ncm slows its sender.
+                    await context.write(frame)
+                except _BROKEN:
+                    return
+
+    async def _listen(self, channel: _Channel, context: _Context) -> None:
+        while await self._take(channel, context):
+            pass
+
+    async def _take(self, channel: _Channel, context: _Context) -> bool:
+        """Take in the next frame; False when the ncm is gone. Raises: ValueError if it cannot be read."""
+        try:
+            frame = await context.read()
+        except _BROKEN:
+            return False
+        if not isinstance(frame, bytes):
+            return False  # grpc.aio.EOF
+        messages, channel.taken = decode_want_frame(frame)
+        for message in messages:
+            self._hear(channel, message)
+        return True
+
+    def _hear(self, channel: _Channel, message: WantMessage) -> None:
+        if channel.over.is_set():
+            return
+        if isinstance(message, Want):
+            channel.bus.want(message.scope)
+        elif isinstance(message, Unwant):
+            channel.bus.unwant(message.scope)
+        else:
+            self._report(channel, message)
+
+    def _end(self, channel: _Channel) -> None:
+        if channel.ended:
+            return
+        channel.ended = True
+        if channel in self._channels:
+            self._channels.remove(channel)
+        log.info("ncm_detached", ncm=channel.ncm_id, peer=channel.peer, hosts=len(channel.hosts))
+        if channel.hosts and self._server is not None:
+            loop = asyncio.get_running_loop()
+            self._graces[channel] = loop.call_later(self._grace_s, self._expire, channel)
+
+    def _expire(self, channel: _Channel) -> None:
+        """The grace is over: hosts that nobody has told of since are lost."""
+        del self._graces[channel]
+        lost = [id for id in channel.hosts if self._speakers.get(id) is channel]
+        for id in lost:
+            self._silence(channel.hosts[id].farewell())
+        channel.hosts.clear()
+        if lost:
+            log.warning("ncm_lost", ncm=channel.ncm_id, hosts=len(lost))
+
+    # --- hosts -----------------------------------------------------------------------------------------
+
+    def _report(self, channel: _Channel, report: HostReport) -> None:
+        id = report.host_id
+        speaker = self._speakers.get(id)
+        # The same ncm on an older stream, which is over, is nobody else.
+        ours = speaker is None or speaker.ncm_id == channel.ncm_id
+        if not report.alive:
+            channel.hosts.pop(id, None)
+            if ours:
+                self._silence(report)
+            return
+        memory = channel.hosts.get(id)
+        told = report
+        if memory is None:
+            memory = channel.hosts[id] = HostMemory(report)
+        else:
+            memory.add(report)
+            told = report if speaker is channel else memory.whole()
+        if speaker is channel:
+            self._inbox.report(report)
+        elif speaker is None or ours or memory.session >= speaker.hosts[id].session:
+            self._speakers[id] = channel
+            if speaker is not None and memory.session == speaker.hosts[id].session:
+                told = with_unplugged(told, speaker.hosts[id].plugged)
+            self._inbox.report(told)
+
+    def _silence(self, farewell: HostReport) -> None:
+        """Who spoke for a host says that it left: another ncm that has it speaks from here on."""
+        id = farewell.host_id
+        others = [each for each in self._channels if id in each.hosts and not each.over.is_set()]
+        if others:
+            speaker = max(others, key=lambda channel: channel.hosts[id].session)
+            self._speakers[id] = speaker
+            self._inbox.report(speaker.hosts[id].whole())
+        else:
+            self._speakers.pop(id, None)
+            self._inbox.report(farewell)

@@ -1,0 +1,91 @@
+"""Binding a gRPC server to its addresses: TCP ports and unix sockets that nobody else may use meanwhile.
+
+TLS plugs in here, by `add_secure_port` with the region's credentials in place of `add_insecure_port`, for agents'
+streams and for ncms' alike; nothing else changes.
+"""
+
+import os
+import socket
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+import grpc.aio
+
+# The kernel's limit of a socket's path, its closing NUL excluded (unix(7)).
+_UNIX_PATH_BYTES_MAX = 107
+
+
+class Addresses:
+    """Where one server listens. `whom`: who is awaited there, for messages ("agents")."""
+
+    def __init__(self, wanted: Sequence[str], *, unix_mode: int, whom: str) -> None:
+        self._wanted = tuple(wanted)
+        self._unix_mode = unix_mode
+        self._whom = whom
+        self._paths: list[Path] = []
+
+    def bind(self, server: grpc.aio.Server) -> tuple[str, ...]:
+        """Bind all, before the server starts; returns them with the ports that were taken.
+
+        Raises: OSError that names the address and the reason.
+        """
+        return tuple([self._bind(server, address) for address in self._wanted])
+
+    def unlink(self) -> None:
+        """Remove the sockets, after the server stopped."""
+        for path in self._paths:
+            path.unlink(missing_ok=True)
+        self._paths.clear()
+
+    def _bind(self, server: grpc.aio.Server, address: str) -> str:
+        if address.startswith("unix:"):
+            return self._bind_unix(server, address)
+        try:
+            port = server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise OSError(
+                f"cannot listen for {self._whom} on {address}: {error}. Choose another address, or stop what uses it."
+            ) from error
+        host, _, wanted = address.rpartition(":")
+        return f"{host}:{port}" if wanted == "0" else address
+
+    def _bind_unix(self, server: grpc.aio.Server, address: str) -> str:
+        path = Path(address.removeprefix("unix:"))
+        if len(os.fsencode(path)) > _UNIX_PATH_BYTES_MAX:
+            raise OSError(
+                f"cannot listen for {self._whom} on {address}: a socket's path has at most {_UNIX_PATH_BYTES_MAX} "
+                "octets. Choose a shorter one."
+            )
+        _remove_stale(path, self._whom)
+        # Between its making and chmod nobody else may connect: the mask closes it, chmod opens it as wanted.
+        before = os.umask(0o177)
+        try:
+            server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise OSError(
+                f"cannot listen for {self._whom} on {address}: {error}. "
+                "Does its folder exist, and may this user write there?"
+            ) from error
+        finally:
+            os.umask(before)
+        path.chmod(self._unix_mode)
+        self._paths.append(path)
+        return address
+
+
+def _remove_stale(path: Path, whom: str) -> None:
+    """Remove a socket that nobody listens on. Raises: OSError if somebody does, or if it is no socket."""
+    try:
+        is_socket = stat.S_ISSOCK(path.lstat().st_mode)
+    except FileNotFoundError:
+        return
+    if not is_socket:
+        raise OSError(f"cannot listen for {whom} on unix:{path}: a file of this name exists. Remove it.")
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            path.unlink(missing_ok=True)  # its process died
+            return
+    raise OSError(f"cannot listen for {whom} on unix:{path}: another process does. Stop it first.")
