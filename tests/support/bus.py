@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 from hypothesis import strategies as st
 
-from alcor.bus.interface import Envelope, GoalBus, Heads, Publication, Put, ScopeUpdate
+from alcor.bus.interface import DataplaneBus, Envelope, Heads, NcmBus, Publication, Put, ScopeUpdate
 from alcor.goalstate.item import (
     Address,
     HostItem,
@@ -72,7 +72,7 @@ class FakePublisher:
     Snapshots tell the present state at the head, as `compile` would.
     """
 
-    def __init__(self, bus: GoalBus, *, epoch: int = EPOCH, generation: int = 1) -> None:
+    def __init__(self, bus: DataplaneBus, *, epoch: int = EPOCH, generation: int = 1) -> None:
         self.bus = bus
         self.epoch = epoch
         self.generation = generation
@@ -151,7 +151,7 @@ class FakePublisher:
 class Reader:
     """The ncm's side of a bus, applying what comes by the rules of protocol, section 4."""
 
-    def __init__(self, bus: GoalBus) -> None:
+    def __init__(self, bus: NcmBus) -> None:
         self._updates: AsyncIterator[Sequence[ScopeUpdate | Heads]] = bus.updates()
         self.batches: list[Sequence[ScopeUpdate | Heads]] = []
         self.held: dict[Scope, dict[Key, Envelope]] = {}

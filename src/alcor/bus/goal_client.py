@@ -18,7 +18,7 @@ from alcor.bus.goal_frame import (
     encode_number,
     encode_want_message,
 )
-from alcor.bus.goal_server import METHOD, NCM_KEY, SECRET_KEY, SERVICE
+from alcor.bus.goal_server import METHOD, NCM_KEY, SECRET_KEY, SERVICE, TAKEN_KEY
 from alcor.bus.host_memory import HostMemory
 from alcor.bus.interface import Envelope, Heads, HostReport, ScopeUpdate
 from alcor.bus.local import merge_reports
@@ -190,7 +190,10 @@ class GoalClient:
             metadata = ((SECRET_KEY, f"Bearer {secret}"), (NCM_KEY, self._ncm_id))
             call: _Call = channel.stream_stream(f"/{SERVICE}/{METHOD}")(metadata=metadata)
             async with asyncio.timeout(self._connect_s):
-                await call.wait_for_connection()
+                answer = await call.initial_metadata()
+            if answer is None or answer.get(TAKEN_KEY) is None:
+                # It answered with an end and a reason, before anything else.
+                raise self._error(await call.code(), await call.details())
         except grpc.aio.AioRpcError as error:
             await channel.close()
             raise self._error(error.code(), error.details()) from error

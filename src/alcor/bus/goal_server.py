@@ -33,7 +33,7 @@ log = get_log("bus")
 
 SERVICE = "alcor.bus.Dataplane"
 METHOD = "Attach"
-SECRET_KEY, NCM_KEY = "authorization", "alcor-ncm"
+SECRET_KEY, NCM_KEY, TAKEN_KEY = "authorization", "alcor-ncm", "alcor-taken"
 GRACE_S = 5.0
 """How long a lost ncm's hosts count as alive: longer than an ncm's or an agent's way back, which takes a second."""
 # An ncm sends its first frame at once.
@@ -198,7 +198,7 @@ class GoalServer:
                 "the bus secret is not the dataplane's; give the ncm a copy of the dataplane's bus.secret",
             )
         # The ncm waits for these to know that it is taken.
-        await context.send_initial_metadata(())
+        await context.send_initial_metadata(((TAKEN_KEY, "yes"),))
         channel = _Channel(metadata.get(NCM_KEY) or context.peer(), context.peer(), LocalBus(self.codec))
         self._open(channel)
         try:
