@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from alcor.bus.interface import GoalBus, HostReport, PortReport
+from alcor.bus.interface import DataplaneBus, HostReport, PortReport
 from alcor.goalstate.graph import Graph, Outcome
 from alcor.goalstate.item import refers
 from alcor.goalstate.node.contract import Placement
@@ -100,7 +100,7 @@ class Realizer:
     def __init__(
         self,
         store: Store,
-        bus: GoalBus,
+        bus: DataplaneBus,
         *,
         now_ms: Callable[[], int],
         history_lost: HistoryLost,

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 from time import perf_counter
 
-from alcor.bus.interface import GoalBus, Publication
+from alcor.bus.interface import DataplaneBus, Publication
 from alcor.dataplane.publish import Publisher
 from alcor.dataplane.realize import Realizer, Told
 from alcor.goalstate.graph import Graph, difference
@@ -36,7 +36,7 @@ class Dataplane:
     def __init__(
         self,
         store: Store,
-        bus: GoalBus,
+        bus: DataplaneBus,
         *,
         generation: int,
         region: RegionItem,

@@ -15,7 +15,7 @@ from typing import Protocol
 
 import msgspec
 
-from alcor.bus.interface import Envelope, GoalBus, Heads, ScopeUpdate
+from alcor.bus.interface import Envelope, Heads, NcmBus, ScopeUpdate
 from alcor.goalstate.item import Key
 from alcor.goalstate.scope import Scope, shard_of
 from alcor.telemetry.log import get_log
@@ -171,7 +171,7 @@ class HeldScope:
 class ScopeCache:
     """All scopes of one ncm. Cost of a step: O(its items) and one wake per subscriber of the scope."""
 
-    def __init__(self, bus: GoalBus, *, grace_s: float = GRACE_S) -> None:
+    def __init__(self, bus: NcmBus, *, grace_s: float = GRACE_S) -> None:
         self._bus = bus
         self._grace_s = grace_s
         self._shards: dict[int, Shard] = {}

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
-from alcor.bus.interface import AgentMessage, AgentPeer, GoalBus, Heads, Hello, ItemCodec, Refused
+from alcor.bus.interface import AgentMessage, AgentPeer, Heads, Hello, ItemCodec, NcmBus, Refused
 from alcor.ncm.delivery import CHUNK_BYTES
 from alcor.ncm.scope_cache import GRACE_S, ScopeCache
 from alcor.ncm.session import Refusal, Session
@@ -30,7 +30,7 @@ class Ncm:
 
     def __init__(
         self,
-        bus: GoalBus,
+        bus: NcmBus,
         codec: ItemCodec,
         *,
         heartbeat_s: float = 10.0,
