@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any
 
 import httpx
@@ -17,7 +18,7 @@ from alcor.api.limit import Limits
 from alcor.api.needs import Ready
 from alcor.managers.interface import Manager, Service
 from alcor.managers.registry import managers
-from alcor.model.catalogue import BY_NAME
+from alcor.model.resource import Resource
 from alcor.model.token import Token
 from alcor.store.interface import Store, Transaction
 
@@ -63,7 +64,7 @@ class Api:
 
     async def made(self, kind: str, /, **attributes: Any) -> Json:
         """Create one `kind`: the name of a resource of the catalogue that is no sub-resource."""
-        member = BY_NAME[kind].member_key
+        member = resource_of(kind).member_key
         answer = await self.post(collection_path(kind), {member: attributes})
         assert answer.status_code == 201, answer.text
         found: Json = answer.json()[member]
@@ -80,9 +81,19 @@ class Api:
         return await self.made("port", network_id=network_id, **attributes)
 
 
+def resource_of(kind: str) -> Resource:
+    """A resource that is served, views included, by its name."""
+    return _served()[kind]
+
+
+@cache
+def _served() -> Mapping[str, Resource]:
+    return {one.resource.name: one.resource for one in managers() if isinstance(one, Manager)}
+
+
 def collection_path(kind: str) -> str:
     """The path of a resource's collection."""
-    resource = BY_NAME[kind]
+    resource = resource_of(kind)
     return f"{resource.prefix}/{resource.collection}"
 
 
@@ -152,12 +163,14 @@ def check_answer(document: Json, method: str, answer: httpx.Response) -> None:
 
 
 def _operation(document: Json, method: str, path: str) -> Json | None:
+    matching = []
     for template, item in document["paths"].items():
         pattern = re.sub(r"\{[a-z_]+\}", "[^/]+", template.rstrip("/")) + "/?"
-        if re.fullmatch(pattern, path) and method.lower() in item:
-            found: Json = item[method.lower()]
-            return found
-    return None
+        if re.fullmatch(pattern, path):
+            matching.append((template.count("{"), item))
+    # Words win over what may be named (OpenAPI 3.1, "Paths Object").
+    found: Json | None = min(matching, key=lambda one: one[0])[1].get(method.lower()) if matching else None
+    return found
 
 
 def resolve(document: Json, schema: Any) -> Any:

@@ -155,7 +155,7 @@ class Access:
                     full[f"{prefix}:shared"] = bool(opened)
         if "shared" in wanted and self.resource.shared_as and "shared" not in full and "id" in full:
             resource = self.resource
-            ids = await shared_of(rows, resource.name, resource.shared_as, [full["id"]], caller.project_id)
+            ids = await shared_of(rows, resource.kind, resource.shared_as, [full["id"]], caller.project_id)
             full["shared"] = bool(ids)
         return full
 

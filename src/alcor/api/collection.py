@@ -52,10 +52,8 @@ class Collection:
         inside = "" if above is None else f"/{{{above.resource.name}_id}}"
         self.path = f"{resource.prefix if above is None else above.path}{inside}/{resource.collection}"
         self.one_path = f"{self.path}/{{{'id' if resource.key == 'id' else resource.key}}}"
-        self.label = resource.collection if above is None else f"{above.label}/{resource.collection}"
-        overlap = manager.children.keys() & manager.actions.keys()
-        if overlap:
-            raise ValueError(f"{resource.name}: {sorted(overlap)} are both children and actions")
+        noun = resource.name if resource.view_of else resource.collection
+        self.label = noun if above is None else f"{above.label}/{noun}"
 
     def _finder(self) -> Finder:
         manager, above = self.manager, self.above

@@ -186,6 +186,21 @@ _BY_PROBLEM: Mapping[Problem, tuple[int, str]] = {
     Problem.LOG_NOT_SUPPORTED: (409, "LoggingTypeNotSupported"),
     Problem.BINDING_MISSING: (404, "PortBindingNotFound"),
     Problem.SUBPORT_MISSING: (404, "SubPortNotFound"),
+    Problem.SUBNET_OUTSIDE_VPC: (400, "CidrNotWithinNetworkCidr"),
+    Problem.VPC_BLOCK_IN_USE: (409, "NetworkCidrInUse"),
+    Problem.PEERING_OVERLAP: (409, "VpcPeeringOverlap"),
+    Problem.PEERING_EXISTS: (409, "VpcPeeringExists"),
+    Problem.PEERING_NEEDS_BLOCK: (409, "VpcPeeringNeedsCidr"),
+    Problem.PEERING_STATE: (409, "VpcPeeringNotPending"),
+    Problem.ACL_NUMBER_TAKEN: (409, "NetworkAclRuleNumberOccupied"),
+    Problem.ACL_SUBNET_TAKEN: (409, "NetworkAclSubnetAssociated"),
+    Problem.ACL_DEFAULT_EXISTS: (409, "NetworkAclDefaultExists"),
+    Problem.RANGE_OUTSIDE_SUBNET: (400, "IpRangeOutsideSubnet"),
+    Problem.ADDRESS_RANGES_OVERLAP: (409, "IpRangesOverlap"),
+    Problem.ELASTIC_IP_RANGE_IN_USE: (409, "ElasticIpRangeInUse"),
+    Problem.HOSTS_NOT_REGISTERED: (400, "HostsNotRegistered"),
+    Problem.NCM_FULL: (409, "NcmFull"),
+    Problem.HOST_HAS_PORTS: (409, "HostInUse"),
 }
 
 # What is exhausted → the reference's error. Matched by the words of `Exhausted.what`, lower case, first match.

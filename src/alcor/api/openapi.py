@@ -107,21 +107,32 @@ def _paths(one: Collection) -> dict[str, Any]:
         ) | {"parameters": [_ref("parameters", "ifMatch")]}
         many["delete"] = _bulk(one, f"deleteMany{name}", f"Delete many: each names its {resource.key}", "204")
     paths = {one.path: many, one.one_path: single}
+    if resource.bulk_path:
+        paths[f"{one.path}/bulk"] = _bulk_path(many)
     for verb, names in (("get", manager.children), ("put", manager.actions)):
         for child in names:
-            paths[f"{one.one_path}/{child}"] = {
-                "parameters": _path_parameters(one.one_path),
+            item = paths.setdefault(f"{one.one_path}/{child}", {"parameters": _path_parameters(one.one_path)})
+            item |= {
                 verb: _operation(
                     one,
                     f"{verb}{name}{type_name(child)}",
                     f"{child} of one {what}",
-                    "Free",
+                    "Document",
                     "200",
                     ["404", *(("409", "412", "503") if verb == "put" else ())],
                 )
                 | ({"requestBody": {**_free_body(), "required": False}} if verb == "put" else {}),
             }
     return paths | (_tag_paths(one, name) if resource.is_tagged else {})
+
+
+def _bulk_path(many: Mapping[str, Any]) -> dict[str, Any]:
+    """The collection's calls about many, at the path of their own."""
+    found = {"parameters": many["parameters"]}
+    for verb in ("post", "put", "delete"):
+        if verb in many:
+            found[verb] = many[verb] | {"operationId": f"{many[verb]['operationId']}InBulk"}
+    return found
 
 
 def _bulk(one: Collection, id: str, summary: str, status: str) -> dict[str, Any]:
@@ -301,6 +312,8 @@ def _common_schemas(kinds: Sequence[str]) -> dict[str, Schema]:
     text = {"type": "string"}
     return {
         "Free": {"type": "object", "additionalProperties": True},
+        # What an action or a child answers: nearly always an object; `onboard_network_subnets` answers with a list.
+        "Document": {"type": ["object", "array"], "additionalProperties": True},
         "Links": {
             "type": "array",
             "items": {

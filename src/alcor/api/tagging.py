@@ -24,7 +24,9 @@ Tags = tuple[str, ...]
 
 def tag_paths(one: Collection) -> list[str]:
     """Where a resource's tags are. Those of `/v2.0/qos/policies` are at `/v2.0/policies` too, where clients of the
-    reference look for them."""
+    reference look for them. Alcor's own resources have no second place."""
+    if not one.resource.prefix.startswith(VERSION_PATH):
+        return [f"{one.one_path}/tags"]
     short = f"{VERSION_PATH}/{one.resource.collection}/{{id}}/tags"
     return list(dict.fromkeys((f"{one.one_path}/tags", short)))
 

@@ -74,7 +74,7 @@ class Visibility:
 
     async def _shared(self, rows: Rows, caller: Caller) -> tuple[str, ...]:
         actions = self._resource.shared_as
-        return await ids_shared_with(rows, self._resource.name, actions, caller.project_id) if actions else ()
+        return await ids_shared_with(rows, self._resource.kind, actions, caller.project_id) if actions else ()
 
     async def _more(self, rows: Rows, caller: Caller) -> Sequence[Where]:
         return await self._sight(rows, caller) if self._sight is not None else ()

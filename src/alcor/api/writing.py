@@ -58,6 +58,8 @@ class Writing:
             single["DELETE"] = self._deleting(manager.delete)
             many["DELETE"] = self._deleting_many(manager.delete)
         found = {one.path: Endpoint(one.label, many), one.one_path: Endpoint(one.label, single)}
+        if self._resource.bulk_path:
+            found[f"{one.path}/bulk"] = Endpoint(f"{one.label}/bulk", many)
         for name, action in manager.actions.items():
             found[f"{one.one_path}/{name}"] = Endpoint(
                 f"{one.label}/{name}", {"PUT": self._acting(name, action)}

@@ -31,15 +31,21 @@ from alcor.managers.router.ports import Ports
 from alcor.managers.security_group import family as security_group
 from alcor.managers.security_group.log import forget_logs_of_port
 from alcor.managers.subnet import manager as subnet
+from alcor.managers.subnet import own as own_subnet
 from alcor.managers.subnetpool import manager as subnetpool
 from alcor.managers.subnetpool import scope as address_scope
 from alcor.managers.topology import service as topology
 from alcor.managers.trunk import manager as trunk
+from alcor.managers.views import views
 from alcor.managers.vpc import manager as vpc
+from alcor.managers.vpc import own as own_vpc
 from alcor.managers.vpc import ranges, segments
+from alcor.managers.vpc.block import inside_blocks
 from alcor.managers.vpc.settings import NetworkSettings
 from alcor.model.address import Mac
+from alcor.model.network import Network
 from alcor.model.rbac_policy import AS_EXTERNAL
+from alcor.store.interface import Transaction
 
 
 def managers(
@@ -67,8 +73,8 @@ def managers(
         complete=complete_network,
         leaving=(floating_ips.leave_network,),
     )
-    subnets, routers = subnet.manager(), router.family(ports, network)
-    return (
+    subnets, routers = inside_blocks(subnet.manager()), router.family(ports, network)
+    parts: tuple[Manager | Service, ...] = (
         networks,
         segments.manager(network),
         ranges.manager(network),
@@ -100,4 +106,18 @@ def managers(
         *local_ip.family(ports),
         *metering.family(),
         topology.service(topology.Builders(networks, subnets, routers[0])),
+    )
+    return (*parts, *own_paths(networks, subnets), *views(parts))
+
+
+def own_paths(networks: Manager, subnets: Manager) -> tuple[Manager | Service, ...]:
+    """The paths that only the managers of the original have."""
+
+    async def unguarded(_tx: Transaction, _row: Network) -> None:
+        """Nobody."""
+
+    return (
+        own_vpc.manager(networks, unguarded, {}, {}),
+        own_vpc.service(),
+        own_subnet.manager(subnets, {}, {}),
     )

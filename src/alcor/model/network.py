@@ -52,6 +52,7 @@ class Network(Entity, frozen=True, kw_only=True, gc=False):
     `provider_*` is its first segment; `segments` are all of them if there are several, else empty. They repeat what
     the rows of `Segment` say, for who reads networks only. So do `ipv4_address_scope`, `ipv6_address_scope` and
     `l2_adjacency`, which follow from its subnets: lists of networks cost no read of subnets for them.
+    `cidr`, `ipv6_cidr`: the blocks its subnets lie in, set and seen at `/vpcs`; None: anything goes.
     """
 
     admin_state_up: bool = True
@@ -71,6 +72,8 @@ class Network(Entity, frozen=True, kw_only=True, gc=False):
     ipv4_address_scope: str | None = None
     ipv6_address_scope: str | None = None
     l2_adjacency: bool = True
+    cidr: str | None = None
+    ipv6_cidr: str | None = None
 
 
 def _active(_row: Any) -> str:

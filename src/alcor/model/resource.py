@@ -129,6 +129,8 @@ class Resource:
     `quota`       the name under which rows are counted and limited per project; "" if they are not.
     `shared_as`   the RBAC actions by which other projects see a row (`access_as_shared` …); empty: never shared.
     `policy`      rules that differ from what is derived: short key ("get", "update:name") → expression.
+    `view_of`     the name of the resource whose rows these are, seen at another path; it asks that one's policy rules.
+    `bulk_path`   whether `<collection>/bulk` takes the calls that are about many, beside the collection itself.
     """
 
     name: str
@@ -146,6 +148,13 @@ class Resource:
     quota: str = ""
     shared_as: tuple[str, ...] = ()
     policy: Mapping[str, str] = field(default_factory=dict)
+    view_of: str = ""
+    bulk_path: bool = False
+
+    @property
+    def kind(self) -> str:
+        """What its rows are called in the change log, in RBAC policies and in other resources' `refers`."""
+        return self.view_of or self.name
 
     def attribute(self, name: str) -> Attribute | None:
         """The attribute called `name`; `tenant_id` is another name of `project_id`."""

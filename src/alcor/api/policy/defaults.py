@@ -24,7 +24,10 @@ def action_name(verb: str, resource: Resource, *parts: str) -> str:
 
 
 def rule_noun(resource: Resource) -> str:
-    """How rules call a resource: its key in bodies, after its parent's."""
+    """How rules call a resource: its key in bodies, after its parent's; a view is asked about as what it shows."""
+    if resource.view_of:
+        viewed = next((one for one in RESOURCES if one.name == resource.view_of), None)
+        return rule_noun(viewed) if viewed is not None else resource.view_of
     if resource.parent is None:
         return resource.member_key
     above = next((one for one in RESOURCES if one.name == resource.parent.resource), None)

@@ -85,7 +85,7 @@ async def load_networks(store: Store, _caller: Caller) -> Sequence[NetworkIpAvai
 
 def narrow(row: NetworkIpAvailability, query: Query) -> NetworkIpAvailability:
     """The row with the subnets of the IP versions that are asked for."""
-    asked = [condition.values for condition in query.where if condition.field == "ip_version"]
+    asked = [condition.values for condition in query.where if condition.field.startswith("ip_version")]
     kept = tuple(subnet for subnet in row.subnets if all(subnet.ip_version in values for values in asked))
     return replace(row, subnets=kept)
 
@@ -148,7 +148,15 @@ def _details(subnet: Subnet, count: Count) -> dict[str, int]:
 async def _count(store: Store, rows: Sequence[NetworkIpAvailability]) -> dict[str, Count]:
     """Subnet → its count. Done once per request, whoever asks first."""
     counts: dict[str, Count] = rows[0].counts if rows else {}
-    wanted = [subnet for row in rows for subnet in row.subnets if subnet.id not in counts]
+    counts |= await count_subnets(
+        store, [subnet for row in rows for subnet in row.subnets if subnet.id not in counts]
+    )
+    return counts
+
+
+async def count_subnets(store: Store, wanted: Sequence[Subnet]) -> dict[str, Count]:
+    """Subnet → its count. Cost: one pass over the claims of each."""
+    counts: dict[str, Count] = {}
     for start in range(0, len(wanted), _SUBNETS_AT_ONCE):
         part = wanted[start : start + _SUBNETS_AT_ONCE]
 
