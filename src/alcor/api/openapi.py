@@ -314,6 +314,8 @@ def _common_schemas(kinds: Sequence[str]) -> dict[str, Schema]:
         "Free": {"type": "object", "additionalProperties": True},
         # What an action or a child answers: nearly always an object; `onboard_network_subnets` answers with a list.
         "Document": {"type": ["object", "array"], "additionalProperties": True},
+        # What an action or a child answers: nearly always an object; `onboard_network_subnets` answers with a list.
+        "Document": {"type": ["object", "array"], "additionalProperties": True},
         "Links": {
             "type": "array",
             "items": {

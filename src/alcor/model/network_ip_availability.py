@@ -6,7 +6,7 @@ Source: extensions network-ip-availability, network-ip-availability-details.
 from typing import Any
 
 from alcor.model.address import Cidr, Ip, ip_int, network_of
-from alcor.model.resource import Attribute, Entity, Resource, Who
+from alcor.model.resource import Attribute, Entity, Lookup, Resource, Who
 from alcor.model.standard import PROJECT_ID
 from alcor.model.subnet import Subnet
 from alcor.model.value import Choice, FreeForm, Integer, ListOf, Text, Uuid
@@ -34,6 +34,10 @@ def _total(row: NetworkIpAvailability) -> int:
     return sum(total_of(subnet) for subnet in row.subnets)
 
 
+def _versions(row: NetworkIpAvailability) -> list[tuple[Any, ...]]:
+    return [(version,) for version in row.ip_version]
+
+
 def _shown(name: str, type_: Any, text: str) -> Attribute:
     return Attribute(
         name, type_, create=Who.NOBODY, update=Who.NOBODY, stored=False, filters=False, sorts=False, text=text
@@ -49,13 +53,14 @@ NETWORK_IP_AVAILABILITY = Resource(
     error_name="network",
     columns_shown=("network_id", "network_name", "total_ips", "used_ips"),
     policy={"get": "rule:admin_or_service"},
+    lookups=(Lookup("ip_version", ("ip_version",), _versions),),
     attributes=(
         Attribute("network_id", Uuid(), create=Who.NOBODY, update=Who.NOBODY, text="The network."),
         Attribute("network_name", Text(255), create=Who.NOBODY, update=Who.NOBODY, text="Its name."),
         PROJECT_ID,
         Attribute(
             "ip_version",
-            Choice((4, 6)),
+            ListOf(Choice((4, 6))),
             create=Who.NOBODY,
             update=Who.NOBODY,
             see=Who.NOBODY,
