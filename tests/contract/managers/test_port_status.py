@@ -111,7 +111,7 @@ async def test_health_shows_what_was_observed(desk: Desk) -> None:
     """The agent, its version and position, and each port seen on the host."""
     host = await desk.create("host", name="host-1", vtep_addresses=["192.0.2.1"])
     health = desk.manager("host").children["health"]
-    assert await health(desk.store, host) == {
+    assert (await health(desk.store, desk.caller, host))["health"] == {
         "status": "DOWN",
         "alive": False,
         "seen_at": None,
@@ -126,7 +126,7 @@ async def test_health_shows_what_was_observed(desk: Desk) -> None:
         [HostObservation(host.id, True, 1_790_000_000_999, "0.1.0", 42, "fine")],
     )
 
-    assert await health(desk.store, host) == {
+    assert (await health(desk.store, desk.caller, host))["health"] == {
         "status": "UP",
         "alive": True,
         "seen_at": "2026-09-21T14:13:20Z",
