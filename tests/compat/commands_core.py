@@ -88,7 +88,7 @@ SUBNETS = [
         shows={
             "enable_dhcp": False,
             "gateway_ip": "10.1.0.1",
-            "dns_nameservers": ["9.9.9.9", "8.8.8.8"],
+            "dns_nameservers": ["8.8.8.8", "9.9.9.9"],
             "allocation_pools": lambda pools: {"start": "10.1.0.30", "end": "10.1.0.40"} in pools,
         },
     ),
@@ -167,10 +167,15 @@ SUBNET_ONBOARDING = [
     ),
     Step(words="network create red"),
     Step(words="subnet create old --network red --subnet-range 10.30.0.0/24"),
-    Step(words="network onboard subnet red pool"),
+    Step(words="subnet pool add network red pool"),
     Step(words="subnet show old", shows={"subnetpool_id": "{pool}"}),
     Step(words="subnet pool show pool", shows={"prefixes": ["10.20.0.0/16", "10.30.0.0/24"]}),
-    Step(words="network delete red"),
+    # The command by its older name.
+    Step(words="network create blue"),
+    Step(words="subnet create older --network blue --subnet-range 10.31.0.0/24"),
+    Step(words="network onboard subnet blue pool"),
+    Step(words="subnet show older", shows={"subnetpool_id": "{pool}"}),
+    Step(words="network delete red blue"),
     Step(words="subnet pool delete pool"),
     Step(words="address scope delete inside"),
 ]

@@ -216,19 +216,27 @@ SEGMENTS = [
     ),
     Step(words="network segment range list --used", includes={"Name": ["private"]}),
     Step(words="network delete mine", who="devstack"),
-    Step(words="network segment range set private --name own --maximum 900005"),
+    Step(words="network segment range set private --name own --minimum 900000 --maximum 900005"),
     Step(words="network segment range show own", shows={"id": "{range}", "maximum": 900005}),
     Step(words="network segment range delete own"),
     Step(words="network segment range list", lacks={"ID": ["{range}"]}),
 ]
 
 AGENTS = [
-    Step(words="network agent list --host compute-1", includes={"Host": ["compute-1"], "Alive": [True]}),
     Step(
         words="network agent list --agent-type open-vswitch --host compute-1",
-        includes={"Agent Type": ["Open vSwitch agent"]},
+        rows={"Agent Type": ["Open vSwitch agent"], "Host": ["compute-1"], "Alive": [True], "State": [True]},
+        keeps={"agent": "ID"},
     ),
+    Step(words="network agent list --agent-type dhcp", rows={"ID": []}),
     Step(words="network agent list", who="devstack", rows={"ID": []}),
+    Step(words="network agent set {agent} --disable --description resting"),
+    Step(
+        words="network agent show {agent}",
+        shows={"admin_state_up": False, "description": "resting", "binary": "alcor-agent", "alive": True},
+    ),
+    Step(words="network agent set {agent} --enable"),
+    Step(words="network agent show {agent}", shows={"admin_state_up": True}),
     Step(
         words="availability zone list --network",
         includes={"Zone Name": ["nova"], "Zone Status": ["available"]},
@@ -256,9 +264,10 @@ FLAVORS = [
         shows={"name": "fast", "service_type": "L3_ROUTER_NAT", "enabled": True},
         keeps={"flavor": "id"},
     ),
+    Step(words="network flavor profile create --driver driver.of.nobody", fails="driver.of.nobody"),
     Step(
-        words="network flavor profile create --driver driver.of.a.router --metainfo speed=9 --description first",
-        shows={"driver": "driver.of.a.router", "meta_info": "speed=9", "enabled": True},
+        words="network flavor profile create --driver alcor --metainfo speed=9 --description first",
+        shows={"driver": "alcor", "meta_info": "speed=9", "enabled": True},
         keeps={"profile": "id"},
     ),
     Step(words="network flavor add profile fast {profile}"),
@@ -286,7 +295,7 @@ METERS = [
     Step(words="network meter show usage", shows={"id": "{meter}", "description": "first"}),
     Step(
         words="network meter rule create usage --egress --exclude --remote-ip-prefix 10.0.0.0/8",
-        shows={"direction": "egress", "excluded": True, "remote_ip_prefix": "10.0.0.0/8"},
+        shows={"direction": "egress", "is_excluded": True, "remote_ip_prefix": "10.0.0.0/8"},
         keeps={"rule": "id"},
     ),
     Step(
@@ -339,10 +348,13 @@ NDP_PROXIES = [
         " --ipv6-ra-mode slaac --ipv6-address-mode slaac"
     ),
     Step(
-        words="router create edge --external-gateway beyond --enable-ndp-proxy",
-        shows={"enable_ndp_proxy": True},
+        words="router create edge --external-gateway beyond",
+        shows={"enable_ndp_proxy": False},
         keeps={"edge": "id"},
     ),
+    # The client makes a router first and its gateways after it, and a router without one has nothing to proxy.
+    Step(words="router set edge --enable-ndp-proxy"),
+    Step(words="router show edge", shows={"enable_ndp_proxy": True}),
     Step(words="router add subnet edge six"),
     Step(words="port create vm --network red", keeps={"vm": "id"}),
     Step(
@@ -379,11 +391,12 @@ CONNTRACK_HELPERS = [
 ]
 
 AUTO_ALLOCATED_TOPOLOGY = [
+    Step(words="network auto allocated topology create --check-resources", fails="Deployment error"),
     Step(words="network set public --default"),
     Step(
         words="subnet pool create shared --pool-prefix 10.40.0.0/16 --default --share --default-prefix-length 26"
     ),
-    Step(words="network auto allocated topology create --check-resources", shows={"dry_run": "pass"}),
+    Step(words="network auto allocated topology create --check-resources"),
     Step(words="project show alt_demo", keeps={"alt": "id"}),
     Step(
         words="network auto allocated topology create --or-show",

@@ -41,7 +41,7 @@ class Step(Struct, frozen=True, kw_only=True):
     rows:     columns of a list and all of their values, in any order.
     includes: columns of a list and some of their values.
     lacks:    columns of a list and values that must not be there.
-    keeps:    what later steps call a column of the shown resource.
+    keeps:    what later steps call a column of the shown resource, or of a list's first row.
     fails:    a part of the message; the command must fail.
     """
 
@@ -130,7 +130,8 @@ def check(command: str, step: Step, found: Any, kept: dict[str, Any]) -> None:
         there = [row[column] for row in found]
         for value in fill(strange_values, kept):
             assert value not in there, f"{command}: {column} is {there}, with {value!r}"
-    kept.update({name: found[column] for name, column in step.keeps.items()})
+    shown = found[0] if isinstance(found, list) and found else found
+    kept.update({name: shown[column] for name, column in step.keeps.items()})
 
 
 def fill(value: Any, kept: Mapping[str, Any]) -> Any:

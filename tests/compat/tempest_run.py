@@ -15,9 +15,9 @@ from tests.compat.command_line import command_line
 from tests.compat.compute import compute_service
 from tests.compat.environment import program
 from tests.compat.keystone import ADMIN_PASSWORD, REGION
-from tests.compat.verdict import Verdict, judge, read_allowed, read_outcomes
+from tests.compat.verdict import Verdict, judge, read_list, read_outcomes
 
-ALLOWED = Path(__file__).with_name("tempest_skips.toml")
+LIST = Path(__file__).with_name("tempest_skips.toml")
 EVERYTHING = r"^tempest\.api\.network\."
 # One or two classes of every family: what `bin/test` runs; `--long` runs everything.
 SELECTION = (
@@ -111,7 +111,7 @@ def run(folder: Path, *, regex: str, concurrency: int, complete: bool) -> Verdic
     with running_cloud(folder) as cloud, compute_service([HOST]) as compute:
         cloud.keystone.add_service("compute", "nova", compute)
         stream = run_tempest(cloud, regex, concurrency)
-    return judge(read_outcomes("tempest", stream), read_allowed(ALLOWED), complete=complete)
+    return judge(read_outcomes("tempest", stream), read_list(LIST), complete=complete)
 
 
 def main(words: Sequence[str]) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.compat.environment import program
-from tests.compat.verdict import Allowed, Outcome, judge, read_allowed, read_outcomes
+from tests.compat.verdict import Entry, Outcome, judge, read_list, read_outcomes
 
 pytestmark = pytest.mark.compat
 
@@ -17,19 +17,19 @@ FAILED = Outcome("suite.Ports.test_show", "failed", "Traceback\nAssertionError: 
 
 def test_a_listed_skip_is_good() -> None:
     """A run is good when all that ran passed and every skip is listed, by test or by class."""
-    allowed = [Allowed("suite.Agents", "there are none")]
+    allowed = [Entry("suite.Agents", "there are none")]
 
     verdict = judge([RAN, SKIPPED], allowed, complete=True)
 
     assert verdict.good
-    assert verdict.text() == "1 passed, 0 failed, 1 skipped"
+    assert verdict.text() == "1 passed, 0 failed, 1 skipped, 0 broken in themselves"
 
 
 def test_a_failure_an_unlisted_skip_and_an_empty_run_are_bad() -> None:
     """Each of them alone makes a run bad, and the text names the test and the reason."""
     failed = judge([RAN, FAILED], [], complete=True)
     unlisted = judge(
-        [RAN, SKIPPED], [Allowed("suite.Agent", "a prefix of a name is not its class")], complete=False
+        [RAN, SKIPPED], [Entry("suite.Agent", "a prefix of a name is not its class")], complete=False
     )
     empty = judge([], [], complete=False)
 
@@ -40,18 +40,32 @@ def test_a_failure_an_unlisted_skip_and_an_empty_run_are_bad() -> None:
 
 def test_the_list_cannot_rot() -> None:
     """A listed test that ran is bad; one that no longer exists is bad when the whole suite ran."""
-    ran = judge([RAN], [Allowed("suite.Networks.test_create", "once")], complete=False)
-    gone = Allowed("suite.Gone", "renamed")
+    ran = judge([RAN], [Entry("suite.Networks.test_create", "once")], complete=False)
+    gone = Entry("suite.Gone", "renamed")
 
-    assert ran.stale == ["it ran: suite.Networks.test_create"]
+    assert ran.stale == ["it passed: suite.Networks.test_create"]
     assert judge([RAN], [gone], complete=True).stale == ["there is no such test: suite.Gone"]
     assert judge([RAN], [gone], complete=False).good
+
+
+def test_a_broken_test_must_break_as_foreseen() -> None:
+    """A listed broken test is no failure as long as it says what is foreseen; if it passes or says else, it is bad."""
+    entry = Entry("suite.Ports.test_show", "it compares wrongly", says="1 != 2")
+    other = Outcome("suite.Ports.test_show", "failed", "AssertionError: 500")
+    repaired = Outcome("suite.Ports.test_show", "passed")
+
+    foreseen = judge([RAN, FAILED], [entry], complete=True)
+
+    assert foreseen.good
+    assert foreseen.broken == [FAILED]
+    assert judge([RAN, other], [entry], complete=True).failed == [other]
+    assert judge([RAN, repaired], [entry], complete=True).stale == ["it passed: suite.Ports.test_show"]
 
 
 def test_lists_of_skips_name_each_test_once_with_a_reason() -> None:
     """The lists of this repository can be read, and no entry is empty or written twice."""
     for path in Path(__file__).parent.glob("*_skips.toml"):
-        entries = read_allowed(path)
+        entries = read_list(path)
 
         assert all(entry.reason for entry in entries)
         assert len({entry.test for entry in entries}) == len(entries)

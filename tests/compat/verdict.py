@@ -1,8 +1,9 @@
-"""What an outside suite said, held against the list of tests that may be skipped.
+"""What an outside suite said, held against a list of its tests that may be skipped or cannot pass.
 
-The list is TOML: `[[skip]]` tables with `test` (an id without its attributes in brackets, or a whole class) and
-`reason` (ours: why Alcor does not answer this test). It cannot rot: a skip that is not listed fails the run, and
-so does a listed test that ran.
+The list is TOML. `[[skip]]`: `test` (an id without its attributes in brackets, or a whole class) and `reason` (ours:
+why Alcor does not answer this test). `[[broken]]`: a test of theirs that passes against nobody, with `says`, a part of
+what it must fail with. The list cannot rot: a skip that is not listed makes the verdict bad, and so does a listed
+test that ran, or a broken one that passed or failed in another way.
 """
 
 import json
@@ -34,23 +35,37 @@ class Outcome(Struct, frozen=True):
     log: str = ""
 
 
-class Allowed(Struct, frozen=True):
-    """A test, or a class of tests, that may be skipped."""
+class Entry(Struct, frozen=True):
+    """A test, or a class of tests, that may be skipped; or, with `says`, that cannot pass against anybody."""
 
     test: str
     reason: str
+    says: str = ""
 
-    def covers(self, test: str) -> bool:
-        """Whether a test's id is this one or inside it."""
-        return test == self.test or test.startswith(f"{self.test}.")
+    def covers(self, outcome: Outcome) -> bool:
+        """Whether a test is this one or inside it."""
+        return outcome.test == self.test or outcome.test.startswith(f"{self.test}.")
+
+    def allows(self, outcome: Outcome) -> bool:
+        """Whether this is what the entry foresees of its test."""
+        foreseen = (
+            outcome.status == "failed" and self.says in outcome.reason
+            if self.says
+            else outcome.status == "skipped"
+        )
+        return foreseen and self.covers(outcome)
 
 
 class Verdict(Struct, frozen=True):
-    """The comparison. Good when nothing failed, no skip is unlisted and no listed test ran or is unknown."""
+    """The comparison: `broken` are failures that were foreseen, `failed` and `unlisted` those that were not.
+
+    stale: entries of the list that are not what happened, in words.
+    """
 
     passed: list[str]
     failed: list[Outcome]
     skipped: list[Outcome]
+    broken: list[Outcome]
     unlisted: list[Outcome]
     stale: list[str]
 
@@ -61,10 +76,11 @@ class Verdict(Struct, frozen=True):
 
     def text(self) -> str:
         """The verdict for a person: counts, then a line for each thing that is wrong."""
-        lines = [f"{len(self.passed)} passed, {len(self.failed)} failed, {len(self.skipped)} skipped"]
+        counts = f"{len(self.passed)} passed, {len(self.failed)} failed, {len(self.skipped)} skipped"
+        lines = [f"{counts}, {len(self.broken)} broken in themselves"]
         lines += [f"failed: {outcome.test}: {last_line(outcome.reason)}" for outcome in self.failed]
         lines += [f"skipped but not listed: {outcome.test}: {outcome.reason}" for outcome in self.unlisted]
-        lines += [f"listed as skipped but {stale}" for stale in self.stale]
+        lines += [f"listed, but {stale}" for stale in self.stale]
         return "\n".join(lines)
 
 
@@ -107,34 +123,35 @@ def _outcome(line: dict[str, Any]) -> Outcome | None:
             return Outcome(name, "failed", reason or line["status"], log)
 
 
-def read_allowed(path: Path) -> list[Allowed]:
-    """Read a list of tests that may be skipped. Raises: KeyError if an entry lacks its name or its reason."""
-    return [
-        Allowed(entry["test"], entry["reason"]) for entry in tomllib.loads(path.read_text()).get("skip", [])
-    ]
+def read_list(path: Path) -> list[Entry]:
+    """Read a list of tests. Raises: KeyError if an entry lacks its name, its reason or what it says."""
+    content = tomllib.loads(path.read_text())
+    skipped = [Entry(entry["test"], entry["reason"]) for entry in content.get("skip", [])]
+    return skipped + [Entry(e["test"], e["reason"], e["says"]) for e in content.get("broken", [])]
 
 
-def judge(outcomes: Iterable[Outcome], allowed: Sequence[Allowed], *, complete: bool) -> Verdict:
+def judge(outcomes: Iterable[Outcome], entries: Sequence[Entry], *, complete: bool) -> Verdict:
     """Compare a run with the list.
 
     complete: the whole suite ran, so that an entry no test answers to is wrong too; in a selection it only
     means that its tests were not chosen.
     """
-    passed, failed, skipped = [], [], []
-    for outcome in outcomes:
-        match outcome.status:
-            case "passed":
-                passed.append(outcome.test)
-            case "failed":
-                failed.append(outcome)
-            case "skipped":
-                skipped.append(outcome)
-    unlisted = [o for o in skipped if not any(entry.covers(o.test) for entry in allowed)]
+    found = list(outcomes)
+    passed = [outcome.test for outcome in found if outcome.status == "passed"]
+    skipped = [outcome for outcome in found if outcome.status == "skipped"]
+    failed = [outcome for outcome in found if outcome.status == "failed"]
+    unforeseen = [o for o in (*skipped, *failed) if not any(entry.allows(o) for entry in entries)]
     stale = []
-    for entry in allowed:
-        ran = [test for test in passed if entry.covers(test)]
-        if ran:
-            stale.append(f"it ran: {entry.test}")
-        elif complete and not any(entry.covers(o.test) for o in [*skipped, *failed]):
+    for entry in entries:
+        covered = [outcome for outcome in found if entry.covers(outcome)]
+        stale += [f"it passed: {outcome.test}" for outcome in covered if outcome.status == "passed"]
+        if complete and not covered:
             stale.append(f"there is no such test: {entry.test}")
-    return Verdict(passed, failed, skipped, unlisted, stale)
+    return Verdict(
+        passed=passed,
+        failed=[outcome for outcome in failed if outcome in unforeseen],
+        skipped=skipped,
+        broken=[outcome for outcome in failed if outcome not in unforeseen],
+        unlisted=[outcome for outcome in skipped if outcome in unforeseen],
+        stale=stale,
+    )
