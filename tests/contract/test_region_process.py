@@ -1,5 +1,6 @@
 """`alcor up` as a process: what it prints, keeps, refuses, and how it stops."""
 
+import json
 import os
 import subprocess
 import sys
@@ -136,3 +137,38 @@ def test_unknown_roles_and_settings_are_sentences(tmp_path: Path) -> None:
     assert "a role is one of api, dataplane, ncm" in role.stderr
     assert "the flag of log.level = 'loud'" in level.stderr
     assert os.linesep.join(level.stderr.splitlines()[:1]) == level.stderr.strip()
+
+
+def test_resources_are_listed_and_shown_as_tables_and_json(region: RegionProcess) -> None:
+    """`alcor list`, `show` and `changes` find the region by its data folder; names, filters and columns work."""
+    with region.client() as client:
+        client.create("v2.0/networks", "network", name="red")
+        made = client.create("v2.0/networks", "network", name="blue")
+    folder = ("--data", str(region.data))
+
+    table = alcor("list", "networks", "name=blue", *folder)
+    assert (table.returncode, table.stderr) == (0, "")
+    assert made["id"] in table.stdout
+    assert "red" not in table.stdout
+    listed = alcor("list", "networks", "--sort", "-name", "--format", "json", *folder)
+    assert [row["name"] for row in json.loads(listed.stdout)] == ["red", "blue"]
+    shown = alcor("show", "network", "blue", "-f", "json", *folder)
+    assert json.loads(shown.stdout)["id"] == made["id"]
+    changes = alcor("changes", f"resource_id={made['id']}", "-f", "json", *folder)
+    assert [(one["action"], one["user_id"]) for one in json.loads(changes.stdout)] == [("create", "admin")]
+
+
+def test_a_wrong_word_is_refused_with_the_right_ones(region: RegionProcess, tmp_path: Path) -> None:
+    """A resource, a filter, a name or a folder that is none gives one line that says the way out, and exit code 1."""
+    folder = ("--data", str(region.data))
+    for words, reason in (
+        (("list", "bridges", *folder), "'bridges' is not a resource; there are "),
+        (("list", "networks", "name", *folder), "'name' is not a filter; write name=value"),
+        (("list", "networks", "colour=red", *folder), "invalid attribute for filtering"),
+        (("show", "network", "nobody", *folder), "no network has the ID or the name 'nobody'"),
+        (("list", "networks", "--data", str(tmp_path / "empty")), "no region runs with the data folder"),
+    ):
+        done = alcor(*words)
+        assert done.returncode == 1
+        assert reason in done.stderr
+        assert done.stdout == ""

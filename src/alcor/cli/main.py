@@ -10,6 +10,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import typer
 
 from alcor import __version__
+from alcor.cli import resource
 
 T = TypeVar("T")
 
@@ -116,6 +117,11 @@ def token_rotate(config: ConfigOption = None, data: DataOption = None) -> None:
     if not folder.exists():
         _fail(f"{folder} does not exist. `alcor up --data {folder}` makes a region there.")
     print(_run(rotate()))
+
+
+app.command("list")(resource.list_rows)
+app.command("show")(resource.show_row)
+app.command("changes")(resource.list_changes)
 
 
 @app.command()
