@@ -1,7 +1,7 @@
 """One request on its way through the edge, and what an endpoint is."""
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
@@ -90,11 +90,20 @@ class Call:
         """The body. Raises: Refused (400, 413, 415)."""
         return decode_json(await self.raw(), self.limits.depth_max)
 
-    async def raw(self) -> bytes:
-        """The body's bytes; reading stops at the limit, whatever the client says of its length."""
+    @property
+    def kind(self) -> str:
+        """The media type the client says of the body, "" if it says none."""
+        return (self.header(b"content-type") or "").split(";", 1)[0].strip().lower()
+
+    async def raw(self, kinds: Sequence[str] = ()) -> bytes:
+        """The body's bytes; reading stops at the limit, whatever the client says of its length.
+
+        `kinds`: media types that are taken beside JSON.
+        """
         kind = self.header(b"content-type")
-        if kind is not None and not _is_json(kind):
-            raise Refused(415, f"The body's Content-Type is '{kind}'; only application/json is understood.")
+        if kind is not None and self.kind not in kinds and not _is_json(kind):
+            understood = ", ".join(("application/json", *kinds))
+            raise Refused(415, f"The body's Content-Type is '{kind}'; only {understood} is understood.")
         length_max = self.limits.body_bytes_max
         length = self.header(b"content-length") or ""
         if length.isdecimal() and int(length[:18]) > length_max:

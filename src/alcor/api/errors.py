@@ -200,7 +200,6 @@ _BY_PROBLEM: Mapping[Problem, tuple[int, str]] = {
     Problem.ELASTIC_IP_RANGE_IN_USE: (409, "ElasticIpRangeInUse"),
     Problem.HOSTS_NOT_REGISTERED: (400, "HostsNotRegistered"),
     Problem.NCM_FULL: (409, "NcmFull"),
-    Problem.HOST_HAS_PORTS: (409, "HostInUse"),
 }
 
 # What is exhausted → the reference's error. Matched by the words of `Exhausted.what`, lower case, first match.
@@ -283,7 +282,7 @@ def failure_of(error: AlcorError, *, realm: str) -> Failure:
     if isinstance(error, Unauthenticated):
         return _unauthenticated(error, error.realm or realm)
     status, name = _status_and_type(error)
-    return _failure(status, name, _sentence(error), "", _headers(error))
+    return _failure(status, name, _sentence(error), error.detail, _headers(error))
 
 
 def internal_error(request_id: str) -> Failure:

@@ -205,7 +205,8 @@ def _route(service: Service, route: Route) -> dict[str, Any]:
     if route.body_schema:
         operation["requestBody"] = {
             "required": True,
-            "content": {"application/json": {"schema": dict(route.body_schema)}},
+            "content": {"application/json": {"schema": dict(route.body_schema)}}
+            | {kind: {"schema": {"type": "string"}} for kind in route.kinds},
         }
     return {route.method.lower(): operation}
 
@@ -312,8 +313,6 @@ def _common_schemas(kinds: Sequence[str]) -> dict[str, Schema]:
     text = {"type": "string"}
     return {
         "Free": {"type": "object", "additionalProperties": True},
-        # What an action or a child answers: nearly always an object; `onboard_network_subnets` answers with a list.
-        "Document": {"type": ["object", "array"], "additionalProperties": True},
         # What an action or a child answers: nearly always an object; `onboard_network_subnets` answers with a list.
         "Document": {"type": ["object", "array"], "additionalProperties": True},
         "Links": {

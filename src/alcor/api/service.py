@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from alcor.api.call import Call, Endpoint, Handler
 from alcor.api.collection import Surroundings, as_json
-from alcor.managers.interface import Ask, Route, Service
+from alcor.managers.interface import Ask, Route, Service, Upload
 from alcor.model.errors import Forbidden
 
 
@@ -37,11 +37,18 @@ class Routes:
                     f"rule:{route.rule} is disallowed by policy: the token's roles and project do not allow it. "
                     "Use a token with the right role, or ask an administrator."
                 )
-            body: Any = await call.json() if call.has_body else None
+            body: Any = await _body(call, route) if call.has_body else None
             answer = await route.answer(self._around.store, Ask(call.caller, names, body, call.pairs()))
             return Response(status_code=204) if answer is None else as_json(answer, status=route.status)
 
         return handle
+
+
+async def _body(call: Call, route: Route) -> Any:
+    kind = call.kind
+    if kind in route.kinds:
+        return Upload(kind, await call.raw(route.kinds))
+    return await call.json()
 
 
 def _label(path: str) -> str:

@@ -87,13 +87,23 @@ BeforeList = Callable[[Store, Caller, Sequence[tuple[str, str]]], Awaitable[None
 """Run before a list is read; the last argument is the decoded query string. For rows that are made when they are first
 looked at (a project's default security group)."""
 
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A body that is no JSON. `kind`: its media type, lower case, without parameters."""
+
+    kind: str
+    content: bytes
+
+
 Answer = Callable[[Store, "Ask"], Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
     """A request to a path of its own. `names`: what the path's braces named, by their words; `body`: the parsed JSON,
-    None if there was none; `pairs`: the query string, decoded."""
+    an `Upload` if it is of another of the route's kinds, None if there was none; `pairs`: the query string, decoded.
+    """
 
     caller: Caller
     names: Mapping[str, str]
@@ -107,6 +117,7 @@ class Route:
 
     `path` is absolute. `rule` is the policy rule asked before, with the target {"project_id": names["project_id"] or
     the caller's}; `default` is what it says unless an operator says otherwise. The answer is sent as JSON, None as 204.
+    `kinds`: media types of bodies it takes beside JSON.
     """
 
     method: str
@@ -118,6 +129,7 @@ class Route:
     status: int = 200
     schema: Mapping[str, Any] = field(default_factory=dict)
     body_schema: Mapping[str, Any] = field(default_factory=dict)
+    kinds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ from alcor.managers.mac.allocation import RESERVED
 from alcor.managers.metering import manager as metering
 from alcor.managers.node import agents
 from alcor.managers.node import manager as node
+from alcor.managers.node.ncm import ncm_manager
+from alcor.managers.node.upload import upload_service
 from alcor.managers.port import manager as port
 from alcor.managers.port import standby
 from alcor.managers.private_ip import availability
@@ -43,6 +45,7 @@ from alcor.managers.vpc import ranges, segments
 from alcor.managers.vpc.block import inside_blocks
 from alcor.managers.vpc.settings import NetworkSettings
 from alcor.model.address import Mac
+from alcor.model.host import NODE
 from alcor.model.network import Network
 from alcor.model.rbac_policy import AS_EXTERNAL
 from alcor.store.interface import Transaction
@@ -92,7 +95,10 @@ def managers(
         mac.range_manager(),
         private_ip.manager(),
         availability.manager(),
+        ncm_manager(),
         node.manager(),
+        replace(node.manager(), resource=NODE),
+        upload_service(),
         agents.agent_manager(),
         agents.zone_manager(network.zones),
         *flavors(),

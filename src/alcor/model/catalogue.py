@@ -14,6 +14,7 @@ from alcor.model.log import LOG
 from alcor.model.mac_allocation import MAC_ALLOCATION
 from alcor.model.mac_range import MAC_RANGE
 from alcor.model.metering import METERING_LABEL, METERING_LABEL_RULE
+from alcor.model.ncm import NCM
 from alcor.model.ndp_proxy import NDP_PROXY
 from alcor.model.network import NETWORK
 from alcor.model.network_segment_range import NETWORK_SEGMENT_RANGE
@@ -40,6 +41,7 @@ RESOURCES: tuple[Resource, ...] = (
     FLAVOR,
     RBAC_POLICY,
     MAC_RANGE,
+    NCM,
     HOST,
     QOS_POLICY,
     *QOS_RULES.values(),

@@ -182,7 +182,6 @@ class Problem(StrEnum):
     ELASTIC_IP_RANGE_IN_USE = "elastic_ip_range_in_use"
     HOSTS_NOT_REGISTERED = "hosts_not_registered"
     NCM_FULL = "ncm_full"
-    HOST_HAS_PORTS = "host_has_ports"
     SUBPORT_MISSING = "subport_missing"
 
 
@@ -195,6 +194,8 @@ class AlcorError(Exception):
     """Any error with a meaning for the caller."""
 
     problem: Problem = Problem.GENERIC
+    detail: str = ""
+    """More about it, for a client that looks for more: which lines of a file are wrong, and why."""
 
     @property
     def message(self) -> str:
@@ -205,9 +206,11 @@ class AlcorError(Exception):
 class InvalidInput(AlcorError):
     """A value that no state of the region could make right."""
 
-    def __init__(self, reason: str, *, attribute: str = "", problem: Problem = Problem.GENERIC) -> None:
+    def __init__(
+        self, reason: str, *, attribute: str = "", problem: Problem = Problem.GENERIC, detail: str = ""
+    ) -> None:
         super().__init__(f"Invalid input for {attribute}: {reason}" if attribute else reason)
-        self.reason, self.attribute, self.problem = reason, attribute, problem
+        self.reason, self.attribute, self.problem, self.detail = reason, attribute, problem, detail
 
 
 class Unauthenticated(AlcorError):

@@ -1,8 +1,14 @@
 """A host: a machine with a virtual switch and an agent of ours."""
 
-from alcor.model.resource import REQUIRED, Attribute, Entity, Resource, Who
+from typing import Any
+
+from alcor.model.resource import REQUIRED, Attribute, Entity, Lookup, Resource, Who
 from alcor.model.standard import CREATED_AT, DESCRIPTION, ID, REVISION_NUMBER, UPDATED_AT
-from alcor.model.value import IP, Boolean, ListOf, Nullable, Text
+from alcor.model.value import IP, MAC, Boolean, Choice, ListOf, Nullable, Text, Uuid
+from alcor.model.view import view_of
+
+IN, DRAINING, OUT = "in", "draining", "out"
+HEALTH_STATES = ("UP", "DOWN", "DRAINING", "OUT_OF_ROTATION")
 
 
 class Host(Entity, frozen=True, kw_only=True, gc=False):
@@ -10,6 +16,9 @@ class Host(Entity, frozen=True, kw_only=True, gc=False):
 
     `vtep_addresses` are the underlay addresses its tunnels end at, the preferred one first: others send to that. It
     sends to hosts that prefer a family of which it has an address itself.
+    `control_address` is where its operator reaches it, `mac_address` that of its underlay interface: inventory.
+    `cluster` is its cell, `ncm_id` the network configuration manager that serves it.
+    `rotation`: `in`; `draining`, what is on it stays and nothing new comes; `out`, nothing is on it or comes.
     `token_digest` is the SHA-256 (hex) of the secret its agent proves itself with.
     """
 
@@ -17,6 +26,20 @@ class Host(Entity, frozen=True, kw_only=True, gc=False):
     token_digest: str = ""
     admin_state_up: bool = True
     availability_zone: str = "nova"
+    control_address: str | None = None
+    mac_address: str | None = None
+    cluster: str = ""
+    ncm_id: str | None = None
+    rotation: str = IN
+
+    @property
+    def takes_work(self) -> bool:
+        """Whether ports may be bound to it that were not."""
+        return self.admin_state_up and self.rotation == IN
+
+
+def _vtep_rows(row: Any) -> list[tuple[Any, ...]]:
+    return [(address,) for address in row.vtep_addresses]
 
 
 HOST = Resource(
@@ -26,6 +49,8 @@ HOST = Resource(
     prefix="",
     text="A machine that runs virtual machines and an alcor-agent.",
     columns_shown=("id", "name", "vtep_addresses", "status"),
+    lookups=(Lookup("vtep_addresses", ("address",), _vtep_rows),),
+    bulk_path=True,
     attributes=(
         ID,
         Attribute(
@@ -41,7 +66,6 @@ HOST = Resource(
             "vtep_addresses",
             ListOf(IP, items_max=8),
             default=REQUIRED,
-            filters=False,
             sorts=False,
             text="The underlay addresses of its tunnels; others send to the first.",
         ),
@@ -51,8 +75,45 @@ HOST = Resource(
             default=True,
             text="Whether new work may be placed on it; what is there stays.",
         ),
+        Attribute("availability_zone", Text(255, 1), default="nova", text="The availability zone it is in."),
         Attribute(
-            "availability_zone", Text(255, 1), default="nova", text="The availability zone it is in."
+            "control_address",
+            Nullable(IP),
+            default=None,
+            column=True,
+            text="The address its operator reaches it by.",
+        ),
+        Attribute(
+            "mac_address",
+            Nullable(MAC),
+            default=None,
+            column=True,
+            text="The MAC address of its underlay interface.",
+        ),
+        Attribute("cluster", Text(255), default="", column=True, text="The cluster (cell) it is in."),
+        Attribute(
+            "ncm_id",
+            Nullable(Uuid()),
+            default=None,
+            column=True,
+            refers="ncm",
+            text="The network configuration manager that serves it; null for any.",
+        ),
+        Attribute(
+            "rotation",
+            Choice((IN, DRAINING, OUT)),
+            default=IN,
+            column=True,
+            text="`draining`: what is on it stays, nothing new comes; `out`: nothing is on it.",
+        ),
+        Attribute(
+            "health_state",
+            Choice(HEALTH_STATES),
+            create=Who.NOBODY,
+            update=Who.NOBODY,
+            stored=False,
+            sorts=False,
+            text="UP, DOWN (its agent is not heard), DRAINING (nothing new comes) or OUT_OF_ROTATION.",
         ),
         Attribute(
             "status",
@@ -77,4 +138,12 @@ HOST = Resource(
         UPDATED_AT,
         REVISION_NUMBER,
     ),
+)
+
+NODE = view_of(
+    HOST,
+    "node",
+    collection="nodes",
+    member="node",
+    text="A host, as the original's Node Manager names it. The same rows as /hosts.",
 )

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from alcor.managers.interface import Caller
-from alcor.model.host import Host
+from alcor.model.host import OUT, Host
 from alcor.store.interface import HostObservation, Store
 
 
@@ -19,6 +19,20 @@ def _status(seen: HostObservation | None) -> str:
     return "UP" if seen is not None and seen.alive else "DOWN"
 
 
+async def load_state(store: Store, _caller: Caller, rows: Sequence[Host]) -> dict[str, str]:
+    """What may be expected of each host: one of `HEALTH_STATES`. Cost: one read, however many hosts."""
+    seen = await store.observations.hosts([row.id for row in rows])
+    return {row.id: _state(row, seen.get(row.id)) for row in rows}
+
+
+def _state(row: Host, seen: HostObservation | None) -> str:
+    if row.rotation == OUT:
+        return "OUT_OF_ROTATION"
+    if _status(seen) == "DOWN":
+        return "DOWN"
+    return "UP" if row.takes_work else "DRAINING"
+
+
 async def load_health(store: Store, _caller: Caller, row: Host) -> dict[str, Any]:
     """What is known of a host and of the ports seen on it.
 
@@ -29,6 +43,7 @@ async def load_health(store: Store, _caller: Caller, row: Host) -> dict[str, Any
     ports = await store.observations.ports_of_host(row.id)
     health = {
         "status": _status(seen),
+        "health_state": _state(row, seen),
         "alive": seen is not None and seen.alive,
         "seen_at": _iso(seen.seen_at_ms) if seen is not None and seen.seen_at_ms else None,
         "agent_version": seen.agent_version if seen else "",

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from alcor.managers.interface import Caller, Made, Manager, Values
-from alcor.managers.node.health import load_health, load_status
+from alcor.managers.node.health import load_health, load_state, load_status
+from alcor.managers.node.ncm import assign
 from alcor.managers.row import NAMED_MAX, name_users, replace_row
 from alcor.model.errors import Conflict, InUse, InvalidInput, Problem
-from alcor.model.host import HOST, Host
+from alcor.model.host import HOST, IN, OUT, Host
 from alcor.model.port import Port
 from alcor.store.interface import Condition, Query, Transaction
 
@@ -25,7 +26,7 @@ def manager() -> Manager:
         create=create,
         update=update,
         delete=delete,
-        computed={"status": load_status},
+        computed={"status": load_status, "health_state": load_state},
         children={"health": load_health},
         actions={"rotate_token": rotate_token},
     )
@@ -35,7 +36,8 @@ async def create(tx: Transaction, _caller: Caller, many: Sequence[Values]) -> li
     """Register hosts. The secret of a host's agent is in this answer and nowhere else; its digest is stored.
 
     Ports that name the host already stay `binding_failed` until they are bound again.
-    Raises: Conflict (NAME_TAKEN, or an address another host has); InvalidInput (no address, or one no host can have).
+    Raises: Conflict (NAME_TAKEN, or an address another host has); InvalidInput (no address, or one no host can have);
+            as `assign`.
     """
     made = []
     for values in many:
@@ -48,6 +50,7 @@ async def create(tx: Transaction, _caller: Caller, many: Sequence[Values]) -> li
             )
         vteps = tuple(values["vtep_addresses"])
         await _take_vteps(tx, vteps, id)
+        await assign(tx, None, values.get("ncm_id"))
         secret = tx.new_secret()
         tx.insert(
             Host(
@@ -57,6 +60,11 @@ async def create(tx: Transaction, _caller: Caller, many: Sequence[Values]) -> li
                 vtep_addresses=vteps,
                 admin_state_up=values.get("admin_state_up", True),
                 availability_zone=values.get("availability_zone", "nova"),
+                control_address=values.get("control_address"),
+                mac_address=values.get("mac_address"),
+                cluster=values.get("cluster", ""),
+                ncm_id=values.get("ncm_id"),
+                rotation=values.get("rotation", IN),
                 token_digest=digest(secret),
             )
         )
@@ -84,7 +92,13 @@ async def _take_vteps(tx: Transaction, vteps: Sequence[str], host_id: str) -> No
 
 
 async def update(tx: Transaction, _caller: Caller, row: Host, values: Values) -> Host:
-    """Change description or tunnel addresses. Raises: Conflict, InvalidInput; as `create`."""
+    """Change what a host is, where it is, or whether it is in rotation.
+
+    Raises: Conflict, InvalidInput; as `create`; InUse if it is to leave the rotation with ports on it.
+    """
+    await assign(tx, row.ncm_id, values.get("ncm_id", row.ncm_id))
+    if values.get("rotation") == OUT and row.rotation != OUT:
+        await _check_empty(tx, row)
     if "vtep_addresses" in values:
         vteps = tuple(values["vtep_addresses"])
         await _take_vteps(tx, vteps, row.id)
@@ -106,13 +120,18 @@ async def rotate_token(tx: Transaction, _caller: Caller, row: Host, values: Valu
     return {"token": secret}
 
 
-async def delete(tx: Transaction, _caller: Caller, row: Host) -> None:
-    """Forget a host. Raises: InUse naming the ports that are bound to it."""
+async def _check_empty(tx: Transaction, row: Host) -> None:
     bound = await tx.list(
         Port, Query(where=(Condition("binding_host_id", (row.name,)),), limit=NAMED_MAX + 1)
     )
     if bound:
         raise InUse("host", row.id, by=f"{name_users('port', [port.id for port in bound])} is bound to it")
+
+
+async def delete(tx: Transaction, _caller: Caller, row: Host) -> None:
+    """Forget a host. Raises: InUse naming the ports that are bound to it."""
+    await _check_empty(tx, row)
+    await assign(tx, row.ncm_id, None)
     tx.release(_NAMES, row.name)
     for vtep in row.vtep_addresses:
         tx.release(_VTEPS, vtep)

@@ -22,11 +22,12 @@ _ON_SWITCH = frozenset({"normal", "vdpa", "smart-nic"})
 
 
 async def find_host_names(tx: Transaction, names: Iterable[str]) -> set[str]:
-    """Which of `names` are hosts. Cost: one read."""
+    """Which of `names` are hosts that take new work. Cost: one read."""
     wanted = tuple(sorted({name for name in names if name}))
     if not wanted:
         return set()
-    return {host.name for host in await tx.list(Host, Query(where=(Condition("name", wanted),)))}
+    found = await tx.list(Host, Query(where=(Condition("name", wanted),)))
+    return {host.name for host in found if host.takes_work}
 
 
 def vif_type(
@@ -71,7 +72,11 @@ async def change_binding(tx: Transaction, row: Port, values: Values) -> dict[str
     if "binding_host_id" in values:
         host_id = values["binding_host_id"] or ""
     if "binding_host_id" in values or vnic_type == "direct":
-        vif = vif_type(host_id, await find_host_names(tx, [host_id]), vnic_type, profile)
+        hosts = await find_host_names(tx, [host_id])
+        if host_id == row.binding_host_id and vif == BOUND:
+            # What is on a host stays, though the host takes nothing new.
+            hosts.add(host_id)
+        vif = vif_type(host_id, hosts, vnic_type, profile)
     up = values.get("admin_state_up", row.admin_state_up)
     return {
         "binding_host_id": host_id,
