@@ -38,6 +38,9 @@ AgentsOption = Annotated[
 SocketOption = Annotated[
     str | None, typer.Option("--agents-socket", help="Unix socket for agents (<data>/agents.sock).")
 ]
+StoreOption = Annotated[
+    str | None, typer.Option("--store", help="postgresql://user@host/database (SQLite in the data folder).")
+]
 LevelOption = Annotated[str | None, typer.Option("--log-level", help="debug, info, warning or error.")]
 JsonOption = Annotated[bool | None, typer.Option("--log-json", help="Log one JSON object a line.")]
 
@@ -49,13 +52,14 @@ def up(
     listen: ListenOption = None,
     agents_listen: AgentsOption = None,
     agents_socket: SocketOption = None,
+    store: StoreOption = None,
     log_level: LevelOption = None,
     log_json: JsonOption = None,
 ) -> None:
-    """Start a whole region in this process, on SQLite, until Ctrl-C."""
+    """Start a whole region in this process, on SQLite or on PostgreSQL, until Ctrl-C."""
     from alcor.runtime.region import Role
 
-    flags = _flags(data, listen, agents_listen, agents_socket, log_level, log_json)
+    flags = _flags(data, listen, agents_listen, agents_socket, store, log_level, log_json)
     _serve(config, flags, list(Role), None)
 
 
@@ -71,17 +75,38 @@ def serve(
     listen: ListenOption = None,
     agents_listen: AgentsOption = None,
     agents_socket: SocketOption = None,
+    store: StoreOption = None,
+    bus_listen: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--bus-listen", help="With dataplane: address:port for ncms (127.0.0.1:9698); repeatable."
+        ),
+    ] = None,
+    dataplane: Annotated[
+        str | None, typer.Option("--dataplane", help="With ncm: the dataplane's address:port or unix:/path.")
+    ] = None,
+    operations_listen: Annotated[
+        str | None,
+        typer.Option(
+            "--operations-listen", help="Without api: address:port of /healthz and /metrics (any free)."
+        ),
+    ] = None,
     log_level: LevelOption = None,
     log_json: JsonOption = None,
 ) -> None:
-    """Run chosen roles of a region. On SQLite one process has the data folder to itself."""
+    """Run chosen roles of a region; roles in processes of their own need PostgreSQL (docs/design/region.md)."""
     from alcor.runtime.region import Role
 
     try:
         roles = [Role(name) for name in role]
     except ValueError:
         _fail(f"'{role}': a role is one of {', '.join(Role)}")
-    flags = _flags(data, listen, agents_listen, agents_socket, log_level, log_json)
+    flags = _flags(data, listen, agents_listen, agents_socket, store, log_level, log_json)
+    flags |= {
+        "bus.listen": bus_listen,
+        "bus.dataplane": dataplane,
+        "operations.listen": operations_listen,
+    }
     _serve(config, flags, roles, service)
 
 
@@ -100,15 +125,16 @@ def token_show(config: ConfigOption = None, data: DataOption = None) -> None:
 
 
 @token_app.command("rotate")
-def token_rotate(config: ConfigOption = None, data: DataOption = None) -> None:
-    """Replace the admin token by a new one and print it. The region must be stopped."""
+def token_rotate(config: ConfigOption = None, data: DataOption = None, store: StoreOption = None) -> None:
+    """Replace the admin token by a new one and print it. A region on SQLite must be stopped."""
+    from alcor.runtime.database import open_store
     from alcor.runtime.identity import rotate_admin_token
-    from alcor.store.sqlite import SqliteStore
 
-    folder = _load(config, {"data.folder": data}).data.folder
+    settings = _load(config, {"data.folder": data, "store.url": store})
+    folder = settings.data.folder
 
     async def rotate() -> str:
-        store = SqliteStore.open(folder)
+        store = await open_store(settings)
         try:
             return await rotate_admin_token(store, folder)
         finally:
@@ -135,6 +161,7 @@ def _flags(
     listen: str | None,
     agents_listen: str | None,
     agents_socket: str | None,
+    store: str | None,
     log_level: str | None,
     log_json: bool | None,
 ) -> dict[str, Any]:
@@ -143,6 +170,7 @@ def _flags(
         "api.listen": listen,
         "ncm.listen": agents_listen,
         "ncm.socket": agents_socket,
+        "store.url": store,
         "log.level": log_level,
         "log.json": log_json,
     }

@@ -22,6 +22,48 @@ class Data(Struct, frozen=True, kw_only=True):
     ] = field(default_factory=default_data_folder)
 
 
+class Store(Struct, frozen=True, kw_only=True):
+    """The region's database."""
+
+    url: Annotated[
+        str,
+        Meta(
+            description="postgresql://user@host/database, for several processes; SQLite in the data folder if empty."
+        ),
+    ] = ""
+
+
+class Bus(Struct, frozen=True, kw_only=True):
+    """Between the dataplane and ncms in other processes (gRPC); of no use on SQLite."""
+
+    listen: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Where a dataplane awaits ncms: address:port or unix:/path; `<data>/bus.sock` in any case."
+        ),
+    ] = ("127.0.0.1:9698",)
+    dataplane: Annotated[
+        str,
+        Meta(
+            description="Where an ncm finds the dataplane; its own process's, else the first of `listen`, if empty."
+        ),
+    ] = ""
+    secret_file: Annotated[
+        str,
+        Meta(
+            description="What ncms prove themselves by; made by the dataplane if missing. `<data>/bus.secret` if empty."
+        ),
+    ] = ""
+
+
+class OperationsEdge(Struct, frozen=True, kw_only=True):
+    """What a process without the role api serves to operators' machines."""
+
+    listen: Annotated[
+        str, Meta(description="Address and port of its /healthz and /metrics; port 0: any free one.")
+    ] = "127.0.0.1:0"
+
+
 class Api(Struct, frozen=True, kw_only=True):
     """The REST edge."""
 
@@ -201,6 +243,9 @@ class RegionConfig(Struct, frozen=True, kw_only=True):
     """Everything `alcor up` and `alcor serve` can be told."""
 
     data: Data = field(default_factory=Data)
+    store: Store = Store()
+    bus: Bus = Bus()
+    operations: OperationsEdge = OperationsEdge()
     api: Api = Api()
     keystone: Keystone = Keystone()
     policy: PolicyFile = PolicyFile()

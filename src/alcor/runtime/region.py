@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import socket
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,36 +11,39 @@ from pathlib import Path
 
 import msgspec
 import orjson
-import uvicorn
 
 from alcor import __version__
 from alcor.api.app import build
 from alcor.api.needs import Authenticator
 from alcor.bus.codec import ProtobufCodec
 from alcor.bus.grpc_server import AgentServer
+from alcor.bus.interface import DataplaneBus, NcmBus
 from alcor.bus.local import LocalBus
+from alcor.dataplane.realize import Told
 from alcor.dataplane.service import Dataplane
 from alcor.goalstate.item import RegionItem
 from alcor.managers.quota.limit import Limits
 from alcor.managers.registry import managers
-from alcor.managers.vpc.ranges import prepare
 from alcor.managers.security_group.template import ensure_template
+from alcor.managers.vpc.ranges import prepare
 from alcor.model.address import Mac, parse_mac
 from alcor.ncm.service import Ncm
 from alcor.runtime.access import authenticator, load_policy
 from alcor.runtime.background import background
+from alcor.runtime.bus import attached, listening
 from alcor.runtime.compute import notifying
 from alcor.runtime.config import RegionConfig
+from alcor.runtime.database import is_shared, open_store, take_lead
+from alcor.runtime.edge import listen, serving, url_of
 from alcor.runtime.identity import ensure_admin_token, write_clouds
+from alcor.runtime.lead import Leader
 from alcor.runtime.network import network_settings
+from alcor.runtime.operations import Health, OperationsApp
 from alcor.runtime.settings import ConfigurationError
-from alcor.store.sqlite import SqliteStore
+from alcor.store.interface import Store
 from alcor.telemetry.log import get_log
 
 log = get_log("runtime")
-
-# A request that is still running when the region stops gets this long to finish.
-DRAIN_S = 5
 
 
 class Role(StrEnum):
@@ -54,21 +56,24 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """Where a started region is. `token` is None if the file with its text is gone."""
+    """Where a started process is. `token` is None if it has no API, or if the file with its text is not here.
 
+    operations: the URL of /healthz and /metrics. bus: where ncms of other processes attach.
+    """
+
+    roles: tuple[Role, ...]
     endpoint: str | None
     agents: tuple[str, ...]
+    bus: tuple[str, ...]
+    operations: str
     data: Path
     token: str | None
     clouds: Path | None
 
-
-class _Server(uvicorn.Server):
-    """uvicorn without its own signal handlers: the region ends its parts in order."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+    @property
+    def is_whole(self) -> bool:
+        """Whether one process is the whole region."""
+        return len(self.roles) == len(Role)
 
 
 async def serve(
@@ -82,74 +87,153 @@ async def serve(
     """Run the given roles until `stop` is set.
 
     started: called once everything listens.
-    Raises:  StoreLocked (another process has the data folder), ConfigurationError, OSError (address in use).
+    Raises:  StoreLocked (another process has the data folder), Unavailable (the database is away), ConfigurationError,
+             OSError (address in use).
     """
-    folder = config.data.folder
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    store = SqliteStore.open(folder)
-    try:
-        async with contextlib.AsyncExitStack() as stack:
-            codec = ProtobufCodec()
-            bus = LocalBus(codec)
-            # Where Keystone says who is who, a token of ours is of no use.
-            token = None if config.keystone.auth_url else await ensure_admin_token(store, folder)
-            await store.write(ensure_template)
-            if Role.DATAPLANE in roles:
-                await stack.enter_async_context(_dataplane(store, bus, config))
-            agents: tuple[str, ...] = ()
-            if Role.NCM in roles:
-                agents = await stack.enter_async_context(_ncm(bus, codec, config))
-            endpoint = clouds = None
-            if Role.API in roles:
-                policy, overrides = load_policy(config.policy)
-                who = await stack.enter_async_context(authenticator(config, store, policy))
-                endpoint = await stack.enter_async_context(_api(store, config, services, who, overrides))
-                clouds = write_clouds(folder, endpoint, token) if token else None
-            running = Running(endpoint, agents, folder, token, clouds)
-            started(running)
-            stack.enter_context(_announced(running))
-            await stop.wait()
-            log.info("region_stopping")
-    finally:
-        await store.close()
+    _check(config, roles)
+    config.data.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    async with contextlib.AsyncExitStack() as stack:
+        health = Health()
+        store: Store | None = None
+        if Role.API in roles or Role.DATAPLANE in roles:
+            store = await open_store(config)
+            stack.push_async_callback(store.close)
+            health.watch_store(store)
+        running = await _start(config, roles, services, store, health, stack)
+        started(running)
+        stack.enter_context(_announced(running, shared=is_shared(config)))
+        await stop.wait()
+        log.info("region_stopping")
 
 
-@contextlib.asynccontextmanager
-async def _dataplane(store: SqliteStore, bus: LocalBus, config: RegionConfig) -> AsyncIterator[None]:
+def _check(config: RegionConfig, roles: Collection[Role]) -> None:
+    """SQLite serves one process, so that what needs the store has to be in it. Raises: ConfigurationError."""
+    if is_shared(config) or set(roles) in ({Role.API}, {Role.NCM}, set(Role)):
+        return
+    raise ConfigurationError(
+        f"the roles {', '.join(sorted(roles))} are to run apart from the others, but store.url is empty: an SQLite "
+        "store serves one process. Give that process all roles (`alcor up`), or name a PostgreSQL in store.url."
+    )
+
+
+async def _start(
+    config: RegionConfig,
+    roles: Collection[Role],
+    services: Collection[str] | None,
+    store: Store | None,
+    health: Health,
+    stack: contextlib.AsyncExitStack,
+) -> Running:
+    """Start the parts in order: the API last, so that nothing is accepted before it can be delivered."""
+    codec = ProtobufCodec()
+    bus: tuple[str, ...] = ()
+    agents: tuple[str, ...] = ()
+    token = endpoint = clouds = None
+    local = None if is_shared(config) else LocalBus(codec)
+    if store is not None and Role.API in roles:
+        # Where Keystone says who is who, a token of ours is of no use.
+        token = None if config.keystone.auth_url else await ensure_admin_token(store, config.data.folder)
+        await store.write(ensure_template)
+    if store is not None and Role.DATAPLANE in roles:
+        told = await stack.enter_async_context(notifying(config, store))
+        make = _maker(config, store, told)
+        if local is not None:
+            await stack.enter_async_context(_dataplane(make(_now_ms(), local)))
+        else:
+            bus = config.bus.listen
+            await stack.enter_async_context(_leader(config, codec, make, health))
+    if Role.NCM in roles:
+        agents = await stack.enter_async_context(_ncm(config, codec, roles, local, health))
+    if store is not None and Role.API in roles:
+        policy, overrides = load_policy(config.policy)
+        who = await stack.enter_async_context(authenticator(config, store, policy))
+        api = _api(store, config, services, who, overrides, health)
+        endpoint = await stack.enter_async_context(api)
+        clouds = write_clouds(config.data.folder, endpoint, token) if token else None
+        operations = endpoint
+    else:
+        operations = await stack.enter_async_context(_operations(config, health))
+    chosen = tuple([role for role in Role if role in roles])
+    return Running(chosen, endpoint, agents, bus, operations, config.data.folder, token, clouds)
+
+
+def _maker(config: RegionConfig, store: Store, told: Told | None) -> Callable[[int, DataplaneBus], Dataplane]:
     responder = _responder_mac(config)
     region = RegionItem(id="region", responder_mac=responder, dhcp_lease_s=config.dataplane.dhcp_lease_s)
-    async with notifying(config, store) as told:
-        dataplane = Dataplane(store, bus, generation=_now_ms(), region=region, now_ms=_now_ms, told=told)
-        async with background("dataplane", asyncio.create_task(dataplane.run(), name="dataplane")):
-            await dataplane.started.wait()
-            yield
+    return lambda generation, bus: Dataplane(
+        store, bus, generation=generation, region=region, now_ms=_now_ms, told=told
+    )
 
 
 @contextlib.asynccontextmanager
-async def _ncm(bus: LocalBus, codec: ProtobufCodec, config: RegionConfig) -> AsyncIterator[tuple[str, ...]]:
-    ncm = Ncm(bus, codec, heartbeat_s=config.ncm.heartbeat_s, now_ms=_now_ms)
-    unix = config.ncm.socket or f"{config.data.folder.absolute()}/agents.sock"
-    server = AgentServer(ncm.handle, addresses=[config.ncm.listen, f"unix:{unix}"])
-    async with background("ncm", asyncio.create_task(ncm.run(), name="ncm")):
+async def _dataplane(dataplane: Dataplane) -> AsyncIterator[None]:
+    async with background("dataplane", asyncio.create_task(dataplane.run(), name="dataplane")):
+        await dataplane.started.wait()
+        yield
+
+
+@contextlib.asynccontextmanager
+async def _leader(
+    config: RegionConfig,
+    codec: ProtobufCodec,
+    make: Callable[[int, DataplaneBus], Dataplane],
+    health: Health,
+) -> AsyncIterator[None]:
+    leader = Leader(lambda waiting: take_lead(config, waiting), lambda: listening(config, codec), make)
+    health.watch("dataplane", lambda: leader.trouble)
+    task = asyncio.create_task(leader.run(), name="dataplane")
+    settled = asyncio.create_task(leader.settled.wait())
+    await asyncio.wait({task, settled}, return_when=asyncio.FIRST_COMPLETED)
+    settled.cancel()
+    if task.done():
+        task.result()  # what keeps it from starting is a sentence, not a crash
+    async with background("dataplane", task):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def _ncm(
+    config: RegionConfig,
+    codec: ProtobufCodec,
+    roles: Collection[Role],
+    local: LocalBus | None,
+    health: Health,
+) -> AsyncIterator[tuple[str, ...]]:
+    async with contextlib.AsyncExitStack() as stack:
+        bus: NcmBus
+        if local is not None and Role.DATAPLANE in roles:
+            bus = local
+        else:
+            client = await stack.enter_async_context(attached(config, beside=Role.DATAPLANE in roles))
+            health.watch("bus", lambda: client.trouble)
+            bus = client
+        ncm = Ncm(bus, codec, heartbeat_s=config.ncm.heartbeat_s, now_ms=_now_ms)
+        unix = config.ncm.socket or f"{config.data.folder.absolute()}/agents.sock"
+        server = AgentServer(ncm.handle, addresses=[config.ncm.listen, f"unix:{unix}"])
+        task = asyncio.create_task(ncm.run(), name="ncm")
+        await stack.enter_async_context(background("ncm", task))
         addresses = await server.start()
-        try:
-            yield tuple(addresses)
-        finally:
-            await server.stop()
+        stack.push_async_callback(server.stop)
+        yield tuple(addresses)
+
+
+@contextlib.asynccontextmanager
+async def _operations(config: RegionConfig, health: Health) -> AsyncIterator[str]:
+    listener = listen(config.operations.listen, "operations.listen", "--operations-listen")
+    async with serving(OperationsApp(health), listener, "operations"):
+        yield url_of(listener)
 
 
 @contextlib.asynccontextmanager
 async def _api(
-    store: SqliteStore,
+    store: Store,
     config: RegionConfig,
     services: Collection[str] | None,
     who: Authenticator,
     overrides: Mapping[str, str],
+    health: Health,
 ) -> AsyncIterator[str]:
-    listener = _listen(config.api.listen)
-    address = listener.getsockname()
-    host = f"[{address[0]}]" if ":" in address[0] else address[0]
-    endpoint = config.api.public_endpoint or f"http://{host}:{address[1]}"
+    listener = listen(config.api.listen, "api.listen", "--listen")
     limits = Limits(msgspec.structs.asdict(config.quota))
     network = network_settings(config)
     await prepare(store, network)
@@ -167,24 +251,10 @@ async def _api(
         public_endpoint=config.api.public_endpoint or None,
         services=services,
         overrides=overrides,
+        ready=health,
     )
-    server = _Server(
-        uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            lifespan="off",
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=DRAIN_S,
-        )
-    )
-    task = asyncio.create_task(server.serve(sockets=[listener]), name="api")
-    try:
-        yield endpoint
-    finally:
-        server.should_exit = True
-        await task
+    async with serving(app, listener, "api"):
+        yield config.api.public_endpoint or url_of(listener)
 
 
 def _responder_mac(config: RegionConfig) -> Mac:
@@ -194,29 +264,23 @@ def _responder_mac(config: RegionConfig) -> Mac:
         raise ConfigurationError(f"dataplane.responder_mac: {error}") from error
 
 
-def _listen(address: str) -> socket.socket:
-    host, _, port = address.rpartition(":")
-    if not port.isdigit():
-        raise ConfigurationError(f"api.listen = '{address}': write address:port, such as 127.0.0.1:9696")
-    host = host.strip("[]")
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, int(port)))
-    except OSError as error:
-        listener.close()
-        raise ConfigurationError(
-            f"api.listen = '{address}': {error.strerror}. Choose another with --listen, or stop what uses it."
-        ) from error
-    listener.listen(1024)
-    return listener
-
-
 @contextlib.contextmanager
-def _announced(running: Running) -> Iterator[None]:
-    """While the region runs, `<data>/region.json` says where; harnesses and people read it."""
-    path = running.data / "region.json"
-    facts = {"pid": os.getpid(), "endpoint": running.endpoint, "agents": list(running.agents)}
+def _announced(running: Running, *, shared: bool) -> Iterator[None]:
+    """While the process runs, a file in the data folder says where; harnesses and people read it.
+
+    `region.json`, or `<roles>-<pid>.json` of a process that is not the whole region: several may share the folder.
+    """
+    alone = running.is_whole or not shared
+    name = "region" if alone else f"{'-'.join(running.roles)}-{os.getpid()}"
+    path = running.data / f"{name}.json"
+    facts = {
+        "pid": os.getpid(),
+        "roles": list(running.roles),
+        "endpoint": running.endpoint,
+        "agents": list(running.agents),
+        "bus": list(running.bus),
+        "operations": running.operations,
+    }
     draft = path.with_suffix(".new")
     draft.write_bytes(orjson.dumps(facts))
     draft.replace(path)

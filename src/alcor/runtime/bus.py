@@ -1,0 +1,101 @@
+"""Wiring of the bus between processes: where the dataplane listens, where an ncm finds it, and the secret of both."""
+
+import contextlib
+import os
+import random
+import secrets
+import socket
+from collections.abc import AsyncIterator, Collection
+from pathlib import Path
+
+from alcor.bus.goal_client import GoalClient
+from alcor.bus.goal_server import GoalServer
+from alcor.bus.interface import ItemCodec
+from alcor.runtime.config import RegionConfig
+from alcor.runtime.settings import ConfigurationError
+
+SECRET_BYTES = 32
+
+
+def secret_path(config: RegionConfig) -> Path:
+    """The file that both ends read."""
+    if config.bus.secret_file:
+        return Path(config.bus.secret_file).expanduser()
+    return config.data.folder / "bus.secret"
+
+
+def own_socket(config: RegionConfig) -> str:
+    """Where the dataplane is always found by processes of its own machine and user."""
+    return f"unix:{config.data.folder.absolute()}/bus.sock"
+
+
+def read_secret(path: Path) -> str:
+    """What an ncm must show. Raises: OSError, with a way out."""
+    try:
+        secret = path.read_text().strip()
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{path} is not there; copy the dataplane's, which is made at its first start"
+        ) from error
+    if not secret:
+        raise OSError(f"{path} is empty; copy the dataplane's")
+    return secret
+
+
+def ensure_secret(path: Path) -> str:
+    """The bus secret, made if there is none: 256 bits, in a file that only its owner may read.
+
+    Raises: ConfigurationError if the file can be neither read nor made.
+    """
+    try:
+        # Made aside and linked into place: whoever finds it finds all of it, and of two only one is it.
+        draft = path.with_name(f"{path.name}.{os.getpid()}")
+        if not path.exists():
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(secrets.token_urlsafe(SECRET_BYTES) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            try:
+                with contextlib.suppress(FileExistsError):
+                    os.link(draft, path)
+            finally:
+                draft.unlink()
+        return read_secret(path)
+    except OSError as error:
+        raise ConfigurationError(f"bus.secret_file = '{path}': {error.strerror or error}") from error
+
+
+@contextlib.asynccontextmanager
+async def listening(config: RegionConfig, codec: ItemCodec) -> AsyncIterator[GoalServer]:
+    """The dataplane's end, open to ncms. Raises: OSError (address in use), ConfigurationError."""
+    secret = ensure_secret(secret_path(config))
+    server = GoalServer(codec, [*config.bus.listen, own_socket(config)], secret=secret)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()
+
+
+@contextlib.asynccontextmanager
+async def attached(config: RegionConfig, *, beside: bool) -> AsyncIterator[GoalClient]:
+    """An ncm's end. `beside`: the dataplane is in the same process. It connects when it is read."""
+    path = secret_path(config)
+    address = config.bus.dataplane or (own_socket(config) if beside else _default(config.bus.listen))
+    client = GoalClient(
+        address,
+        # For people to recognise, and never that of another process.
+        ncm_id=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}",
+        secret=lambda: read_secret(path),
+        random=random.random,
+    )
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+def _default(listen: Collection[str]) -> str:
+    """On one machine with one configuration file the dataplane is where that file has it listen."""
+    return next(iter(listen), "127.0.0.1:9698")

@@ -1,0 +1,58 @@
+"""Which database a region is in: SQLite in the data folder, or a PostgreSQL that several processes share."""
+
+import time
+from collections.abc import Callable
+
+from alcor.runtime.config import RegionConfig
+from alcor.runtime.lead import Held
+from alcor.runtime.settings import ConfigurationError
+from alcor.store.interface import Store
+from alcor.store.sqlite import SqliteStore
+
+_SCHEMES = ("postgresql", "postgres")
+
+
+def is_shared(config: RegionConfig) -> bool:
+    """Whether several processes may use the store: PostgreSQL. Raises: ConfigurationError."""
+    if not config.store.url:
+        return False
+    # Only the scheme is repeated in a message: the rest may hold a password.
+    scheme, separator, _ = config.store.url.partition("://")
+    if not separator or scheme not in _SCHEMES:
+        raise ConfigurationError(
+            f"store.url begins with '{scheme[:16]}': write postgresql://user@host/database, or nothing for SQLite"
+        )
+    return True
+
+
+async def open_store(config: RegionConfig) -> Store:
+    """The region's store.
+
+    Raises: ConfigurationError; StoreLocked if another process has the folder; Unavailable if the database is away.
+    """
+    if not is_shared(config):
+        return SqliteStore.open(config.data.folder)
+    _require_driver()
+    from alcor.store.postgres import PostgresStore
+
+    return await PostgresStore.open(config.store.url)
+
+
+async def take_lead(config: RegionConfig, waiting: Callable[[], None]) -> Held:
+    """Wait until this process may be the region's dataplane, on PostgreSQL. Raises: Unavailable."""
+    _require_driver()
+    from alcor.store.postgres.connection import connector
+    from alcor.store.postgres.lease import take_lease
+
+    return await take_lease(
+        connector(config.store.url), now_ms=lambda: time.time_ns() // 1_000_000, waiting=waiting
+    )
+
+
+def _require_driver() -> None:
+    try:
+        import asyncpg  # noqa: F401  # only whether it is there
+    except ImportError as error:
+        raise ConfigurationError(
+            "store.url names PostgreSQL, but its driver is not installed: pip install 'alcor[region,postgres]'"
+        ) from error
