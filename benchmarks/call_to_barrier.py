@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from alcor.lab.site import Site, running_site
-from benchmarks.measure import load_average, quantiles, report
+from benchmarks.measure import lift_quotas, load_average, quantiles, report
 from benchmarks.port_create import fill
 
 ROUNDS = 200
@@ -48,6 +48,7 @@ def _realized_ms(site: Site, port_id: str, called_ms: float) -> float:
 def main() -> None:
     """Run and print."""
     load_before = load_average()
+    lift_quotas()
     rows = []
     with (
         tempfile.TemporaryDirectory(prefix="alcor-bench-") as folder,

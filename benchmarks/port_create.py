@@ -17,7 +17,7 @@ from alcor.lab.ledger import Ledger
 from alcor.lab.region import RegionProcess
 from benchmarks import skeleton
 from benchmarks.load import post_repeatedly
-from benchmarks.measure import load_average, quantiles, report
+from benchmarks.measure import lift_quotas, load_average, quantiles, report
 
 SECONDS = 8.0
 CLIENTS = 32
@@ -65,6 +65,7 @@ def measured_network(region: RegionProcess, name: str, cidr: str) -> str:
 def main() -> None:
     """Run and print."""
     load_before = load_average()
+    lift_quotas()
     rows = [row("skeleton, one by one", 0, skeleton.measure(CLIENTS, SECONDS), 1)]
     folder = Path(tempfile.mkdtemp(prefix="alcor-bench-"))
     ledger = Ledger(folder)
