@@ -1,7 +1,7 @@
 """The API at 0, 100,000 and 1,000,000 stored ports, on SQLite and on PostgreSQL.
 
-Claims: port creates per second, single and in bulks of 100; latency of showing a port, of a list of 100, of the list of a
-device (Nova's most frequent call) and of a network. Full durability, the region whole, the load from a process of
+Claims: port creates per second, single and in bulks of 100; latency of showing a port, of a list of 100, of the list of
+a device (Nova's most frequent call) and of a network. Full durability, the region whole, the load from a process of
 its own over real sockets; PostgreSQL from the distribution's binaries on the same cores, fsync on.
 
     python -m benchmarks.api_scale [sqlite|postgres …] [--ports N …]
