@@ -4,6 +4,7 @@ TLS plugs in here, by `add_secure_port` with the region's credentials in place o
 streams and for ncms' alike; nothing else changes.
 """
 
+import contextlib
 import os
 import socket
 import stat
@@ -23,7 +24,8 @@ class Addresses:
         self._wanted = tuple(wanted)
         self._unix_mode = unix_mode
         self._whom = whom
-        self._paths: list[Path] = []
+        # With its inode: another process may have put its own socket there since, if ours was taken for stale.
+        self._paths: dict[Path, int] = {}
 
     def bind(self, server: grpc.aio.Server) -> tuple[str, ...]:
         """Bind all, before the server starts; returns them with the ports that were taken.
@@ -34,8 +36,10 @@ class Addresses:
 
     def unlink(self) -> None:
         """Remove the sockets, after the server stopped."""
-        for path in self._paths:
-            path.unlink(missing_ok=True)
+        for path, inode in self._paths.items():
+            with contextlib.suppress(FileNotFoundError):
+                if path.lstat().st_ino == inode:
+                    path.unlink()
         self._paths.clear()
 
     def _bind(self, server: grpc.aio.Server, address: str) -> str:
@@ -70,7 +74,7 @@ class Addresses:
         finally:
             os.umask(before)
         path.chmod(self._unix_mode)
-        self._paths.append(path)
+        self._paths[path] = path.lstat().st_ino
         return address
 
 

@@ -140,8 +140,7 @@ async def _start(
         if local is not None:
             await stack.enter_async_context(_dataplane(make(_now_ms(), local)))
         else:
-            bus = config.bus.listen
-            await stack.enter_async_context(_leader(config, codec, make, health))
+            bus = await stack.enter_async_context(_leader(config, codec, make, health))
     if Role.NCM in roles:
         agents = await stack.enter_async_context(_ncm(config, codec, roles, local, health))
     if store is not None and Role.API in roles:
@@ -178,8 +177,18 @@ async def _leader(
     codec: ProtobufCodec,
     make: Callable[[int, DataplaneBus], Dataplane],
     health: Health,
-) -> AsyncIterator[None]:
-    leader = Leader(lambda waiting: take_lead(config, waiting), lambda: listening(config, codec), make)
+) -> AsyncIterator[tuple[str, ...]]:
+    """Yields where ncms attach: as wanted, and as bound if this process leads already."""
+    addresses = config.bus.listen
+
+    @contextlib.asynccontextmanager
+    async def listen_for_ncms() -> AsyncIterator[DataplaneBus]:
+        nonlocal addresses
+        async with listening(config, codec) as server:
+            addresses = server.addresses
+            yield server
+
+    leader = Leader(lambda waiting: take_lead(config, waiting), listen_for_ncms, make)
     health.watch("dataplane", lambda: leader.trouble)
     task = asyncio.create_task(leader.run(), name="dataplane")
     settled = asyncio.create_task(leader.settled.wait())
@@ -188,7 +197,7 @@ async def _leader(
     if task.done():
         task.result()  # what keeps it from starting is a sentence, not a crash
     async with background("dataplane", task):
-        yield
+        yield addresses
 
 
 @contextlib.asynccontextmanager

@@ -1,0 +1,304 @@
+"""A region of several processes on one PostgreSQL: each role killed and started again; the database away."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from alcor.agent.simulated import SimulatedSwitch
+from alcor.lab.command import LabError
+from alcor.model.token import Token
+from alcor.pipeline.text import render
+from alcor.runtime.identity import digest, ensure_admin_token, token_path
+from alcor.store.postgres import PostgresStore
+from tests.support.apart import ANY_PORT, Apart, an_agent, until
+from tests.support.postgres import Server, server
+
+
+@pytest.fixture
+async def region(tmp_path: Path) -> AsyncIterator[Apart]:
+    """An empty database and no process yet."""
+    postgres = server()
+    region = Apart(tmp_path, postgres.dsn(await postgres.fresh()))
+    try:
+        yield region
+    finally:
+        await asyncio.to_thread(region.ledger.sweep)
+
+
+async def started(region: Apart) -> None:
+    """Two api processes, a dataplane and an ncm."""
+    for name, role in (("dataplane", "dataplane"), ("ncm", "ncm"), ("api-1", "api"), ("api-2", "api")):
+        await asyncio.to_thread(region.add, name, role)
+
+
+class Tenant:
+    """Somebody who uses the region from outside: one network, one host, ports that come and go."""
+
+    def __init__(self, region: Apart) -> None:
+        self.region = region
+        self.network = self._create("api-1", "v2.0/networks", "network", name="red")
+        self._create(
+            "api-1",
+            "v2.0/subnets",
+            "subnet",
+            network_id=self.network["id"],
+            cidr="10.0.0.0/24",
+            ip_version=4,
+        )
+        self.host = self._create("api-2", "hosts", "host", name="compute-1", vtep_addresses=["192.0.2.1"])
+
+    def _create(self, api: str, collection: str, member: str, **attributes: Any) -> dict[str, Any]:
+        with self.region.client(api) as client:
+            return client.create(collection, member, **attributes)
+
+    def create_port(self, api: str) -> dict[str, Any]:
+        """A port on the host."""
+        host = {"binding:host_id": "compute-1"}
+        return self._create(api, "v2.0/ports", "port", network_id=self.network["id"], **host)
+
+    def delete_port(self, api: str, port: dict[str, Any]) -> None:
+        """Remove a port."""
+        with self.region.client(api) as client:
+            client.delete("v2.0/ports", port["id"])
+
+    def status(self, api: str, port: dict[str, Any]) -> str:
+        """The port's status as this API process shows it; what it cannot say now is empty."""
+        try:
+            with self.region.client(api) as client:
+                return str(client.show(f"v2.0/ports/{port['id']}")["port"]["status"])
+        except (LabError, httpx.TransportError):
+            return ""
+
+
+def has_flows_of(switch: SimulatedSwitch, port: dict[str, Any]) -> bool:
+    """Whether frames of the port's MAC have a flow of their own in the switch."""
+    return any(port["mac_address"] in render(flow) for flow in switch.tables.flows.values())
+
+
+async def plugged(tenant: Tenant, switch: SimulatedSwitch, api: str) -> dict[str, Any]:
+    """A port whose VIF is there."""
+    port = await asyncio.to_thread(tenant.create_port, api)
+    switch.plug(port["id"])
+    return port
+
+
+async def active(tenant: Tenant, switch: SimulatedSwitch, port: dict[str, Any], *apis: str) -> None:
+    """Wait until the port works and each of some API processes says so."""
+    for api in apis:
+        await until(
+            f"{port['id']} to be ACTIVE in {api}",
+            lambda api=api: tenant.status(api, port) == "ACTIVE",  # type: ignore[misc]  # bound now
+        )
+    assert has_flows_of(switch, port)
+
+
+async def forgotten(switch: SimulatedSwitch, port: dict[str, Any]) -> None:
+    """Wait until nothing is left of the port."""
+    await until("flows of the deleted port to go", lambda: not has_flows_of(switch, port))
+
+
+async def test_what_one_process_takes_another_delivers_and_a_third_shows(region: Apart) -> None:
+    """A port created through one API is listed by the other, programmed by the agent, and ACTIVE in both."""
+    await started(region)
+    tenant = await asyncio.to_thread(Tenant, region)
+    async with an_agent(region, tenant.host) as switch:
+        port = await plugged(tenant, switch, "api-1")
+        with region.client("api-2") as client:
+            listed = await asyncio.to_thread(client.show, "v2.0/ports")
+        assert [each["id"] for each in listed["ports"]] == [port["id"]]
+
+        await active(tenant, switch, port, "api-1", "api-2")
+        assert {name: process.health() for name, process in region.processes.items()} == dict.fromkeys(
+            region.processes, (200, {})
+        )
+    statuses = [await asyncio.to_thread(process.stop) for process in region.processes.values()]
+    assert statuses == [0, 0, 0, 0]
+
+
+async def test_each_role_is_killed_and_started_again(region: Apart) -> None:
+    """Whichever process dies, what was done meanwhile is delivered after its return, and what stood works on."""
+    await started(region)
+    tenant = await asyncio.to_thread(Tenant, region)
+    async with an_agent(region, tenant.host) as switch:
+        first = await plugged(tenant, switch, "api-1")
+        doomed = await plugged(tenant, switch, "api-2")
+        await active(tenant, switch, first, "api-1")
+        await active(tenant, switch, doomed, "api-1")
+        for name in ("dataplane", "ncm", "api-1"):
+            process = region.processes[name]
+            process.kill()
+            born = await plugged(tenant, switch, "api-2")
+            await asyncio.to_thread(tenant.delete_port, "api-2", doomed)
+            assert has_flows_of(switch, first)  # nobody tore down what works
+            await asyncio.to_thread(region.restart, process)
+
+            await active(tenant, switch, born, "api-1", "api-2")
+            await active(tenant, switch, first, "api-1", "api-2")
+            await forgotten(switch, doomed)
+            doomed = born
+
+
+async def test_hosts_of_a_dead_ncm_are_down_until_it_is_back(region: Apart) -> None:
+    """When the ncm dies and stays away its hosts are shown DOWN; when it is back they are UP and ports ACTIVE again."""
+    await started(region)
+    tenant = await asyncio.to_thread(Tenant, region)
+
+    def shown() -> str:
+        with region.client("api-2") as client:
+            return str(client.show(f"hosts/{tenant.host['id']}")["host"]["status"])
+
+    async with an_agent(region, tenant.host) as switch:
+        port = await plugged(tenant, switch, "api-1")
+        await active(tenant, switch, port, "api-1")
+        region.processes["ncm"].kill()
+        await until("the host to be DOWN", lambda: shown() == "DOWN")
+        assert tenant.status("api-1", port) == "DOWN"
+        await asyncio.to_thread(region.restart, region.processes["ncm"])
+
+        await until("the host to be UP", lambda: shown() == "UP")
+        await active(tenant, switch, port, "api-1", "api-2")
+
+
+async def test_a_second_dataplane_waits_and_takes_over(region: Apart) -> None:
+    """Only one dataplane leads: the other says that it waits, and leads as soon as the first is gone."""
+    await started(region)
+    tenant = await asyncio.to_thread(Tenant, region)
+    spare = await asyncio.to_thread(region.add, "spare", "dataplane")
+
+    status, missing = spare.health()
+    assert (status, list(missing)) == (503, ["dataplane"])
+    assert "another dataplane leads this region" in missing["dataplane"]
+    async with an_agent(region, tenant.host) as switch:
+        first = await plugged(tenant, switch, "api-1")
+        await active(tenant, switch, first, "api-1")
+        region.processes["dataplane"].kill()
+
+        port = await plugged(tenant, switch, "api-1")
+        await active(tenant, switch, port, "api-1", "api-2")
+        await active(tenant, switch, first, "api-1")
+        assert spare.health() == (200, {})
+
+
+async def test_the_database_goes_away_and_comes_back(region: Apart) -> None:
+    """While the database is away health says so and traffic goes on; when it is back all works again by itself."""
+    await started(region)
+    tenant = await asyncio.to_thread(Tenant, region)
+    async with an_agent(region, tenant.host) as switch:
+        first = await plugged(tenant, switch, "api-1")
+        await active(tenant, switch, first, "api-1")
+        await gone(server(), region.dsn)
+        await until("the API to say so", lambda: region.processes["api-1"].health()[0] == 503)
+        await until("the dataplane to say so", lambda: region.processes["dataplane"].health()[0] == 503)
+        assert has_flows_of(switch, first)
+        await back(server(), region.dsn)
+
+        for name, process in region.processes.items():
+            await until(f"{name} to be well", lambda process=process: process.health() == (200, {}))  # type: ignore[misc]  # bound now
+        port = await plugged(tenant, switch, "api-2")
+        await active(tenant, switch, port, "api-1", "api-2")
+        await active(tenant, switch, first, "api-1")
+        assert not any(process.has_ended for process in region.processes.values())
+
+
+async def gone(postgres: Server, dsn: str) -> None:
+    """Nobody can use the database any more."""
+    name = dsn.rpartition("@/")[2].partition("?")[0]
+    await postgres.admin(
+        f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false",
+        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'",
+    )
+
+
+async def back(postgres: Server, dsn: str) -> None:
+    """It can be used again."""
+    name = dsn.rpartition("@/")[2].partition("?")[0]
+    await postgres.admin(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS true")
+
+
+async def test_a_whole_region_runs_on_postgresql_too(region: Apart) -> None:
+    """All roles in one process on PostgreSQL are a region, to which further ncms can attach."""
+    whole = await asyncio.to_thread(region.add, "whole", "api", "dataplane", "ncm")
+    facts = whole.data / "region.json"
+    assert facts.exists()
+
+
+# --- starting ----------------------------------------------------------------------------------------------
+
+
+def alcor(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end."""
+    command = [sys.executable, "-m", "alcor.cli.main", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("role", ["api", "dataplane"])
+def test_without_its_database_a_process_does_not_start(role: str, tmp_path: Path) -> None:
+    """A database that cannot be reached at the start is a sentence and an exit status, not a trace."""
+    nowhere = f"postgresql://alcor@/region?host={tmp_path}"
+
+    refused = alcor("serve", "--role", role, "--data", str(tmp_path / "data"), "--store", nowhere)
+
+    assert refused.returncode == 1
+    assert "The database cannot be reached" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_url_that_is_no_database(tmp_path: Path) -> None:
+    """What is not PostgreSQL is refused with the way to write it, and without repeating a password."""
+    refused = alcor("up", "--data", str(tmp_path), "--store", "mysql://root:secret@host/db")
+
+    assert refused.returncode == 1
+    assert "postgresql://user@host/database" in refused.stderr
+    assert "secret" not in refused.stderr + refused.stdout
+
+
+@pytest.mark.parametrize("roles", [("dataplane",), ("api", "dataplane"), ("api", "ncm")])
+def test_on_sqlite_roles_do_not_run_apart(roles: tuple[str, ...], tmp_path: Path) -> None:
+    """Without PostgreSQL a process with some of the roles is refused with a sentence that names the two ways out."""
+    words = [word for role in roles for word in ("--role", role)]
+
+    refused = alcor("serve", *words, "--data", str(tmp_path / "data"), "--listen", ANY_PORT)
+
+    assert refused.returncode == 1
+    assert "PostgreSQL" in refused.stderr
+    assert "alcor up" in refused.stderr
+
+
+async def test_an_address_for_ncms_that_is_taken_is_a_sentence(region: Apart) -> None:
+    """A dataplane whose address is in use ends at its start and names it."""
+    first = await asyncio.to_thread(region.add, "api", "api")
+    taken = str(first.facts["endpoint"]).removeprefix("http://")
+    words = ("--data", str(region.folder / "other"), "--store", region.dsn, "--bus-listen", taken)
+
+    refused = await asyncio.to_thread(alcor, "serve", "--role", "dataplane", *words)
+
+    assert refused.returncode == 1
+    assert f"cannot listen for ncms on {taken}" in refused.stderr
+
+
+@pytest.mark.parametrize("folders", [1, 3])
+async def test_the_admin_token_is_made_once(region: Apart, folders: int) -> None:
+    """Of processes that start at once, in one folder or several, one makes the token; no file holds another text."""
+    places = [region.folder / str(number) for number in range(folders)]
+    for place in places:
+        place.mkdir()
+    stores = [await PostgresStore.open(region.dsn, writers=2, readers=2) for _ in range(6)]
+    try:
+        texts = await asyncio.gather(
+            *(ensure_admin_token(store, places[number % folders]) for number, store in enumerate(stores))
+        )
+        (token,) = await stores[0].reader.list(Token)
+    finally:
+        for store in stores:
+            await store.close()
+
+    found = {text for text in texts if text is not None}
+    assert {digest(text) for text in found} == {token.digest}
+    kept = {token_path(place).read_text().strip() for place in places if token_path(place).exists()}
+    assert kept == found
