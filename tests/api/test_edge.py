@@ -15,7 +15,7 @@ from alcor.store.interface import Store, Transaction
 from tests.support.api import ADMIN_PROJECT, ADMIN_TOKEN, Api, add_token, error_of, serving
 from tests.support.store import Faults, sqlite_store
 
-REQUEST_ID = re.compile(r"req-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
+REQUEST_ID = re.compile(r"req-[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 GLOBAL_ID = "req-11111111-2222-3333-4444-555555555555"
 
 

@@ -53,9 +53,10 @@ ROWS: list[tuple[AlcorError, int, str]] = [
     (Conflict("no", problem=Problem.SEGMENT_TAKEN), 409, "TunnelIdInUse"),
     (Conflict("no", problem=Problem.NAME_TAKEN), 409, "HTTPConflict"),
     (Conflict("no"), 409, "HTTPConflict"),
-    (Exhausted("IP addresses", "on network x"), 409, "IpAddressGenerationFailure"),
-    (Exhausted("MAC addresses", "for network x"), 503, "MacAddressGenerationFailure"),
-    (Exhausted("VXLAN network identifiers", "between 1 and 2"), 503, "NoNetworkAvailable"),
+    (Exhausted("IP addresses", "on x", problem=Problem.NO_ADDRESS_LEFT), 409, "IpAddressGenerationFailure"),
+    (Exhausted("MAC addresses", "of x", problem=Problem.NO_MAC_LEFT), 503, "MacAddressGenerationFailure"),
+    (Exhausted("network identifiers", "1 to 2", problem=Problem.NO_SEGMENT_LEFT), 503, "NoNetworkAvailable"),
+    (Exhausted("MAC addresses", "said by words alone"), 503, "ResourceExhausted"),
     (Exhausted("patience", "anywhere"), 503, "ResourceExhausted"),
     (QuotaExceeded("port", 5), 409, "OverQuota"),
     (StaleRevision("port", "x", 1, 2), 412, "RevisionNumberConstraintFailed"),
@@ -87,7 +88,7 @@ def test_each_error_has_its_status_and_type(error: AlcorError, status: int, name
 @pytest.mark.parametrize("problem", [problem for problem in Problem if problem is not Problem.GENERIC])
 def test_no_problem_is_without_an_answer(problem: Problem) -> None:
     """Whatever rule speaks, there is a status and a type for it."""
-    assert failure_of(Conflict("no", problem=problem), realm=REALM).status in (400, 404, 409, 413)
+    assert failure_of(Conflict("no", problem=problem), realm=REALM).status in (400, 404, 409, 413, 503)
 
 
 def test_no_class_is_without_an_answer() -> None:
@@ -130,6 +131,14 @@ def test_unavailable_says_when_to_try_again_and_nothing_of_ours() -> None:
     assert failure.headers == {"Retry-After": "7"}
     assert "7 s" in failure.body["NeutronError"]["message"]
     assert "/secret/path" not in failure.body["NeutronError"]["message"]
+
+
+def test_a_client_is_not_told_to_repeat_what_may_have_been_done() -> None:
+    """If nobody can tell whether a request was kept, its client is told to look, not to send it again."""
+    failure = failure_of(Unavailable("the connection was lost during COMMIT", undone=False), realm=REALM)
+
+    assert (failure.status, failure.type, failure.headers) == (503, "ServiceUnavailable", {})
+    assert "Look before sending it again" in failure.body["NeutronError"]["message"]
 
 
 def test_an_input_error_names_the_attribute_as_the_reference_does() -> None:

@@ -49,6 +49,9 @@ _BY_PROBLEM: Mapping[Problem, tuple[int, str]] = {
     Problem.ADDRESS_TAKEN: (409, "IpAddressAlreadyAllocated"),
     Problem.MAC_TAKEN: (409, "MacAddressInUse"),
     Problem.SEGMENT_TAKEN: (409, "TunnelIdInUse"),
+    Problem.NO_ADDRESS_LEFT: (409, "IpAddressGenerationFailure"),
+    Problem.NO_MAC_LEFT: (503, "MacAddressGenerationFailure"),
+    Problem.NO_SEGMENT_LEFT: (503, "NoNetworkAvailable"),
     Problem.POOL_OUT_OF_SUBNET: (400, "OutOfBoundsAllocationPool"),
     Problem.POOLS_OVERLAP: (409, "OverlappingAllocationPools"),
     Problem.GATEWAY_IN_POOL: (409, "GatewayConflictWithAllocationPools"),
@@ -200,14 +203,24 @@ _BY_PROBLEM: Mapping[Problem, tuple[int, str]] = {
     Problem.ELASTIC_IP_RANGE_IN_USE: (409, "ElasticIpRangeInUse"),
     Problem.HOSTS_NOT_REGISTERED: (400, "HostsNotRegistered"),
     Problem.NCM_FULL: (409, "NcmFull"),
+    Problem.FW_PORT_WITHOUT_PROTOCOL: (400, "FirewallRuleWithPortWithoutProtocolInvalid"),
+    Problem.FW_PORT_PROTOCOL: (400, "FirewallRuleInvalidICMPParameter"),
+    Problem.FW_PORT: (400, "FirewallRuleInvalidPortValue"),
+    Problem.FW_ADDRESS: (400, "FirewallIpAddressConflict"),
+    Problem.FW_DEFAULT_UPDATE: (409, "FirewallDefaultObjectUpdateRestricted"),
+    Problem.FW_DEFAULT_NAME: (409, "FirewallDefaultParameterExists"),
+    Problem.FW_DEFAULT_STAYS: (409, "FirewallGroupCannotRemoveDefault"),
+    Problem.FW_RULE_SHARING: (404, "FirewallRuleSharingConflict"),
+    Problem.FW_RULE_PROJECT: (409, "FirewallRuleConflict"),
+    Problem.FW_RULE_THERE: (409, "FirewallRuleAlreadyAssociated"),
+    Problem.FW_RULE_MISSING: (400, "FirewallRuleInfoMissing"),
+    Problem.FW_RULE_NOT_THERE: (400, "FirewallRuleNotAssociatedWithPolicy"),
+    Problem.FW_POLICY_SHARING: (409, "FirewallPolicySharingConflict"),
+    Problem.FW_POLICY_PROJECT: (404, "FirewallPolicyConflict"),
+    Problem.FW_PORT_OWNER: (409, "FirewallGroupPortInvalid"),
+    Problem.FW_PORT_UNBOUND: (409, "FirewallGroupPortNotSupported"),
+    Problem.FW_PORT_IN_USE: (409, "FirewallGroupPortInUse"),
 }
-
-# What is exhausted → the reference's error. Matched by the words of `Exhausted.what`, lower case, first match.
-_EXHAUSTED: tuple[tuple[str, tuple[int, str]], ...] = (
-    ("mac", (503, "MacAddressGenerationFailure")),
-    ("address", (409, "IpAddressGenerationFailure")),
-    ("network identifier", (503, "NoNetworkAvailable")),
-)
 
 # Stands for the name of the resource an error is about.
 _RESOURCE = "<Resource>"
@@ -229,7 +242,6 @@ _BY_CLASS: tuple[tuple[type[AlcorError], int, str], ...] = (
 ERROR_TYPES: tuple[str, ...] = tuple(
     sorted(
         {name for _, name in _BY_PROBLEM.values()}
-        | {name for _, (_, name) in _EXHAUSTED}
         | set(HTTP_TYPES.values())
         | {name for _, status, name in _BY_CLASS if _RESOURCE not in name and status != 401}
         | {"HTTPInternalServerError"}
@@ -301,11 +313,6 @@ def _status_and_type(error: AlcorError) -> tuple[int, str]:
         return error.status, HTTP_TYPES[error.status]
     if error.problem is not Problem.GENERIC:
         return _BY_PROBLEM[error.problem]
-    if isinstance(error, Exhausted):
-        what = error.what.lower()
-        found = next((found for word, found in _EXHAUSTED if word in what), None)
-        if found is not None:
-            return found
     for kind, status, name in _BY_CLASS:
         if isinstance(error, kind):
             return status, name.replace(_RESOURCE, type_name(getattr(error, "kind", "")))
@@ -315,7 +322,7 @@ def _status_and_type(error: AlcorError) -> tuple[int, str]:
 def _headers(error: AlcorError) -> Mapping[str, str]:
     if isinstance(error, Refused):
         return error.headers
-    if isinstance(error, Unavailable):
+    if isinstance(error, Unavailable) and error.undone:
         return {"Retry-After": str(error.retry_after_s)}
     return {}
 
@@ -324,6 +331,11 @@ def _sentence(error: AlcorError) -> str:
     if isinstance(error, InvalidInput) and error.attribute:
         reason = error.reason.rstrip(".")
         return f"Invalid input for {error.attribute}. Reason: {reason}."
+    if isinstance(error, Unavailable) and not error.undone:
+        return (
+            "The service became unavailable while the request was being kept, and it is not known whether it was. "
+            "Look before sending it again."
+        )
     if isinstance(error, Unavailable):
         # The reason may name files and hosts of ours; it is in the log, under the request's id.
         return (
@@ -349,7 +361,6 @@ def _unauthenticated(error: Unauthenticated, realm: str) -> Failure:
 def reference() -> str:
     """The page docs/reference/errors.md, in Markdown."""
     rules = [(problem.value.replace("_", " "), *answer) for problem, answer in _BY_PROBLEM.items()]
-    pools = [(f"no more of a pool whose name has \u201c{word}\u201d", *answer) for word, answer in _EXHAUSTED]
     classes = [((kind.__doc__ or "").split("\n")[0], status, name) for kind, status, name in _BY_CLASS]
     edge = [("what the edge itself refuses", status, name) for status, name in HTTP_TYPES.items()]
     edge.append(("an error of the region, logged under the request's id", 500, "HTTPInternalServerError"))
@@ -360,11 +371,12 @@ def reference() -> str:
         "",
         'Every error but a 401 has the body `{"NeutronError": {"type", "message", "detail"}}`; clients tell errors '
         "apart by `type`. In a bulk request `detail` names the item, such as `ports[3]`. A 401 has the body "
-        '`{"error": {"code", "title", "message"}}` and the header `WWW-Authenticate`; a 503 of the region has '
-        f"`Retry-After`. `{_RESOURCE}` is the resource's name, such as `Port`. The first row that fits counts.",
+        '`{"error": {"code", "title", "message"}}` and the header `WWW-Authenticate`; a 503 after which '
+        "the same request may succeed has `Retry-After`. "
+        f"`{_RESOURCE}` is the resource's name, such as `Port`. The first row that fits counts.",
         "",
         "| status | type | when |",
         "| --- | --- | --- |",
     ]
-    lines += [f"| {status} | `{name}` | {when} |" for when, status, name in [*edge, *rules, *pools, *classes]]
+    lines += [f"| {status} | `{name}` | {when} |" for when, status, name in [*edge, *rules, *classes]]
     return "\n".join(lines) + "\n"

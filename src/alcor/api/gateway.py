@@ -5,7 +5,6 @@ Request ids, authentication, bounds, routing, errors, one log event and one metr
 
 import re
 import time
-import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -18,6 +17,7 @@ from alcor.api.call import Call, Endpoint, Handler
 from alcor.api.errors import Failure, Refused, failure_of, internal_error
 from alcor.api.limit import Limits
 from alcor.api.needs import Authenticator
+from alcor.api.request_id import RequestIds
 from alcor.api.router import Router
 from alcor.api.view import encode
 from alcor.model.errors import AlcorError
@@ -54,6 +54,7 @@ class Gateway:
         self._router = Router(endpoints)
         self._authenticator = authenticator
         self._limits = limits
+        self._ids = RequestIds()
         self._public = public_endpoint.rstrip("/") if public_endpoint else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,7 +66,7 @@ class Gateway:
             await send({"type": "websocket.close", "code": 1003})
             return
         started = time.perf_counter()
-        request_id = f"req-{uuid.uuid4()}"
+        request_id = self._ids.next()
         endpoint, names = self._router.find(scope["path"]) or (_NOWHERE, ())
         facts = {
             "request_id": request_id,

@@ -10,7 +10,7 @@
     ├── StaleRevision      the row changed since you read it; read again (If-Match)
     ├── QuotaExceeded      ask for more quota, or delete something
     ├── Exhausted          a pool is empty; enlarge it, or delete something
-    └── Unavailable        try again later; nothing was kept
+    └── Unavailable        try again later; nothing was kept, unless it says that nobody can tell
 
 Each carries its data as fields and makes its text from them. `Problem` says which rule spoke, so that
 the API can answer with the reference's error type; a new class needs a new *reaction* of the caller.
@@ -30,6 +30,9 @@ class Problem(StrEnum):
     ADDRESS_TAKEN = "address_taken"
     MAC_TAKEN = "mac_taken"
     SEGMENT_TAKEN = "segment_taken"
+    NO_ADDRESS_LEFT = "no_address_left"
+    NO_MAC_LEFT = "no_mac_left"
+    NO_SEGMENT_LEFT = "no_segment_left"
     POOL_OUT_OF_SUBNET = "pool_out_of_subnet"
     POOLS_OVERLAP = "pools_overlap"
     GATEWAY_IN_POOL = "gateway_in_pool"
@@ -183,6 +186,23 @@ class Problem(StrEnum):
     HOSTS_NOT_REGISTERED = "hosts_not_registered"
     NCM_FULL = "ncm_full"
     SUBPORT_MISSING = "subport_missing"
+    FW_PORT_WITHOUT_PROTOCOL = "fw_port_without_protocol"
+    FW_PORT_PROTOCOL = "fw_port_protocol"
+    FW_PORT = "fw_port"
+    FW_ADDRESS = "fw_address"
+    FW_DEFAULT_UPDATE = "fw_default_update"
+    FW_DEFAULT_NAME = "fw_default_name"
+    FW_DEFAULT_STAYS = "fw_default_stays"
+    FW_RULE_SHARING = "fw_rule_sharing"
+    FW_RULE_PROJECT = "fw_rule_project"
+    FW_RULE_THERE = "fw_rule_there"
+    FW_RULE_MISSING = "fw_rule_missing"
+    FW_RULE_NOT_THERE = "fw_rule_not_there"
+    FW_POLICY_SHARING = "fw_policy_sharing"
+    FW_POLICY_PROJECT = "fw_policy_project"
+    FW_PORT_OWNER = "fw_port_owner"
+    FW_PORT_UNBOUND = "fw_port_unbound"
+    FW_PORT_IN_USE = "fw_port_in_use"
 
 
 def _named(kind: str) -> str:
@@ -276,14 +296,14 @@ class QuotaExceeded(AlcorError):
 class Exhausted(AlcorError):
     """Nothing is left of `what` (addresses of a subnet, MACs of a range, VNIs of a range)."""
 
-    def __init__(self, what: str, where: str) -> None:
+    def __init__(self, what: str, where: str, *, problem: Problem = Problem.GENERIC) -> None:
         super().__init__(f"No more {what} available {where}.")
-        self.what, self.where = what, where
+        self.what, self.where, self.problem = what, where, problem
 
 
 class Unavailable(AlcorError):
-    """A part of the region cannot answer now; nothing of the request was kept."""
+    """A part of the region cannot answer now. `undone`: nothing of the request was kept; else nobody can tell."""
 
-    def __init__(self, reason: str, *, retry_after_s: int = 1) -> None:
+    def __init__(self, reason: str, *, retry_after_s: int = 1, undone: bool = True) -> None:
         super().__init__(reason)
-        self.retry_after_s = retry_after_s
+        self.retry_after_s, self.undone = retry_after_s, undone

@@ -69,7 +69,11 @@ async def allocate(
     space = Space(space_of(network_id), numbers, mac_of_int, frozenset(reserved))
     taken = await take_numbers(tx, space, owners)
     if len(taken) < len(owners):
-        raise Exhausted("MAC addresses", f"for network {network_id} in the enabled MAC ranges")
+        raise Exhausted(
+            "MAC addresses",
+            f"for network {network_id} in the enabled MAC ranges",
+            problem=Problem.NO_MAC_LEFT,
+        )
     return [Mac(key) for key in taken]
 
 

@@ -185,7 +185,11 @@ async def _fill_round(tx: Transaction, open_slots: list[tuple[Plan, Slot]]) -> l
             slot.ip = ip
         for plan, slot in group[len(ips) :]:
             if len(slot.choices) == 1:
-                raise Exhausted("IP addresses", f"on network {plan.network_id} (subnet {subnet.id} is full)")
+                raise Exhausted(
+                    "IP addresses",
+                    f"on network {plan.network_id} (subnet {subnet.id} is full)",
+                    problem=Problem.NO_ADDRESS_LEFT,
+                )
             slot.choices = slot.choices[1:]
             left.append((plan, slot))
     return left

@@ -157,7 +157,9 @@ async def allocate_default(
             given |= await allocate(tx, settings, ProviderSegment(type_), left)
     if len(given) < len(seats):
         types = " or ".join(_NOUNS.get(type_, type_) for type_ in settings.tenant_types)
-        raise Exhausted(f"network identifiers ({types})", "for a network of this project")
+        raise Exhausted(
+            f"network identifiers ({types})", "for a network of this project", problem=Problem.NO_SEGMENT_LEFT
+        )
     return given
 
 
@@ -175,7 +177,7 @@ async def allocate_one(
         where = (
             f"on {wanted.physical_network}" if wanted.physical_network else "in the ranges for this project"
         )
-        raise Exhausted(f"network identifiers ({_NOUNS[type_]})", where)
+        raise Exhausted(f"network identifiers ({_NOUNS[type_]})", where, problem=Problem.NO_SEGMENT_LEFT)
     return found[seat.network_id]
 
 

@@ -17,7 +17,15 @@ import asyncpg
 from alcor.model.change import Origin
 from alcor.model.errors import Unavailable
 from alcor.store.interface import Work
-from alcor.store.postgres.connection import LOST, RERUN, WRITER, Connect, discard, meaning
+from alcor.store.postgres.connection import (
+    LOST,
+    RERUN,
+    STATEMENTS_WRITE,
+    WRITER,
+    Connect,
+    discard,
+    meaning,
+)
 from alcor.store.postgres.transaction import PostgresTransaction, Rerun
 from alcor.store.schema import Schema
 from alcor.telemetry import metrics
@@ -184,6 +192,7 @@ class _Worker:
 
     async def _commit(self, connection: asyncpg.Connection, tx: PostgresTransaction) -> None:
         try:
+            STATEMENTS_WRITE.inc()
             await connection.execute("COMMIT")
         except LOST as error:
             await self._drop()
@@ -210,7 +219,8 @@ class _Worker:
                 return bool(status == "committed")
         raise Unavailable(
             "The connection to the database was lost during COMMIT; look whether the change was kept before trying "
-            "again."
+            "again.",
+            undone=False,
         )
 
     async def _connected(self) -> asyncpg.Connection:
