@@ -282,3 +282,12 @@ async def test_local_ips_through_the_api(member: Api) -> None:
     assert (await member.delete(f"{path}/{port['id']}")).status_code == 204
     assert error_of(await member.delete(f"{path}/{port['id']}"))[:2] == (404, "LocalIPAssociationNotFound")
     assert (await member.delete(f"/v2.0/local_ips/{local['id']}")).status_code == 204
+
+
+async def test_no_gateways_may_be_an_empty_object(api: Api, outside: Json) -> None:
+    """Removing the gateways of an empty object removes none: the unmodified client says so before other changes."""
+    router = await api.made("router", external_gateway_info={"network_id": outside["id"]})
+
+    answer = await act(api, router, "remove_external_gateways", {"router": {"external_gateways": {}}})
+
+    assert [gateway["network_id"] for gateway in answer["router"]["external_gateways"]] == [outside["id"]]

@@ -53,7 +53,9 @@ class Writing:
             many["POST"] = self._creating(manager.create)
         if manager.update is not None:
             single["PUT"] = self._updating(manager.update)
-            many["PUT"] = self._updating_many(manager.update)
+            # Rows that are made are found before the transaction, one by one.
+            if manager.source is None:
+                many["PUT"] = self._updating_many(manager.update)
         if manager.delete is not None:
             single["DELETE"] = self._deleting(manager.delete)
             many["DELETE"] = self._deleting_many(manager.delete)
@@ -124,9 +126,10 @@ class Writing:
         async def handle(call: Call) -> Response:
             expected = if_match(call)
             item = self._one.form.updated(await call.json())
+            made = await self._made(call)
 
             async def work(tx: Transaction) -> Entity:
-                return await self._update(tx, call, update, call.names, item, expected)
+                return await self._update(tx, call, update, call.names, item, expected, made)
 
             row = (await self._store.write(work, origin_of(call.caller))).value
             return await self._one.answer_one(call.caller, row, self._one.view.selection(call.caller, ()), {})
@@ -141,8 +144,9 @@ class Writing:
         names: Sequence[str],
         item: Item,
         expected: int | None,
+        made: Entity | None = None,
     ) -> Entity:
-        row = await self._held(tx, call.caller, names, expected)
+        row = await self._held(tx, call.caller, names, expected, made)
         access = self._one.access
         await access.check(tx, call.caller, "update", access.row_target(row) | dict(item.said), item.said)
         changed = await update(tx, call.caller, row, dict(item.values))
@@ -191,11 +195,23 @@ class Writing:
 
         return handle
 
+    async def _made(self, call: Call) -> Entity | None:
+        """The row of a collection that is made from others; a transaction cannot read all that it is made from."""
+        if self._one.manager.source is None:
+            return None
+        row: Entity = await self._one.finder.find(self._store.reader, call.caller, call.names)
+        return row
+
     async def _held(
-        self, tx: Transaction, caller: Caller, names: Sequence[str], expected: int | None
+        self,
+        tx: Transaction,
+        caller: Caller,
+        names: Sequence[str],
+        expected: int | None,
+        made: Entity | None = None,
     ) -> Entity:
         """The row inside the transaction. Raises: NotFound; StaleRevision if it is not the revision expected."""
-        row: Entity = await self._one.finder.find(tx, caller, names)
+        row: Entity = made or await self._one.finder.find(tx, caller, names)
         if expected is not None and row.revision_number != expected:
             raise StaleRevision(self._resource.name, row.id, expected, row.revision_number)
         return row

@@ -190,8 +190,10 @@ def _parsed(body: Values, name: str, type_: Any) -> Any:
     inner = body.get("router")
     if not isinstance(inner, dict) or set(body) != {"router"} or set(inner) != {name}:
         raise bad_router(f"the body must be {{'router': {{'{name}': [...]}}}}")
+    # `openstack router unset` writes an empty object where it means an empty list, before every other change.
+    value = inner[name] if inner[name] != {} else []
     try:
-        return type_.parse(inner[name])
+        return type_.parse(value)
     except ValueError as error:
         raise bad_router(f"Invalid input for {name}: {error}") from error
 

@@ -241,7 +241,9 @@ async def check_unused(tx: Transaction, row: Network) -> None:
     where = (here, Condition("device_owner", SERVICE_OWNERS, Op.NONE))
     ports = await tx.list(Port, Query(where, limit=NAMED_MAX + 1))
     if ports:
-        raise InUse("network", row.id, by=name_users("port", [port.id for port in ports]))
+        # Clients look for the second sentence.
+        said = "There are one or more ports still in use on the network"
+        raise InUse("network", row.id, by=f"{name_users('port', [port.id for port in ports])}. {said}")
     macs = await tx.list(MacAllocation, Query((here,), limit=NAMED_MAX + 1))
     if macs:
         raise InUse("network", row.id, by=name_users("MAC address", [mac.mac_address for mac in macs]))
