@@ -303,7 +303,7 @@ METERS = [
         " --destination-ip-prefix 192.0.2.0/24",
         shows={"source_ip_prefix": "10.0.0.0/9", "destination_ip_prefix": "192.0.2.0/24"},
     ),
-    Step(words="network meter rule list", rows={"Excluded": [True, False]}),
+    Step(words="network meter rule list", rows={"Direction": ["ingress", "egress"]}),
     Step(words="network meter rule show {rule}", shows={"metering_label_id": "{meter}"}),
     Step(words="network meter rule delete {rule}"),
     Step(words="network meter delete usage"),

@@ -1,0 +1,20 @@
+"""Agents through the API: rows made from hosts, of which an administrator changes two attributes."""
+
+from tests.support.api import Api, error_of
+
+
+async def test_an_agent_is_changed_through_its_host(api: Api, member: Api) -> None:
+    """The description and the administrative state of an agent are its host's; the rest cannot be written."""
+    host = await api.made("host", name="n1", vtep_addresses=["192.0.2.1"])
+    path = f"/v2.0/agents/{host['id']}"
+
+    answer = await api.put(path, {"agent": {"admin_state_up": False, "description": "resting"}})
+
+    assert answer.status_code == 200, answer.text
+    changed = answer.json()["agent"]
+    assert (changed["admin_state_up"], changed["description"]) == (False, "resting")
+    shown = await api.shown(path)
+    assert (shown["admin_state_up"], shown["description"], shown["host"]) == (False, "resting", "n1")
+    assert error_of(await api.put(path, {"agent": {"host": "n2"}}))[0] == 400
+    assert error_of(await member.put(path, {"agent": {"description": ""}}))[0] == 404
+    assert (await api.put("/v2.0/agents", {"agents": []})).status_code == 405
