@@ -15,7 +15,7 @@ from alcor.api.errors import bad_request
 from alcor.api.limit import Limits
 from alcor.model.errors import InvalidInput
 from alcor.model.resource import Attribute, Lookup, Resource, Who
-from alcor.model.value import Boolean, Integer, ListOf, Nullable, Record, SetOf, ValueType
+from alcor.model.value import Boolean, Cleared, Integer, ListOf, Nullable, Record, SetOf, ValueType
 from alcor.store.interface import Condition, Op, Query, Sort
 
 Pairs = Sequence[tuple[str, str]]
@@ -233,7 +233,7 @@ def _filter(attribute: Attribute) -> _Filter:
 def _side(resource: Resource, lookup: Lookup) -> _Side:
     attribute = resource.attribute(lookup.name)
     assert attribute is not None, f"{resource.name}: look-up '{lookup.name}' is not an attribute"
-    kind = attribute.type
+    kind = _plain(attribute.type)
     assert isinstance(kind, ListOf | SetOf), f"{resource.name}: look-up '{lookup.name}' is not a list"
     inner = _plain(kind.inner)
     if not isinstance(inner, Record):
@@ -244,7 +244,7 @@ def _side(resource: Resource, lookup: Lookup) -> _Side:
 
 
 def _plain(kind: ValueType) -> ValueType:
-    return kind.inner if isinstance(kind, Nullable) else kind
+    return kind.inner if isinstance(kind, Nullable | Cleared) else kind
 
 
 def _values(name: str, one: _Filter, texts: Sequence[str]) -> tuple[Any, ...]:

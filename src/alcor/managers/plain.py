@@ -6,7 +6,17 @@ A family with one rule more gives a `check`; with more than that it has function
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from alcor.managers.interface import Action, Caller, Child, Loader, Made, Manager, Sight, Values
+from alcor.managers.interface import (
+    Action,
+    BeforeList,
+    Caller,
+    Child,
+    Loader,
+    Made,
+    Manager,
+    Sight,
+    Values,
+)
 from alcor.managers.row import new_row, replace_row
 from alcor.model.extension import Extension
 from alcor.model.resource import Entity, Resource
@@ -29,6 +39,7 @@ def plain_manager(
     children: Mapping[str, Child] | None = None,
     actions: Mapping[str, Action] | None = None,
     sight: Sight | None = None,
+    before_list: BeforeList | None = None,
     extensions: tuple[Extension, ...] = (),
     fixed: bool = False,
 ) -> Manager:
@@ -61,5 +72,6 @@ def plain_manager(
         children=children or {},
         actions=actions or {},
         sight=sight,
+        before_list=before_list,
         extensions=extensions,
     )

@@ -7,6 +7,8 @@ from alcor.managers.audit import service as audit
 from alcor.managers.elastic_ip import family as elastic_ip
 from alcor.managers.elastic_ip.manager import FloatingIps
 from alcor.managers.elastic_ip.released import disassociate, follow_addresses
+from alcor.managers.firewall import family as firewall
+from alcor.managers.firewall.group import leave_group
 from alcor.managers.flavor.manager import family as flavors
 from alcor.managers.interface import Manager, Service
 from alcor.managers.local_ip import manager as local_ip
@@ -67,7 +69,7 @@ def managers(
     if underlay_mtu_bytes is not None:
         network = replace(network, tunnel_mtu_bytes=underlay_mtu_bytes)
     reserved = frozenset(reserved_macs)
-    ports = Ports(reserved)
+    ports = Ports(reserved, leaving=(leave_group,))
     floating_ips = FloatingIps(ports)
     networks = vpc.manager(
         network,
@@ -86,7 +88,7 @@ def managers(
         subnets,
         port.manager(
             reserved,
-            leaving=(disassociate, forget_port, leave, forget_logs_of_port),
+            leaving=(disassociate, forget_port, leave, forget_logs_of_port, leave_group),
             moved=(follow_addresses,),
         ),
         standby.service(reserved),
@@ -111,6 +113,7 @@ def managers(
         *elastic_ip.family(floating_ips),
         *local_ip.family(ports),
         *metering.family(),
+        *firewall.family(),
         topology.service(topology.Builders(networks, subnets, routers[0])),
     )
     return (*parts, *own_paths(networks, subnets), *views(parts))

@@ -4,14 +4,15 @@ They are made by the Port Manager's own functions, so that MAC and IP addresses,
 for any other; only who asks is different.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from alcor.managers.defaults import values_for
 from alcor.managers.interface import Caller
 from alcor.managers.port.create import create_ports
+from alcor.managers.port.manager import Leaving, update_port
 from alcor.managers.port.manager import delete as delete_port
-from alcor.managers.port.manager import update_port
 from alcor.model.address import Mac
 from alcor.model.port import PORT, Port
 from alcor.store.interface import Transaction
@@ -25,9 +26,11 @@ def region_itself(caller: Caller) -> Caller:
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The Port Manager as the managers above it use it. `reserved`: MAC addresses no port gets."""
+    """The Port Manager as the managers above it use it. `reserved`: MAC addresses no port gets. `leaving`: who must
+    know before one of these ports goes."""
 
     reserved: frozenset[Mac]
+    leaving: Sequence[Leaving] = ()
 
     async def create(self, tx: Transaction, caller: Caller, **said: Any) -> Port:
         """Make one port of `said`, with the defaults of all else; `project_id` "" for one of no project.
@@ -43,4 +46,6 @@ class Ports:
 
     async def delete(self, tx: Transaction, caller: Caller, port: Port) -> None:
         """Delete a port of the region's own and give back what it had."""
+        for step in self.leaving:
+            await step(tx, region_itself(caller), port)
         await delete_port(tx, region_itself(caller), port)

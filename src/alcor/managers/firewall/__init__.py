@@ -1,0 +1,1 @@
+"""Firewalls of ports: rules, policies and groups."""
