@@ -31,6 +31,8 @@ POLL_S = 0.02
 # How soon another process takes over when the one that numbers is gone.
 _LEASE_EVERY_S = 0.25
 _RECONNECT_S = 0.25
+# A turn that hangs on a dead server does not keep the process from ending.
+_STOP_WITHIN_S = 2.0
 # PostgreSQL's limit is 8,000 bytes.
 _PAYLOAD_BYTES_MAX = 7_900
 _MAINTAIN_EVERY_REVISIONS = 64
@@ -88,6 +90,7 @@ class Sequencer:
         self._generation = 0
         """Our lease's, 0 without one."""
         self._wake = asyncio.Event()
+        self._stopping = False
         self._since_maintenance = 0
         self._maintained_at = 0.0
         self._task: asyncio.Task[None] | None = None
@@ -99,10 +102,14 @@ class Sequencer:
 
     async def stop(self) -> None:
         """Number what is committed, then end; another process takes over."""
+        self._stopping = True
+        self._wake.set()
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            _, running = await asyncio.wait([self._task], timeout=_STOP_WITHIN_S)
+            for task in running:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
         if self._connection is not None:
             with contextlib.suppress(*LOST, asyncpg.PostgresError):
                 await self._number()
@@ -133,14 +140,15 @@ class Sequencer:
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         began, told = 0.0, False
-        while True:
+        while not self._stopping:
             try:
                 if self._connection is None:
                     await self._open()
                 await self._take_lease()
                 wait_s = POLL_S if self._generation else _LEASE_EVERY_S
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), wait_s)
+                    async with asyncio.timeout(wait_s):
+                        await self._wake.wait()
                 woken = self._wake.is_set()
                 # What commits come while we are coalescing is seen by the look that follows.
                 await asyncio.sleep(max(0.0, began + _COALESCE_S - loop.time()))
