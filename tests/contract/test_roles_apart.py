@@ -107,7 +107,7 @@ async def test_what_one_process_takes_another_delivers_and_a_third_shows(region:
     """A port created through one API is listed by the other, programmed by the agent, and ACTIVE in both."""
     await started(region)
     tenant = await asyncio.to_thread(Tenant, region)
-    async with an_agent(region, tenant.host) as switch:
+    async with an_agent(region.data, tenant.host) as switch:
         port = await plugged(tenant, switch, "api-1")
         with region.client("api-2") as client:
             listed = await asyncio.to_thread(client.show, "v2.0/ports")
@@ -125,7 +125,7 @@ async def test_each_role_is_killed_and_started_again(region: Apart) -> None:
     """Whichever process dies, what was done meanwhile is delivered after its return, and what stood works on."""
     await started(region)
     tenant = await asyncio.to_thread(Tenant, region)
-    async with an_agent(region, tenant.host) as switch:
+    async with an_agent(region.data, tenant.host) as switch:
         first = await plugged(tenant, switch, "api-1")
         doomed = await plugged(tenant, switch, "api-2")
         await active(tenant, switch, first, "api-1")
@@ -153,7 +153,7 @@ async def test_hosts_of_a_dead_ncm_are_down_until_it_is_back(region: Apart) -> N
         with region.client("api-2") as client:
             return str(client.show(f"hosts/{tenant.host['id']}")["host"]["status"])
 
-    async with an_agent(region, tenant.host) as switch:
+    async with an_agent(region.data, tenant.host) as switch:
         port = await plugged(tenant, switch, "api-1")
         await active(tenant, switch, port, "api-1")
         region.processes["ncm"].kill()
@@ -174,7 +174,7 @@ async def test_a_second_dataplane_waits_and_takes_over(region: Apart) -> None:
     status, missing = spare.health()
     assert (status, list(missing)) == (503, ["dataplane"])
     assert "another dataplane leads this region" in missing["dataplane"]
-    async with an_agent(region, tenant.host) as switch:
+    async with an_agent(region.data, tenant.host) as switch:
         first = await plugged(tenant, switch, "api-1")
         await active(tenant, switch, first, "api-1")
         region.processes["dataplane"].kill()
@@ -189,7 +189,7 @@ async def test_the_database_goes_away_and_comes_back(region: Apart) -> None:
     """While the database is away health says so and traffic goes on; when it is back all works again by itself."""
     await started(region)
     tenant = await asyncio.to_thread(Tenant, region)
-    async with an_agent(region, tenant.host) as switch:
+    async with an_agent(region.data, tenant.host) as switch:
         first = await plugged(tenant, switch, "api-1")
         await active(tenant, switch, first, "api-1")
         await gone(server(), region.dsn)
@@ -221,11 +221,27 @@ async def back(postgres: Server, dsn: str) -> None:
     await postgres.admin(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS true")
 
 
-async def test_a_whole_region_runs_on_postgresql_too(region: Apart) -> None:
-    """All roles in one process on PostgreSQL are a region, to which further ncms can attach."""
-    whole = await asyncio.to_thread(region.add, "whole", "api", "dataplane", "ncm")
-    facts = whole.data / "region.json"
-    assert facts.exists()
+async def test_a_whole_region_on_postgresql_can_grow(region: Apart) -> None:
+    """One process with all roles is a region on PostgreSQL too; an ncm on a machine of its own joins by the secret."""
+    whole = await asyncio.to_thread(region.add, "api-1", "api", "dataplane", "ncm")
+    region.processes["api-2"] = whole
+    tenant = await asyncio.to_thread(Tenant, region)
+    elsewhere = region.folder / "elsewhere"
+    found = next(address for address in whole.facts["bus"] if not address.startswith("unix:"))
+    ncm = await asyncio.to_thread(
+        lambda: region.add("ncm", "ncm", flags=("--dataplane", found), data=elsewhere)
+    )
+    status, missing = ncm.health()
+    assert (status, "bus.secret is not there" in missing["bus"]) == (503, True)
+    (elsewhere / "bus.secret").write_text((region.data / "bus.secret").read_text())
+    await until("the ncm to be well", lambda: ncm.health() == (200, {}))
+
+    for data in (elsewhere, region.data):  # the host moves from one ncm to the other
+        async with an_agent(data, tenant.host) as switch:
+            port = await plugged(tenant, switch, "api-1")
+            await active(tenant, switch, port, "api-1")
+    await asyncio.to_thread(ncm.stop)
+    assert await asyncio.to_thread(whole.stop) == 0
 
 
 # --- starting ----------------------------------------------------------------------------------------------

@@ -24,15 +24,15 @@ from alcor.lab.region import Client
 
 PATIENCE_S = 60.0
 ANY_PORT = "127.0.0.1:0"
+ROLES = ("api", "dataplane", "ncm")
 
 
 class RoleProcess:
     """`alcor serve --role …` on a data folder that processes of one machine share."""
 
-    def __init__(self, name: str, roles: tuple[str, ...], folder: Path, flags: tuple[str, ...]) -> None:
-        self.name, self.roles, self._flags = name, roles, flags
-        self.data = folder / "data"
-        self.log = folder / f"{name}.log"
+    def __init__(self, name: str, roles: tuple[str, ...], data: Path, flags: tuple[str, ...]) -> None:
+        self.name, self.roles, self.data, self._flags = name, roles, data, flags
+        self.log = data.parent / f"{name}.log"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, ledger: Ledger) -> None:
@@ -61,6 +61,8 @@ class RoleProcess:
     @property
     def _file(self) -> Path:
         assert self._process is not None
+        if len(self.roles) == len(ROLES):
+            return self.data / "region.json"
         return self.data / f"{'-'.join(self.roles)}-{self._process.pid}.json"
 
     def health(self) -> tuple[int, dict[str, str]]:
@@ -90,15 +92,17 @@ class Apart:
         self.data = folder / "data"
         self.processes: dict[str, RoleProcess] = {}
 
-    def add(self, name: str, *roles: str, flags: tuple[str, ...] = ()) -> RoleProcess:
-        """Start a process and wait until it serves."""
+    def add(
+        self, name: str, *roles: str, flags: tuple[str, ...] = (), data: Path | None = None
+    ) -> RoleProcess:
+        """Start a process and wait until it serves. `data`: of a machine of its own."""
         places = {
             "api": ("--listen", ANY_PORT),
             "dataplane": ("--bus-listen", ANY_PORT),
             "ncm": ("--agents-listen", ANY_PORT, "--dataplane", f"unix:{self.data}/bus.sock"),
         }
         chosen = tuple([word for role in roles for word in places[role]])
-        process = RoleProcess(name, roles, self.folder, ("--store", self.dsn, *chosen, *flags))
+        process = RoleProcess(name, roles, data or self.data, ("--store", self.dsn, *chosen, *flags))
         self.processes[name] = process
         self.restart(process)
         return process
@@ -113,18 +117,13 @@ class Apart:
         token = (self.data / "admin.token").read_text().strip()
         return Client(str(self.processes[api].facts["endpoint"]), token)
 
-    @property
-    def agents_socket(self) -> str:
-        """Where agents attach."""
-        return f"unix:{self.data}/agents.sock"
-
 
 @asynccontextmanager
-async def an_agent(region: Apart, host: dict[str, Any]) -> AsyncIterator[SimulatedSwitch]:
-    """The real agent of a registered host on a simulated switch, in this process."""
+async def an_agent(data: Path, host: dict[str, Any]) -> AsyncIterator[SimulatedSwitch]:
+    """The real agent of a registered host on a simulated switch, in this process. `data`: of its ncm."""
     switch = SimulatedSwitch(host["name"])
     agent = Agent(
-        GrpcConnector(region.agents_socket),
+        GrpcConnector(f"unix:{data}/agents.sock"),
         switch,
         ProtobufCodec(),
         host_id=host["id"],
