@@ -182,7 +182,7 @@ NETWORK = Resource(
         ),
         Attribute(
             "dns_domain",
-            Parsed(parse_domain, "hostname"),
+            Parsed(parse_domain, "dns-name"),
             default="",
             filters=False,
             sorts=False,

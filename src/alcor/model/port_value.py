@@ -148,8 +148,8 @@ def parse_pair_address(text: str) -> str:
     return text
 
 
-DNS_NAME = Parsed(parse_dns_name, "hostname")
-DNS_DOMAIN = Parsed(parse_domain, "hostname")
+DNS_NAME = Parsed(parse_dns_name, "dns-name")
+DNS_DOMAIN = Parsed(parse_domain, "dns-name")
 FIXED_IPS = ListOf(
     Record({"subnet_id": Nullable(Uuid()), "ip_address": Nullable(IP)}, WantedIp),
     items_max=64,
