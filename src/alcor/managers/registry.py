@@ -14,6 +14,7 @@ from alcor.managers.interface import Manager, Service
 from alcor.managers.local_ip import manager as local_ip
 from alcor.managers.local_ip.manager import leave
 from alcor.managers.mac import manager as mac
+from alcor.managers.mac import own as own_mac
 from alcor.managers.mac.allocation import RESERVED
 from alcor.managers.metering import manager as metering
 from alcor.managers.node import agents
@@ -22,8 +23,9 @@ from alcor.managers.node.ncm import ncm_manager
 from alcor.managers.node.upload import upload_service
 from alcor.managers.port import manager as port
 from alcor.managers.port import standby
-from alcor.managers.private_ip import availability
+from alcor.managers.private_ip import availability, usage
 from alcor.managers.private_ip import manager as private_ip
+from alcor.managers.private_ip.ranges import range_manager
 from alcor.managers.qos import family as qos
 from alcor.managers.qos.attachment import complete_network
 from alcor.managers.quota import service as quota
@@ -48,6 +50,8 @@ from alcor.managers.vpc.block import inside_blocks
 from alcor.managers.vpc.settings import NetworkSettings
 from alcor.model.address import Mac
 from alcor.model.host import NODE
+from alcor.model.ip_range import IPS_RANGE
+from alcor.model.mac_range import MACS_RANGE
 from alcor.model.network import Network
 from alcor.model.rbac_policy import AS_EXTERNAL
 from alcor.store.interface import Transaction
@@ -95,7 +99,12 @@ def managers(
         trunk.manager(),
         mac.manager(reserved),
         mac.range_manager(),
+        replace(mac.range_manager(), resource=MACS_RANGE),
+        own_mac.service(),
         private_ip.manager(),
+        range_manager(),
+        replace(range_manager(), resource=IPS_RANGE),
+        usage.service(),
         availability.manager(),
         ncm_manager(),
         node.manager(),

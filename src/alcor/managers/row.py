@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from alcor.managers.interface import Caller, Values
+from alcor.managers.interface import Caller, Rows, Values
 from alcor.managers.sharing import may_use
 from alcor.model.catalogue import BY_ENTITY
 from alcor.model.errors import NotFound
@@ -18,7 +18,7 @@ NAMED_MAX = 5
 """How many users of a thing an error names; a list request for them asks for one more."""
 
 
-async def get_visible(tx: Transaction, caller: Caller, entity: type[E], id: str, *, kind: str) -> E:
+async def get_visible(tx: Rows, caller: Caller, entity: type[E], id: str, *, kind: str) -> E:
     """The row a caller names in a request.
 
     Raises: NotFound also for a row of another project that is not shared, so that nobody can ask which ids exist.

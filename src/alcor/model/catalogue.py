@@ -10,6 +10,7 @@ from alcor.model.flavor import FLAVOR, SERVICE_PROFILE
 from alcor.model.floatingip import FLOATINGIP
 from alcor.model.host import HOST
 from alcor.model.ip_allocation import IP_ALLOCATION
+from alcor.model.ip_range import IP_RANGE
 from alcor.model.local_ip import LOCAL_IP, LOCAL_IP_ASSOCIATION
 from alcor.model.log import LOG
 from alcor.model.mac_allocation import MAC_ALLOCATION
@@ -58,6 +59,7 @@ RESOURCES: tuple[Resource, ...] = (
     SUBNETPOOL,
     SUBNET,
     MAC_ALLOCATION,
+    IP_RANGE,
     IP_ALLOCATION,
     PORT,
     TRUNK,

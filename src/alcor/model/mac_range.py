@@ -3,6 +3,7 @@
 from alcor.model.resource import REQUIRED, Attribute, Entity, Resource, Who
 from alcor.model.standard import CREATED_AT, DESCRIPTION, ID, NAME, REVISION_NUMBER, UPDATED_AT
 from alcor.model.value import MAC, Boolean
+from alcor.model.view import view_of
 
 
 class MacRange(Entity, frozen=True, kw_only=True, gc=False):
@@ -20,6 +21,7 @@ MAC_RANGE = Resource(
     prefix="",
     text="A range of MAC addresses for ports.",
     columns_shown=("id", "name", "first", "last"),
+    bulk_path=True,
     attributes=(
         ID,
         NAME,
@@ -31,4 +33,12 @@ MAC_RANGE = Resource(
         UPDATED_AT,
         REVISION_NUMBER,
     ),
+)
+
+MACS_RANGE = view_of(
+    MAC_RANGE,
+    "macs_range",
+    collection="ranges",
+    prefix="/macs",
+    text="A range of MAC addresses, at the original's path. The same rows as /mac-ranges.",
 )

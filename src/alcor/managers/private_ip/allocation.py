@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from alcor.managers.free_number import REST_S, NumberSet, Space, take_numbers
-from alcor.model.address import Cidr, Ip, Mac, contains, eui64, ip_int, ip_of_int, network_of
+from alcor.model.address import Cidr, Ip, Mac, contains, eui64, ip_int, ip_of_int, ip_version, network_of
 from alcor.model.errors import InUse, InvalidInput, Problem
 from alcor.model.subnet import Pool, Subnet
 from alcor.store.interface import Transaction
@@ -100,6 +100,21 @@ async def allocate(tx: Transaction, subnet: Subnet, owners: Sequence[str]) -> li
         return await _allocate_lowest(tx, subnet, shape, owners)
     space = Space(space_of(subnet.id), shape.numbers, lambda number: ip_of_int(number, shape.version))
     return [Ip(key) for key in await take_numbers(tx, space, owners)]
+
+
+async def allocate_between(
+    tx: Transaction, subnet: Subnet, first: Ip, last: Ip, owners: Sequence[str]
+) -> list[Ip]:
+    """Take one free address from `first` to `last` for each of `owners`; they need not lie in a pool.
+
+    Shape:  as `allocate`. Cost: see `free_number`.
+    """
+    version = ip_version(first)
+    numbers = NumberSet.of([(ip_int(first), ip_int(last))])
+    space = Space(space_of(subnet.id), numbers, lambda number: ip_of_int(number, version))
+    given = [Ip(key) for key in await take_numbers(tx, space, owners)]
+    await _mark(tx, subnet, given, taken=True)
+    return given
 
 
 async def take(tx: Transaction, subnet: Subnet, ip: Ip, owner: str) -> None:

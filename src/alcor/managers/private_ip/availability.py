@@ -179,11 +179,11 @@ async def _count_one(tx: Transaction, subnet: Subnet) -> Count:
         keys = [ip_of_int(outside.at(index), network.version) for index in range(outside.size)]
         return Count(used, used - len(await tx.claimed(space_of(subnet.id), keys)))
     inside = NumberSet.of(pools)
-    taken = [ip_int(ip) for ip in await _addresses(tx, subnet)]
+    taken = [ip_int(ip) for ip in await addresses_of(tx, subnet)]
     return Count(used, sum(1 for number in taken if inside.holds(number, number)))
 
 
-async def _addresses(tx: Transaction, subnet: Subnet) -> list[Ip]:
+async def addresses_of(tx: Transaction, subnet: Subnet) -> list[Ip]:
     """The addresses of a subnet that ports have or that are taken without one. Cost: as many as there are."""
     ports = await tx.list(Port, Query((Condition("fixed_ips.subnet_id", (subnet.id,)),)))
     others = await tx.list(IpAllocation, Query((Condition("subnet_id", (subnet.id,)),)))

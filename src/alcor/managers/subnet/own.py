@@ -5,8 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from alcor.managers.interface import Action, Caller, Child, Manager
-from alcor.managers.private_ip.availability import count_subnets
-from alcor.model.network_ip_availability import total_of
+from alcor.managers.private_ip.usage import usage_of
 from alcor.model.port import Port
 from alcor.model.subnet import SUBNET, Subnet
 from alcor.model.view import view_of
@@ -30,21 +29,6 @@ def manager(subnets: Manager, children: Mapping[str, Child], actions: Mapping[st
 async def usage(store: Store, _caller: Caller, row: Subnet) -> dict[str, Any]:
     """How many addresses ports can be given, and how many are taken. Cost: one pass over the subnet's claims."""
     return {"usage": await usage_of(store, row)}
-
-
-async def usage_of(store: Store, row: Subnet) -> dict[str, Any]:
-    """The numbers of one subnet; an address taken outside of the pools is used, but takes nothing from what is left."""
-    count, total = (await count_subnets(store, [row]))[row.id], total_of(row)
-    in_pools = count.used_in_pools if row.allocation_pools else count.used
-    return {
-        "subnet_id": row.id,
-        "network_id": row.network_id,
-        "cidr": row.cidr,
-        "ip_version": row.ip_version,
-        "total_ips": total,
-        "used_ips": count.used,
-        "available_ips": max(total - in_pools, 0),
-    }
 
 
 async def port_count(store: Store, _caller: Caller, row: Subnet) -> dict[str, Any]:
