@@ -237,6 +237,8 @@ AGENTS = [
     ),
     Step(words="network agent set {agent} --enable"),
     Step(words="network agent show {agent}", shows={"admin_state_up": True}),
+    # Agents come and go with their hosts.
+    Step(words="network agent delete {agent}", fails="DELETE is not allowed"),
     Step(
         words="availability zone list --network",
         includes={"Zone Name": ["nova"], "Zone Status": ["available"]},

@@ -24,6 +24,19 @@ ALSO = (
     "quota set",
 )
 
+# Commands whose extension is not offered. When it is, its entry here fails and its commands go into the table.
+NOT_OFFERED = {
+    # Every host answers DHCP for its own machines: there is nothing to schedule.
+    "dhcp_agent_scheduler": ("network agent add network", "network agent remove network"),
+    # Gateways are placed by the region, on hosts and not on agents.
+    "l3_agent_scheduler": ("network agent add router", "network agent remove router"),
+    "l3-agent-scheduler-ha-chassis-priority": ("network agent router set",),
+    # Whether a group is stateful is said when it is made.
+    "security-groups-default-statefulness": tuple(
+        f"security group default statefulness {verb}" for verb in ("create", "delete", "list", "set", "show")
+    ),
+}
+
 
 class Site:
     """A cloud and the client for all families; a family that failed leaves the next one an empty region."""
@@ -31,6 +44,10 @@ class Site:
     def __init__(self, cloud: Cloud, shell: OpenStackShell) -> None:
         self._cloud, self._shell = cloud, shell
         self._clean = True
+
+    def extensions(self) -> list[str]:
+        """What the region offers."""
+        return self._cloud.extensions()
 
     def run(self, steps: Sequence[Step]) -> None:
         """Take the steps of a family, one after the other."""
@@ -60,8 +77,8 @@ def test_commands_of_a_family_do_their_work(site: Site, family: str) -> None:
     site.run(FAMILIES[family])
 
 
-def test_the_table_leaves_out_no_command() -> None:
-    """Every networking command the installed client knows is in the table; a newer client fails here first."""
+def test_the_table_leaves_out_no_command(site: Site) -> None:
+    """Every networking command the installed client knows is in the table, unless its extension is not offered."""
     known = {entry.name.replace("_", " ") for entry in entry_points(group="openstack.network.v2")} | {*ALSO}
     lines = [step.words for steps in FAMILIES.values() for step in steps]
 
@@ -71,4 +88,6 @@ def test_the_table_leaves_out_no_command() -> None:
         for line in lines
     }
 
-    assert sorted(known - used) == []
+    missing = {command for commands in NOT_OFFERED.values() for command in commands}
+    assert sorted(known - used) == sorted(missing)
+    assert [alias for alias in NOT_OFFERED if alias in site.extensions()] == []
