@@ -220,6 +220,12 @@ _BY_PROBLEM: Mapping[Problem, tuple[int, str]] = {
     Problem.FW_PORT_OWNER: (409, "FirewallGroupPortInvalid"),
     Problem.FW_PORT_UNBOUND: (409, "FirewallGroupPortNotSupported"),
     Problem.FW_PORT_IN_USE: (409, "FirewallGroupPortInUse"),
+    Problem.BGP_PASSWORD_MISSING: (400, "InvalidBgpPeerMd5Authentication"),
+    Problem.BGP_NOT_AUTHENTICATED: (404, "BgpPeerNotAuthenticated"),
+    Problem.BGP_PEER_TWICE: (409, "DuplicateBgpPeerIpException"),
+    Problem.BGP_PEER_MISSING: (404, "BgpSpeakerPeerNotAssociated"),
+    Problem.BGP_NETWORK_TWICE: (409, "BgpSpeakerNetworkBindingError"),
+    Problem.BGP_NETWORK_MISSING: (404, "BgpSpeakerNetworkNotAssociated"),
 }
 
 # Stands for the name of the resource an error is about.

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from alcor.managers.audit import service as audit
+from alcor.managers.bgp import manager as bgp
 from alcor.managers.elastic_ip import family as elastic_ip
 from alcor.managers.elastic_ip.manager import FloatingIps
 from alcor.managers.elastic_ip.released import disassociate, follow_addresses
@@ -80,7 +81,7 @@ def managers(
         empty=subnet.empty_network,
         remove_port=port.delete,
         complete=complete_network,
-        leaving=(floating_ips.leave_network,),
+        leaving=(floating_ips.leave_network, bgp.forget_network),
     )
     subnets, routers = inside_blocks(subnet.manager()), router.family(ports, network)
     parts: tuple[Manager | Service, ...] = (
@@ -123,6 +124,7 @@ def managers(
         *local_ip.family(ports),
         *metering.family(),
         *firewall.family(),
+        *bgp.family(),
         topology.service(topology.Builders(networks, subnets, routers[0])),
     )
     return (*parts, *own_paths(networks, subnets), *views(parts))

@@ -203,6 +203,12 @@ class Problem(StrEnum):
     FW_PORT_OWNER = "fw_port_owner"
     FW_PORT_UNBOUND = "fw_port_unbound"
     FW_PORT_IN_USE = "fw_port_in_use"
+    BGP_PASSWORD_MISSING = "bgp_password_missing"
+    BGP_NOT_AUTHENTICATED = "bgp_not_authenticated"
+    BGP_PEER_TWICE = "bgp_peer_twice"
+    BGP_PEER_MISSING = "bgp_peer_missing"
+    BGP_NETWORK_TWICE = "bgp_network_twice"
+    BGP_NETWORK_MISSING = "bgp_network_missing"
 
 
 def _named(kind: str) -> str:

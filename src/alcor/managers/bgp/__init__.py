@@ -1,0 +1,1 @@
+"""Dynamic routing: BGP peers, speakers and the routes they would tell."""
