@@ -283,7 +283,11 @@ class PostgresTransaction:
         try:
             _, xid, moved = (await self._ask(sql, *values))[0]
         except asyncpg.IntegrityConstraintViolationError as error:
-            raise self._fail(await self._name_violation(error, pending)) from error
+            try:
+                named = await self._name_violation(error, pending)
+            except asyncpg.PostgresError as disturbed:
+                raise self._fail(disturbed) from error
+            raise self._fail(named) from error
         if pending.steps:
             self.xid = xid
         if flush.releases:
