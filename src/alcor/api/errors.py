@@ -226,6 +226,9 @@ _BY_PROBLEM: Mapping[Problem, tuple[int, str]] = {
     Problem.BGP_PEER_MISSING: (404, "BgpSpeakerPeerNotAssociated"),
     Problem.BGP_NETWORK_TWICE: (409, "BgpSpeakerNetworkBindingError"),
     Problem.BGP_NETWORK_MISSING: (404, "BgpSpeakerNetworkNotAssociated"),
+    Problem.TAP_PORT_OF_OTHERS: (403, "PortDoesNotBelongToTenant"),
+    Problem.TAP_SERVICE_OF_OTHERS: (403, "TapServiceNotBelongToTenant"),
+    Problem.TAP_TUNNEL_TAKEN: (409, "TapMirrorTunnelConflict"),
 }
 
 # Stands for the name of the resource an error is about.

@@ -41,6 +41,7 @@ from alcor.managers.subnet import manager as subnet
 from alcor.managers.subnet import own as own_subnet
 from alcor.managers.subnetpool import manager as subnetpool
 from alcor.managers.subnetpool import scope as address_scope
+from alcor.managers.tap import manager as tap
 from alcor.managers.topology import service as topology
 from alcor.managers.trunk import manager as trunk
 from alcor.managers.views import views
@@ -74,7 +75,7 @@ def managers(
     if underlay_mtu_bytes is not None:
         network = replace(network, tunnel_mtu_bytes=underlay_mtu_bytes)
     reserved = frozenset(reserved_macs)
-    ports = Ports(reserved, leaving=(leave_group,))
+    ports = Ports(reserved, leaving=(leave_group, tap.untap))
     floating_ips = FloatingIps(ports)
     networks = vpc.manager(
         network,
@@ -93,7 +94,7 @@ def managers(
         subnets,
         port.manager(
             reserved,
-            leaving=(disassociate, forget_port, leave, forget_logs_of_port, leave_group),
+            leaving=(disassociate, forget_port, leave, forget_logs_of_port, leave_group, tap.untap),
             moved=(follow_addresses,),
         ),
         standby.service(reserved),
@@ -125,6 +126,7 @@ def managers(
         *metering.family(),
         *firewall.family(),
         *bgp.family(),
+        *tap.family(),
         topology.service(topology.Builders(networks, subnets, routers[0])),
     )
     return (*parts, *own_paths(networks, subnets), *views(parts))

@@ -34,6 +34,7 @@ from alcor.model.security_group_rule import SECURITY_GROUP_RULE
 from alcor.model.segment import SEGMENT
 from alcor.model.subnet import SUBNET
 from alcor.model.subnetpool import SUBNETPOOL
+from alcor.model.tap import TAPS
 from alcor.model.token import TOKEN
 from alcor.model.trunk import TRUNK
 
@@ -76,6 +77,7 @@ RESOURCES: tuple[Resource, ...] = (
     AUTO_TOPOLOGY,
     *FIREWALL,
     *BGP,
+    *TAPS,
 )
 BY_ENTITY: dict[type[Entity], Resource] = {resource.entity: resource for resource in RESOURCES}
 BY_NAME: dict[str, Resource] = {resource.name: resource for resource in RESOURCES}

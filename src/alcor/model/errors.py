@@ -209,6 +209,9 @@ class Problem(StrEnum):
     BGP_PEER_MISSING = "bgp_peer_missing"
     BGP_NETWORK_TWICE = "bgp_network_twice"
     BGP_NETWORK_MISSING = "bgp_network_missing"
+    TAP_PORT_OF_OTHERS = "tap_port_of_others"
+    TAP_SERVICE_OF_OTHERS = "tap_service_of_others"
+    TAP_TUNNEL_TAKEN = "tap_tunnel_taken"
 
 
 def _named(kind: str) -> str:
@@ -252,6 +255,10 @@ class Unauthenticated(AlcorError):
 
 class Forbidden(AlcorError):
     """The caller is known and may not do this."""
+
+    def __init__(self, reason: str, *, problem: Problem = Problem.GENERIC) -> None:
+        super().__init__(reason)
+        self.problem = problem
 
 
 class NotFound(AlcorError):

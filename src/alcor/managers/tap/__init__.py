@@ -1,0 +1,1 @@
+"""Taps: copies of packets of ports."""
