@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from tests.compat.cloud import Cloud, running_cloud
-from tests.compat.command_line import command_line
+from tests.compat.command_line import Store, command_line, settings_of
 from tests.compat.environment import program
 from tests.compat.verdict import Verdict, judge, read_list, read_outcomes
 
@@ -83,9 +83,9 @@ def run_sdk(cloud: Cloud, regex: str, concurrency: int) -> Path:
     return stream
 
 
-def run(folder: Path, *, regex: str, concurrency: int, complete: bool) -> Verdict:
+def run(folder: Path, *, regex: str, store: Store, concurrency: int = 2, complete: bool = False) -> Verdict:
     """Start a cloud, run the chosen tests, judge them."""
-    with running_cloud(folder) as cloud:
+    with running_cloud(folder, settings_of(store)) as cloud:
         prepare(cloud)
         stream = run_sdk(cloud, regex, concurrency)
     return judge(read_outcomes("sdk", stream), read_list(LIST), complete=complete)

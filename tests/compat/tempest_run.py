@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.compat.cloud import HOST, PUBLIC_NETWORK, Cloud, running_cloud
-from tests.compat.command_line import command_line
+from tests.compat.command_line import Store, command_line, settings_of
 from tests.compat.compute import compute_service
 from tests.compat.environment import program
 from tests.compat.keystone import ADMIN_PASSWORD, REGION
@@ -106,9 +106,9 @@ def run_tempest(cloud: Cloud, regex: str, concurrency: int) -> Path:
     return stream
 
 
-def run(folder: Path, *, regex: str, concurrency: int, complete: bool) -> Verdict:
+def run(folder: Path, *, regex: str, store: Store, concurrency: int = 2, complete: bool = False) -> Verdict:
     """Start a cloud, run the chosen tests, judge them."""
-    with running_cloud(folder) as cloud, compute_service([HOST]) as compute:
+    with running_cloud(folder, settings_of(store)) as cloud, compute_service([HOST]) as compute:
         cloud.keystone.add_service("compute", "nova", compute)
         stream = run_tempest(cloud, regex, concurrency)
     return judge(read_outcomes("tempest", stream), read_list(LIST), complete=complete)
