@@ -5,6 +5,7 @@ holder still says that has not noticed yet that it lost the lock (I9).
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -37,11 +38,11 @@ class Lease:
     async def lost(self) -> str:
         """Wait until the lease is lost; returns why."""
         while True:
-            try:
-                await asyncio.wait_for(self._ended.wait(), _EVERY_S)
+            # Not `wait_for`: before Python 3.12 it may swallow a cancellation that comes with its end.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_EVERY_S):
+                    await self._ended.wait()
                 return "the connection to the database ended"
-            except TimeoutError:
-                pass
             try:
                 await self._connection.fetchval("SELECT 1", timeout=_ANSWER_S)
             except (*LOST, asyncpg.PostgresError) as error:
