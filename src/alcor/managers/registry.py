@@ -18,10 +18,12 @@ from alcor.managers.mac import manager as mac
 from alcor.managers.mac import own as own_mac
 from alcor.managers.mac.allocation import RESERVED
 from alcor.managers.metering import manager as metering
+from alcor.managers.network_acl import manager as network_acl
 from alcor.managers.node import agents
 from alcor.managers.node import manager as node
 from alcor.managers.node.ncm import ncm_manager
 from alcor.managers.node.upload import upload_service
+from alcor.managers.peering import manager as peering
 from alcor.managers.port import manager as port
 from alcor.managers.port import standby
 from alcor.managers.private_ip import availability, usage
@@ -32,6 +34,8 @@ from alcor.managers.qos.attachment import complete_network
 from alcor.managers.quota import service as quota
 from alcor.managers.quota.limit import Limits
 from alcor.managers.rbac import manager as rbac
+from alcor.managers.route_table import effective
+from alcor.managers.route_table import manager as route_table
 from alcor.managers.router import family as router
 from alcor.managers.router.ndp_proxy import forget_port
 from alcor.managers.router.ports import Ports
@@ -39,6 +43,7 @@ from alcor.managers.security_group import family as security_group
 from alcor.managers.security_group.log import forget_logs_of_port
 from alcor.managers.subnet import manager as subnet
 from alcor.managers.subnet import own as own_subnet
+from alcor.managers.subnet.leaving import emptying, with_leaving
 from alcor.managers.subnetpool import manager as subnetpool
 from alcor.managers.subnetpool import scope as address_scope
 from alcor.managers.tap import manager as tap
@@ -54,9 +59,10 @@ from alcor.model.address import Mac
 from alcor.model.host import NODE
 from alcor.model.ip_range import IPS_RANGE
 from alcor.model.mac_range import MACS_RANGE
-from alcor.model.network import Network
 from alcor.model.rbac_policy import AS_EXTERNAL
-from alcor.store.interface import Transaction
+
+# What is kept of a subnet beside its row, and goes with it.
+_LEAVING = (route_table.leave, network_acl.leave)
 
 
 def managers(
@@ -79,12 +85,13 @@ def managers(
     floating_ips = FloatingIps(ports)
     networks = vpc.manager(
         network,
-        empty=subnet.empty_network,
+        empty=emptying(_LEAVING),
         remove_port=port.delete,
         complete=complete_network,
-        leaving=(floating_ips.leave_network, bgp.forget_network),
+        leaving=(route_table.leave_network, floating_ips.leave_network, bgp.forget_network),
     )
-    subnets, routers = inside_blocks(subnet.manager()), router.family(ports, network)
+    subnets = with_leaving(inside_blocks(subnet.manager()), _LEAVING)
+    routers = router.family(ports, network)
     parts: tuple[Manager | Service, ...] = (
         networks,
         segments.manager(network),
@@ -134,12 +141,26 @@ def managers(
 
 def own_paths(networks: Manager, subnets: Manager) -> tuple[Manager | Service, ...]:
     """The paths that only the managers of the original have."""
-
-    async def unguarded(_tx: Transaction, _row: Network) -> None:
-        """Nobody."""
-
     return (
-        own_vpc.manager(networks, unguarded, {}, {}),
+        own_vpc.manager(
+            networks,
+            peering.check_unpeered,
+            {"routetable": route_table.of_vpc, "routetables": route_table.all_of_vpc},
+            {"routetable": route_table.set_of_vpc},
+        ),
         own_vpc.service(),
-        own_subnet.manager(subnets, {}, {}),
+        own_subnet.manager(
+            subnets,
+            {
+                "routetable": route_table.of_subnet,
+                "routes": effective.routes,
+                "connected_subnets": effective.connected,
+                "network_acl": network_acl.effective,
+            },
+            {"routetable": route_table.set_of_subnet},
+        ),
+        route_table.manager(),
+        effective.service(),
+        peering.manager(),
+        *network_acl.family(),
     )

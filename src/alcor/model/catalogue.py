@@ -20,6 +20,7 @@ from alcor.model.metering import METERING_LABEL, METERING_LABEL_RULE
 from alcor.model.ncm import NCM
 from alcor.model.ndp_proxy import NDP_PROXY
 from alcor.model.network import NETWORK
+from alcor.model.network_acl import NETWORK_ACL, NETWORK_ACL_RULE
 from alcor.model.network_segment_range import NETWORK_SEGMENT_RANGE
 from alcor.model.port import PORT
 from alcor.model.port_forwarding import PORT_FORWARDING
@@ -28,6 +29,7 @@ from alcor.model.qos_rule import QOS_RULES
 from alcor.model.quota import QUOTA
 from alcor.model.rbac_policy import RBAC_POLICY
 from alcor.model.resource import Entity, Resource
+from alcor.model.route_table import ROUTE_TABLE
 from alcor.model.router import ROUTER
 from alcor.model.security_group import SECURITY_GROUP
 from alcor.model.security_group_rule import SECURITY_GROUP_RULE
@@ -37,6 +39,7 @@ from alcor.model.subnetpool import SUBNETPOOL
 from alcor.model.tap import TAPS
 from alcor.model.token import TOKEN
 from alcor.model.trunk import TRUNK
+from alcor.model.vpc_peering import VPC_PEERING
 
 RESOURCES: tuple[Resource, ...] = (
     TOKEN,
@@ -60,6 +63,10 @@ RESOURCES: tuple[Resource, ...] = (
     ADDRESS_SCOPE,
     SUBNETPOOL,
     SUBNET,
+    VPC_PEERING,
+    ROUTE_TABLE,
+    NETWORK_ACL,
+    NETWORK_ACL_RULE,
     MAC_ALLOCATION,
     IP_RANGE,
     IP_ALLOCATION,

@@ -1,0 +1,1 @@
+"""Network ACL Manager: stateless rules of subnets."""

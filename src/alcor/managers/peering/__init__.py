@@ -1,0 +1,1 @@
+"""Peerings of VPCs."""

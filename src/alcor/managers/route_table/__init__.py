@@ -1,0 +1,1 @@
+"""Route Manager: route tables of VPCs and subnets, and what follows for a subnet."""
