@@ -15,7 +15,7 @@ from alcor.api.errors import bad_request
 from alcor.api.limit import Limits
 from alcor.model.errors import InvalidInput
 from alcor.model.resource import Attribute, Lookup, Resource, Who
-from alcor.model.value import Boolean, Cleared, Integer, ListOf, Nullable, Record, SetOf, ValueType
+from alcor.model.value import Boolean, Cleared, FreeForm, Integer, ListOf, Nullable, Record, SetOf, ValueType
 from alcor.store.interface import Condition, Op, Query, Sort
 
 Pairs = Sequence[tuple[str, str]]
@@ -91,7 +91,7 @@ class Parameters:
         self._filters = {
             a.name: _filter(a)
             for a in resource.attributes
-            if a.filters and a.see is not Who.NOBODY and a.name not in sides
+            if a.filters and a.see is not Who.NOBODY and a.name not in sides and not _is_object(a)
         }
         self._sides = {lookup.name: _side(resource, lookup) for lookup in lookups}
         self._sorts = {
@@ -241,6 +241,11 @@ def _side(resource: Resource, lookup: Lookup) -> _Side:
         return _Side(lookup, {column: inner.parse}, column)
     members = inner.members
     return _Side(lookup, {name: _plain(members[name]).parse for name in lookup.columns})
+
+
+def _is_object(attribute: Attribute) -> bool:
+    """Whether the values are objects: nothing in a query can be equal to one."""
+    return isinstance(_plain(attribute.type), FreeForm | Record)
 
 
 def _plain(kind: ValueType) -> ValueType:

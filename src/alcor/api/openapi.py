@@ -12,12 +12,16 @@ from alcor.api.limit import Limits
 from alcor.api.schema import example, schemas
 from alcor.api.tagging import tag_paths
 from alcor.managers.interface import Route, Service
+from alcor.model.catalogue import RESOURCES
 from alcor.model.value import Schema
 
 Document = dict[str, Any]
 
 # Filters of a list inside a row take `<column>=<value>` and a part of an address; said once per such filter.
 _SIDE_TEXT = "Repeatable; each is `subnet_id=…`, `ip_address=…` or `ip_address_substr=…`."
+
+# What may be missing though no resource is called so.
+_NAMED = ("tag", "rule_type", "ServiceProfileDriver", "FlavorServiceProfileBinding")
 
 _ERRORS: Mapping[str, str] = {
     "400": "The request cannot be understood, or a value of it can never be right.",
@@ -41,9 +45,9 @@ def document(
     collections: Sequence[Collection], services: Sequence[Service], version: str, limits: Limits
 ) -> Document:
     """The whole document. Cost: once per process."""
-    components: dict[str, Schema] = _common_schemas(
-        [c.resource.error_name or c.resource.name for c in collections]
-    )
+    known = {resource.name: resource for resource in (*RESOURCES, *(c.resource for c in collections))}
+    names = {name for one in known.values() for name in (one.name, one.error_name) if name}
+    components: dict[str, Schema] = _common_schemas([*names, *_NAMED])
     paths: dict[str, Any] = dict(_fixed_paths())
     for one in collections:
         components.update(schemas(one.resource, one.form))
