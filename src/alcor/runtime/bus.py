@@ -5,6 +5,7 @@ import os
 import random
 import secrets
 import socket
+import tempfile
 from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 
@@ -48,19 +49,18 @@ def ensure_secret(path: Path) -> str:
     Raises: ConfigurationError if the file can be neither read nor made.
     """
     try:
-        # Made aside and linked into place: whoever finds it finds all of it, and of two only one is it.
-        draft = path.with_name(f"{path.name}.{os.getpid()}")
         if not path.exists():
-            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                file.write(secrets.token_urlsafe(SECRET_BYTES) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
+            # Made aside and linked into place: whoever finds it finds all of it, and of two only one is it.
+            descriptor, draft = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
             try:
+                with os.fdopen(descriptor, "w") as file:
+                    file.write(secrets.token_urlsafe(SECRET_BYTES) + "\n")
+                    file.flush()
+                    os.fsync(file.fileno())
                 with contextlib.suppress(FileExistsError):
                     os.link(draft, path)
             finally:
-                draft.unlink()
+                os.unlink(draft)
         return read_secret(path)
     except OSError as error:
         raise ConfigurationError(f"bus.secret_file = '{path}': {error.strerror or error}") from error
