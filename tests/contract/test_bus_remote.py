@@ -8,17 +8,22 @@ from pathlib import Path
 
 import pytest
 import uvloop
+from hypothesis import given
+from hypothesis import strategies as st
 
+from alcor.bus.codec import ProtobufCodec
 from alcor.bus.frame import FRAME_BYTES
 from alcor.bus.goal_server import GoalServer
 from alcor.bus.grpc_client import GrpcConnector
 from alcor.bus.grpc_server import AgentServer
 from alcor.bus.interface import AgentPeer, HostReport, PortReport
-from alcor.goalstate.item import ItemKind, Key
-from alcor.goalstate.scope import neighbours_scope, network_scope
+from alcor.goalstate.item import ItemKind, Key, Neighbour
+from alcor.goalstate.scope import Scope, neighbours_scope, network_scope
+from alcor.ncm.scope_cache import HeldScope, ScopeCache
 from tests.support.bus import EPOCH, FakePublisher, Reader, a_neighbour, a_network
 from tests.support.remote_bus import SECRET, a_client, a_server, being_read
 
+CODEC = ProtobufCodec()
 NEIGHBOURS = neighbours_scope("net-1")
 NETWORK = network_scope("net-1")
 Heard = AsyncIterator[Sequence[HostReport]]
@@ -446,3 +451,82 @@ def test_on_uvloop() -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         assert runner.run(run()) > 0
+
+
+# --- with the ncm's cache ----------------------------------------------------------------------------------
+
+SCOPES = [neighbours_scope(id) for id in ("a", "b", "c")]
+moves = st.lists(
+    st.one_of(
+        st.tuples(st.just("put"), st.sampled_from(SCOPES), st.sampled_from("xyz")),
+        st.tuples(st.just("remove"), st.sampled_from(SCOPES), st.sampled_from("xyz")),
+        st.tuples(st.just("acquire"), st.sampled_from(SCOPES), st.just("")),
+        st.tuples(st.just("release"), st.sampled_from(SCOPES), st.just("")),
+        st.tuples(st.sampled_from(("cut", "breathe", "breathe")), st.just(SCOPES[0]), st.just("")),
+    ),
+    max_size=40,
+)
+
+
+class Woken:
+    """Somebody who needs scopes."""
+
+    def wake(self) -> None:
+        """Nothing to do: the test looks."""
+
+
+@given(steps=moves)
+async def test_whatever_is_cut_the_cache_ends_as_the_publisher(steps: list[tuple[str, Scope, str]]) -> None:
+    """However changes, wants and broken streams interleave, an ncm's cache never claims what it does not hold, and ends
+    equal to the publisher's state."""
+    async with a_server() as server, a_client(server.addresses[0]) as client:
+        publisher, cache, woken = publishing(server), ScopeCache(client, grace_s=0), Woken()
+        history: dict[Scope, dict[int, set[Key]]] = {scope: {0: set()} for scope in SCOPES}
+
+        async def take() -> None:
+            async for batch in client.updates():
+                for message in batch:
+                    cache.take(message)
+                    for scope in SCOPES:
+                        held = cache.find(scope)
+                        if held is not None and held.loaded and not held.reloading:
+                            at = max(number for number in history[scope] if number <= held.position)
+                            assert set(held.entries) == history[scope][at]
+
+        taking = asyncio.create_task(take())
+        for number, (move, scope, id) in enumerate(steps):
+            match move:
+                case "put":
+                    publisher.change({scope: [a_neighbour(id, host_id=f"h{number}")]})
+                case "remove":
+                    publisher.change({}, {scope: [Key(ItemKind.NEIGHBOUR, id)]})
+                case "acquire":
+                    cache.acquire(scope, woken)
+                case "release":
+                    cache.release(scope, woken)
+                case "cut":
+                    for channel in server._channels:
+                        channel.over.set()  # as a stream that breaks: the ncm is not asked
+                case _:
+                    for _ in range(number % 7):
+                        await asyncio.sleep(0)
+            history[scope][publisher.head] = set(publisher.items.get(scope, {}))
+        head = publisher.change({})
+        wanted = [held for scope in SCOPES if (held := cache.find(scope)) is not None]
+        await until(lambda: taking.done() or all(held.loaded and held.position >= head for held in wanted))
+
+        assert not taking.done() or taking.result()
+        for held in wanted:
+            assert {key: each.host_id for key, each in decoded(held).items()} == {
+                key: put.item.host_id  # type: ignore[union-attr]  # neighbours only
+                for key, put in publisher.items.get(held.scope, {}).items()
+            }
+        taking.cancel()
+        await asyncio.gather(taking, return_exceptions=True)
+        cache.close()
+
+
+def decoded(held: HeldScope) -> dict[Key, Neighbour]:
+    """What a cache holds of a scope of neighbours."""
+    items = {key: CODEC.decode(key, envelope.body) for key, (_, envelope) in held.entries.items()}
+    return {key: item for key, item in items.items() if isinstance(item, Neighbour)}
