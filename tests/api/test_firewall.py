@@ -125,6 +125,8 @@ async def test_rules_go_where_a_client_puts_them(member: Api) -> None:
     assert (await insert(d, insert_after=b))["firewall_rules"] == [b, d, c, a]
     assert (await member.shown(f"{RULES}/{d}"))["firewall_policy_id"] == [policy["id"]]
     assert [one["id"] for one in await member.shown(f"{POLICIES}?firewall_rules={d}")] == [policy["id"]]
+    inside = await member.shown(f"{RULES}?firewall_policy_id={policy['id']}&fields=id")
+    assert sorted(one["id"] for one in inside) == sorted([a, b, c, d])
     answer = (await member.put(f"{path}/remove_rule", {"firewall_rule_id": d})).json()
     assert answer["firewall_rules"] == [b, c, a]
 

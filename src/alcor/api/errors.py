@@ -229,6 +229,13 @@ _BY_PROBLEM: Mapping[Problem, tuple[int, str]] = {
     Problem.TAP_PORT_OF_OTHERS: (403, "PortDoesNotBelongToTenant"),
     Problem.TAP_SERVICE_OF_OTHERS: (403, "TapServiceNotBelongToTenant"),
     Problem.TAP_TUNNEL_TAKEN: (409, "TapMirrorTunnelConflict"),
+    Problem.BGPVPN_PROJECT: (403, "NotAuthorized"),
+    Problem.BGPVPN_NETWORK_THERE: (400, "BGPVPNNetAssocAlreadyExists"),
+    Problem.BGPVPN_ROUTER_THERE: (400, "BGPVPNRouterAssocAlreadyExists"),
+    Problem.BGPVPN_PORT_THERE: (400, "BGPVPNPortAssocAlreadyExists"),
+    Problem.BGPVPN_ROUTE_MISSING: (400, "BGPVPNPortAssocRouteNoSuchBGPVPN"),
+    Problem.BGPVPN_ROUTE_TYPE: (400, "BGPVPNPortAssocRouteBGPVPNTypeDiffer"),
+    Problem.BGPVPN_ROUTE_PROJECT: (400, "BGPVPNPortAssocRouteWrongBGPVPNProject"),
 }
 
 # Stands for the name of the resource an error is about.

@@ -221,6 +221,9 @@ def _link(base: str, kept: Sequence[tuple[str, str]], marker: str | None, *, rev
 def _filter(attribute: Attribute) -> _Filter:
     kind = attribute.type
     inner = kind.inner if isinstance(kind, Nullable) else kind
+    if not attribute.stored and isinstance(inner, ListOf | SetOf):
+        # A computed list is asked for by what is in it.
+        inner = inner.inner
     return _Filter(
         attribute.field,
         inner.parse,

@@ -5,6 +5,8 @@ from dataclasses import replace
 
 from alcor.managers.audit import service as audit
 from alcor.managers.bgp import manager as bgp
+from alcor.managers.bgpvpn import manager as bgpvpn
+from alcor.managers.bgpvpn.associated import guarded
 from alcor.managers.elastic_ip import family as elastic_ip
 from alcor.managers.elastic_ip.manager import FloatingIps
 from alcor.managers.elastic_ip.released import disassociate, follow_addresses
@@ -81,17 +83,24 @@ def managers(
     if underlay_mtu_bytes is not None:
         network = replace(network, tunnel_mtu_bytes=underlay_mtu_bytes)
     reserved = frozenset(reserved_macs)
-    ports = Ports(reserved, leaving=(leave_group, tap.untap))
+    above_ports = (leave_group, tap.untap, bgpvpn.leave_vpns)
+    ports = Ports(reserved, leaving=above_ports)
     floating_ips = FloatingIps(ports)
     networks = vpc.manager(
         network,
         empty=emptying(_LEAVING),
         remove_port=port.delete,
         complete=complete_network,
-        leaving=(route_table.leave_network, floating_ips.leave_network, bgp.forget_network),
+        leaving=(
+            route_table.leave_network,
+            floating_ips.leave_network,
+            bgp.forget_network,
+            bgpvpn.leave_vpns,
+        ),
     )
     subnets = with_leaving(inside_blocks(subnet.manager()), _LEAVING)
-    routers = router.family(ports, network)
+    plain_routers, *of_routers = router.family(ports, network)
+    routers = (guarded(plain_routers, bgpvpn.leave_vpns), *of_routers)
     parts: tuple[Manager | Service, ...] = (
         networks,
         segments.manager(network),
@@ -101,7 +110,7 @@ def managers(
         subnets,
         port.manager(
             reserved,
-            leaving=(disassociate, forget_port, leave, forget_logs_of_port, leave_group, tap.untap),
+            leaving=(disassociate, forget_port, leave, forget_logs_of_port, *above_ports),
             moved=(follow_addresses,),
         ),
         standby.service(reserved),
@@ -134,6 +143,7 @@ def managers(
         *firewall.family(),
         *bgp.family(),
         *tap.family(),
+        *bgpvpn.family(),
         topology.service(topology.Builders(networks, subnets, routers[0])),
     )
     return (*parts, *own_paths(networks, subnets), *views(parts))

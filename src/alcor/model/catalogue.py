@@ -4,6 +4,7 @@ from alcor.model.address_group import ADDRESS_GROUP
 from alcor.model.address_scope import ADDRESS_SCOPE
 from alcor.model.auto_topology import AUTO_TOPOLOGY
 from alcor.model.bgp import BGP
+from alcor.model.bgpvpn import BGPVPNS
 from alcor.model.conntrack_helper import CONNTRACK_HELPER
 from alcor.model.default_security_group_rule import DEFAULT_SECURITY_GROUP_RULE
 from alcor.model.firewall import FIREWALL
@@ -85,6 +86,7 @@ RESOURCES: tuple[Resource, ...] = (
     *FIREWALL,
     *BGP,
     *TAPS,
+    *BGPVPNS,
 )
 BY_ENTITY: dict[type[Entity], Resource] = {resource.entity: resource for resource in RESOURCES}
 BY_NAME: dict[str, Resource] = {resource.name: resource for resource in RESOURCES}

@@ -212,6 +212,13 @@ class Problem(StrEnum):
     TAP_PORT_OF_OTHERS = "tap_port_of_others"
     TAP_SERVICE_OF_OTHERS = "tap_service_of_others"
     TAP_TUNNEL_TAKEN = "tap_tunnel_taken"
+    BGPVPN_PROJECT = "bgpvpn_project"
+    BGPVPN_NETWORK_THERE = "bgpvpn_network_there"
+    BGPVPN_ROUTER_THERE = "bgpvpn_router_there"
+    BGPVPN_PORT_THERE = "bgpvpn_port_there"
+    BGPVPN_ROUTE_MISSING = "bgpvpn_route_missing"
+    BGPVPN_ROUTE_TYPE = "bgpvpn_route_type"
+    BGPVPN_ROUTE_PROJECT = "bgpvpn_route_project"
 
 
 def _named(kind: str) -> str:

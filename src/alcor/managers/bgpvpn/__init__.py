@@ -1,0 +1,1 @@
+"""BGP VPNs and what is in them."""
