@@ -108,6 +108,15 @@ async def take_numbers(tx: Transaction, space: Space, owners: Sequence[str]) -> 
     return [key for key in seats.keys if key is not None]
 
 
+async def find_free(tx: Transaction, space: Space, wanted: int) -> list[str]:
+    """Up to `wanted` keys that nobody has, claimed by whoever asks afterwards; resting ones last.
+
+    Shape:  shorter exactly if the set has no more free numbers. Cost: as a search of a nearly full set.
+    """
+    fresh, resting = await _search(tx, space, wanted)
+    return [*fresh, *resting][:wanted]
+
+
 class _Seats:
     """Who has got a key and who has not. An owner may want several, so places count, not names."""
 

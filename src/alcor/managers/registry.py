@@ -8,6 +8,7 @@ from alcor.managers.bgp import manager as bgp
 from alcor.managers.bgpvpn import manager as bgpvpn
 from alcor.managers.bgpvpn.associated import guarded
 from alcor.managers.elastic_ip import family as elastic_ip
+from alcor.managers.elastic_ip import ranges as elastic_ip_ranges
 from alcor.managers.elastic_ip.manager import FloatingIps
 from alcor.managers.elastic_ip.released import disassociate, follow_addresses
 from alcor.managers.firewall import family as firewall
@@ -39,8 +40,10 @@ from alcor.managers.rbac import manager as rbac
 from alcor.managers.route_table import effective
 from alcor.managers.route_table import manager as route_table
 from alcor.managers.router import family as router
+from alcor.managers.router import gateway_info
 from alcor.managers.router.ndp_proxy import forget_port
 from alcor.managers.router.ports import Ports
+from alcor.managers.security_group import binding
 from alcor.managers.security_group import family as security_group
 from alcor.managers.security_group.log import forget_logs_of_port
 from alcor.managers.subnet import manager as subnet
@@ -101,6 +104,11 @@ def managers(
     subnets = with_leaving(inside_blocks(subnet.manager()), _LEAVING)
     plain_routers, *of_routers = router.family(ports, network)
     routers = (guarded(plain_routers, bgpvpn.leave_vpns), *of_routers)
+    port_rows = port.manager(
+        reserved,
+        leaving=(disassociate, forget_port, leave, forget_logs_of_port, *above_ports),
+        moved=(follow_addresses,),
+    )
     parts: tuple[Manager | Service, ...] = (
         networks,
         segments.manager(network),
@@ -108,11 +116,7 @@ def managers(
         address_scope.manager(),
         subnetpool.manager(),
         subnets,
-        port.manager(
-            reserved,
-            leaving=(disassociate, forget_port, leave, forget_logs_of_port, *above_ports),
-            moved=(follow_addresses,),
-        ),
+        port_rows,
         standby.service(reserved),
         trunk.manager(),
         mac.manager(reserved),
@@ -146,10 +150,13 @@ def managers(
         *bgpvpn.family(),
         topology.service(topology.Builders(networks, subnets, routers[0])),
     )
-    return (*parts, *own_paths(networks, subnets), *views(parts))
+    own = own_paths(networks, subnets, port_rows, floating_ips)
+    return (*parts, *own, *views(parts))
 
 
-def own_paths(networks: Manager, subnets: Manager) -> tuple[Manager | Service, ...]:
+def own_paths(
+    networks: Manager, subnets: Manager, ports: Manager, floating_ips: FloatingIps
+) -> tuple[Manager | Service, ...]:
     """The paths that only the managers of the original have."""
     return (
         own_vpc.manager(
@@ -173,4 +180,7 @@ def own_paths(networks: Manager, subnets: Manager) -> tuple[Manager | Service, .
         effective.service(),
         peering.manager(),
         *network_acl.family(),
+        *elastic_ip_ranges.family(floating_ips.manager()),
+        gateway_info.service(),
+        binding.service(ports),
     )

@@ -7,6 +7,7 @@ from alcor.model.bgp import BGP
 from alcor.model.bgpvpn import BGPVPNS
 from alcor.model.conntrack_helper import CONNTRACK_HELPER
 from alcor.model.default_security_group_rule import DEFAULT_SECURITY_GROUP_RULE
+from alcor.model.elastic_ip_range import ELASTIC_IP_RANGE
 from alcor.model.firewall import FIREWALL
 from alcor.model.flavor import FLAVOR, SERVICE_PROFILE
 from alcor.model.floatingip import FLOATINGIP
@@ -75,6 +76,7 @@ RESOURCES: tuple[Resource, ...] = (
     TRUNK,
     ROUTER,
     CONNTRACK_HELPER,
+    ELASTIC_IP_RANGE,
     FLOATINGIP,
     PORT_FORWARDING,
     NDP_PROXY,

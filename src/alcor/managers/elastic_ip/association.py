@@ -1,4 +1,4 @@
-"""What a floating IP may stand for: an IPv4 address of a port that a router joins to the external network.
+"""What a floating IP may stand for: an address of its version of a port that a router joins to the external network.
 
 Source: Networking API v2.0, "Floating IPs".
 """
@@ -71,22 +71,25 @@ def _fixed_ip(caller: Caller, row: FloatingIp, port: Port, address: str | None) 
         )
     if port.device_owner == _DHCP:
         raise bad_floating_ip(f"Port {port.id} is unable to be assigned a floating IP")
+    version = ip_version(Ip(row.floating_ip_address))
     if address is not None:
-        if ip_version(Ip(address)) != 4:
+        if ip_version(Ip(address)) != version:
             raise bad_floating_ip(
-                f"Cannot process floating IP association with {address}, since that is not an IPv4 address"
+                f"Cannot process floating IP association with {address}, since that is not an IPv{version} address"
             )
         found = next((one for one in port.fixed_ips if one.ip_address == address), None)
         if found is None:
             raise bad_floating_ip(f"Port {port.id} does not have fixed ip {address}")
         return found
-    candidates = [one for one in port.fixed_ips if ip_version(Ip(one.ip_address)) == 4]
+    candidates = [one for one in port.fixed_ips if ip_version(Ip(one.ip_address)) == version]
     if not candidates:
-        raise bad_floating_ip(f"Cannot add floating IP to port {port.id} that has no fixed IPv4 addresses")
+        raise bad_floating_ip(
+            f"Cannot add floating IP to port {port.id} that has no fixed IPv{version} addresses"
+        )
     if len(candidates) > 1:
         raise bad_floating_ip(
-            f"Port {port.id} has multiple fixed IPv4 addresses. Must provide a specific IPv4 address when assigning a "
-            "floating IP"
+            f"Port {port.id} has multiple fixed IPv{version} addresses. Must provide a specific IPv{version} address "
+            "when assigning a floating IP"
         )
     return candidates[0]
 

@@ -15,6 +15,7 @@ from alcor.managers.row import new_row, replace_row
 from alcor.model.address import Ip, ip_version
 from alcor.model.errors import InUse, InvalidInput, NotFound, Problem
 from alcor.model.floatingip import FloatingIp
+from alcor.model.port import Port
 from alcor.model.port_forwarding import PORT_FORWARDING, PortForwarding, ends_of
 from alcor.model.resource import UNSET
 from alcor.model.subnet import Subnet
@@ -56,7 +57,7 @@ async def create(tx: Transaction, caller: Caller, many: Sequence[Values]) -> lis
         ends = _ends(values)
         _check_relation(ends)
         port_id, address = values["internal_port_id"], values["internal_ip_address"]
-        await _check_not_bound(tx, port_id)
+        await _check_not_bound(tx, await get_port(tx, caller, port_id))
         if outer.port_id is not None:
             raise InUse(
                 "FloatingIP",
@@ -78,7 +79,7 @@ async def update(tx: Transaction, caller: Caller, row: PortForwarding, values: V
     port_id = values.get("internal_port_id", row.internal_port_id)
     address = values.get("internal_ip_address", row.internal_ip_address)
     if "internal_port_id" in values:
-        await _check_not_bound(tx, port_id)
+        await _check_not_bound(tx, await get_port(tx, caller, port_id))
     if (port_id, address) != (row.internal_port_id, row.internal_ip_address):
         await _route(tx, caller, outer, port_id, address)
     ends = {f"{side}_{end}": getattr(row, f"{side}_{end}") for side in _SIDES for end in ("first", "last")}
@@ -125,13 +126,13 @@ def _check_relation(ends: dict[str, int]) -> None:
         raise _bad(_RELATION)
 
 
-async def _check_not_bound(tx: Transaction, port_id: str) -> None:
+async def _check_not_bound(tx: Transaction, port: Port) -> None:
     """Raises: InUse if a floating IP stands for the port: answers would leave by that one."""
-    found = await tx.list(FloatingIp, Query((Condition("port_id", (port_id,)),), limit=1))
+    found = await tx.list(FloatingIp, Query((Condition("port_id", (port.id,)),), limit=1))
     if found:
         raise InUse(
             "port",
-            port_id,
+            port.id,
             by=f"floating IP {found[0].floating_ip_address} ({found[0].id}) stands for it; disassociate that first",
             problem=Problem.PORT_HAS_FLOATING_IP,
         )

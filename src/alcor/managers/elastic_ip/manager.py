@@ -47,6 +47,7 @@ class FloatingIps:
     async def create(self, tx: Transaction, caller: Caller, many: Sequence[Values]) -> list[Made]:
         """Take outer addresses, each by a port of no project, and associate them as asked.
 
+        `elastic_ip_version` 6, which only `/elasticips` lets clients say, makes an outer address of IPv6.
         Raises: NotFound (network); InvalidInput if the network is not external or has no IPv4; as `associate`; what
                 making a port raises.
         """
@@ -66,8 +67,9 @@ class FloatingIps:
         network = await get_visible(tx, caller, Network, values["floating_network_id"], kind="network")
         if not network.router_external:
             raise bad_floating_ip(f"Network {network.id} is not a valid external network")
-        if all(subnet.ip_version != 4 for subnet in await subnets_of_network(tx, network.id)):
-            raise bad_floating_ip(f"Network {network.id} does not contain any IPv4 subnet")
+        version = values.get("elastic_ip_version") or 4
+        if all(subnet.ip_version != version for subnet in await subnets_of_network(tx, network.id)):
+            raise bad_floating_ip(f"Network {network.id} does not contain any IPv{version} subnet")
         id, subnet_id = tx.new_id(), values.get("subnet_id")
         address = values.get("floating_ip_address")
         named = subnet_id is not None or address is not None
@@ -80,10 +82,10 @@ class FloatingIps:
             device_id=id,
             device_owner=FLOATING_IP_OWNER,
         )
-        outer = next((one for one in port.fixed_ips if ip_version(Ip(one.ip_address)) == 4), None)
+        outer = next((one for one in port.fixed_ips if ip_version(Ip(one.ip_address)) == version), None)
         if outer is None:
             raise InvalidInput(
-                f"Unable to find any IPv4 address on external network {network.id} as it was asked for.",
+                f"Unable to find any IPv{version} address on external network {network.id} as it was asked for.",
                 problem=Problem.NO_OUTER_ADDRESS,
             )
         return FloatingIp(

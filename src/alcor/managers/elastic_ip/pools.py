@@ -16,10 +16,10 @@ from alcor.store.interface import Condition, Query, Store
 async def _pools(store: Store, caller: Caller) -> Sequence[Entity]:
     """Cost: three indexed reads, as long as the list of external networks and of their subnets."""
     networks = await store.reader.list(Network, Query((Condition("router_external", (True,)),)))
-    if not caller.is_admin:
+    if not caller.sees_every("network"):
         ids = [one.id for one in networks]
         open_ = await shared_of(store.reader, "network", (AS_EXTERNAL, AS_SHARED), ids, caller.project_id)
-        networks = [one for one in networks if one.id in open_ or one.project_id == caller.project_id]
+        networks = [one for one in networks if one.id in open_ or caller.owns(one)]
     ids = [one.id for one in networks]
     if not ids:
         return []

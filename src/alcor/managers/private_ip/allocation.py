@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from alcor.managers.free_number import REST_S, NumberSet, Space, take_numbers
-from alcor.model.address import Cidr, Ip, Mac, contains, eui64, ip_int, ip_of_int, ip_version, network_of
+from alcor.model.address import Cidr, Ip, Mac, contains, eui64, ip_int, ip_of_int, network_of
 from alcor.model.errors import InUse, InvalidInput, Problem
 from alcor.model.subnet import Pool, Subnet
 from alcor.store.interface import Transaction
@@ -109,12 +109,16 @@ async def allocate_between(
 
     Shape:  as `allocate`. Cost: see `free_number`.
     """
-    version = ip_version(first)
-    numbers = NumberSet.of([(ip_int(first), ip_int(last))])
-    space = Space(space_of(subnet.id), numbers, lambda number: ip_of_int(number, version))
+    space = numbers_of(subnet, NumberSet.of([(ip_int(first), ip_int(last))]))
     given = [Ip(key) for key in await take_numbers(tx, space, owners)]
     await _mark(tx, subnet, given, taken=True)
     return given
+
+
+def numbers_of(subnet: Subnet, numbers: NumberSet) -> Space:
+    """Some of a subnet's addresses, to choose from; its gateway's is nobody's."""
+    gateway = frozenset() if subnet.gateway_ip is None else frozenset({subnet.gateway_ip})
+    return Space(space_of(subnet.id), numbers, lambda number: ip_of_int(number, subnet.ip_version), gateway)
 
 
 async def take(tx: Transaction, subnet: Subnet, ip: Ip, owner: str) -> None:
