@@ -155,7 +155,9 @@ def _bulk(one: Collection, id: str, summary: str, status: str) -> dict[str, Any]
 
 
 def _tag_paths(one: Collection, name: str) -> dict[str, Any]:
-    tags = _object({"tags": {"type": "array", "items": {"type": "string"}}})
+    attribute = one.resource.attribute("tags")
+    assert attribute is not None
+    tags = _object({"tags": attribute.type.schema()})
     body = {"required": True, "content": {"application/json": {"schema": tags}}}
 
     def tagged(id: str, summary: str, status: str, answer: bool) -> dict[str, Any]:

@@ -182,7 +182,7 @@ NETWORK = Resource(
         ),
         Attribute(
             "dns_domain",
-            Parsed(parse_domain, "dns-name"),
+            Parsed(parse_domain, "dns-domain"),
             default="",
             filters=False,
             sorts=False,

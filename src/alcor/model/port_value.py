@@ -149,7 +149,7 @@ def parse_pair_address(text: str) -> str:
 
 
 DNS_NAME = Parsed(parse_dns_name, "dns-name")
-DNS_DOMAIN = Parsed(parse_domain, "dns-name")
+DNS_DOMAIN = Parsed(parse_domain, "dns-domain")
 FIXED_IPS = ListOf(
     Record({"subnet_id": Nullable(Uuid()), "ip_address": Nullable(IP)}, WantedIp),
     items_max=64,

@@ -41,10 +41,13 @@ class SecurityGroupRule(Entity, frozen=True, kw_only=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """What a rule says in more than one spelling. `convert` raises InvalidInput with the problem that clients know."""
+    """What a rule says in more than one spelling. `convert` raises InvalidInput with the problem that clients know.
+
+    `form`: the schema of the canonical spelling.
+    """
 
     convert: Callable[[object], Any]
-    form: str
+    form: Schema
     text: str
 
     def parse(self, value: object) -> Any:
@@ -53,7 +56,7 @@ class Converted:
 
     def schema(self) -> Schema:
         """JSON Schema 2020-12."""
-        return {"type": [self.form, "null"], "description": self.text}
+        return {**self.form, "description": self.text}
 
 
 def parse_protocol(value: object) -> str | None:
@@ -124,11 +127,18 @@ def _parse_id(value: object) -> str | None:
     return value
 
 
-PROTOCOL = Converted(parse_protocol, "string", "A protocol's name or number; null or any for every one.")
-ETHERTYPE = Converted(parse_ethertype, "string", "IPv4 or IPv6.")
-PORT_NUMBER = Converted(parse_port, "integer", "0 to 65535.")
-PREFIX = Converted(parse_prefix, "string", "An IPv4 or IPv6 prefix.")
-REMOTE_ID = Converted(_parse_id, "string", "An ID.")
+_TEXT: Schema = {"type": ["string", "null"]}
+PROTOCOL = Converted(
+    parse_protocol,
+    _TEXT | {"format": "ip-protocol"},
+    "A protocol's name or number; null or any for every one.",
+)
+ETHERTYPE = Converted(parse_ethertype, {"type": "string", "enum": list(ETHERTYPES)}, "IPv4 or IPv6.")
+PORT_NUMBER = Converted(
+    parse_port, {"type": ["integer", "null"], "minimum": 0, "maximum": PORT_MAX}, "0 to 65535."
+)
+PREFIX = Converted(parse_prefix, _TEXT | {"format": "cidr"}, "An IPv4 or IPv6 prefix.")
+REMOTE_ID = Converted(_parse_id, _TEXT, "An ID.")
 
 
 def normalized_cidr(row: Any) -> str | None:

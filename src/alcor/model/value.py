@@ -83,13 +83,14 @@ class Boolean:
 
 @dataclass(frozen=True, slots=True)
 class Integer:
-    """A whole number in [minimum, maximum]; decimal text is accepted."""
+    """A whole number in [minimum, maximum]; decimal text is accepted, and what JSON writes `4.0`."""
 
     minimum: int = 0
     maximum: int = 2**31 - 1
 
     def parse(self, value: object) -> int:
-        if isinstance(value, bool) or not isinstance(value, int | str):
+        whole = isinstance(value, float) and value.is_integer()
+        if isinstance(value, bool) or not (whole or isinstance(value, int | str)):
             raise ValueError(f"'{value}' is not an integer")
         try:
             number = int(value)
