@@ -184,3 +184,31 @@ async def test_one_service_is_served_alone(store: Store) -> None:
         assert (await api.post("/vpcs", {"vpc": {"cidr": "10.0.0.0/8"}})).status_code == 201
         assert len((await api.get("/v2.0/networks")).json()["networks"]) == 1
         assert (await api.get("/ports")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("service", "path"),
+    [
+        ("vpc", "/vpcs"),
+        ("vpc", "/vpc-peerings"),
+        ("vpc", "/segmentranges"),
+        ("subnet", "/subnets"),
+        ("port", "/ports"),
+        ("router", "/routers"),
+        ("router", "/routetables"),
+        ("mac", "/macs/ranges"),
+        ("private-ip", "/ips/ranges"),
+        ("node", "/nodes"),
+        ("node", "/ncms"),
+        ("network-acl", "/network-acls"),
+        ("elastic_ip", "/elasticip-ranges"),
+        ("security-group", "/security-groups"),
+        ("quota", "/quotas"),
+    ],
+)
+async def test_each_manager_s_paths_are_served_by_its_service(store: Store, service: str, path: str) -> None:
+    """A process with one manager answers at that manager's own paths, with a document of them."""
+    async with serving(store, services=[service]) as api:
+        assert (await api.get(path)).status_code == 200
+        assert path in api.document["paths"]
+        assert (await api.get("/v2.0/trunks")).status_code == 404

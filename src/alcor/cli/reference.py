@@ -9,15 +9,18 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import get_args, get_type_hints
+from typing import TYPE_CHECKING, get_args, get_type_hints
 
 from alcor.goalstate import item, scope
-from alcor.model.catalogue import RESOURCES
-from alcor.model.resource import REQUIRED, UNSET, Attribute, Who
+from alcor.model.catalogue import BY_NAME, RESOURCES
+from alcor.model.resource import REQUIRED, UNSET, Attribute, Resource, Who
 from alcor.runtime.agent_config import AgentConfig
 from alcor.runtime.config import RegionConfig
 from alcor.runtime.settings import describe
 from alcor.telemetry.metrics import REGISTRY
+
+if TYPE_CHECKING:
+    from alcor.managers.interface import Manager
 
 FOLDER = Path(__file__).parents[3] / "docs" / "reference"
 NOTE = "<!-- Made by bin/docs from {source}; edit that, then run it. -->\n\n"
@@ -81,8 +84,8 @@ def _default(attribute: Attribute) -> str:
 
 
 def resources_page() -> str:
-    """Every resource and attribute of the API."""
-    from alcor.managers.interface import Manager
+    """Every path, resource and attribute of the API."""
+    from alcor.managers.interface import Manager, Service
     from alcor.managers.registry import managers
 
     text = NOTE.format(source="the declarations in src/alcor/model")
@@ -92,34 +95,60 @@ def resources_page() -> str:
         "if nothing is said. Every collection takes `fields`, `sort_key`, `sort_dir`, `limit`, `marker` and "
         "`page_reverse`; `tenant_id` is another name of `project_id`.\n"
     )
-    served = {part.resource.name: part for part in managers() if isinstance(part, Manager)}
-    for resource in RESOURCES:
-        manager = served.get(resource.name)
-        if manager is None:
-            continue
-        verbs = ["list", "show"]
-        verbs += [verb for verb in ("create", "update", "delete") if getattr(manager, verb) is not None]
-        text += (
-            f"\n## `{resource.prefix}/{resource.collection}`\n\n{resource.text} Service: {manager.service}. "
+    parts = managers()
+    for part in parts:
+        if isinstance(part, Manager):
+            text += _resource_section(part)
+    rows = [
+        (f"`{route.method} {route.path}`", part.service, route.text)
+        for part in parts
+        if isinstance(part, Service)
+        for route in part.routes
+    ]
+    return text + "\n## Paths of their own\n\n" + _table(("path", "service", "meaning"), rows)
+
+
+def _resource_section(manager: "Manager") -> str:
+    """A resource: its path, verbs and attributes; of a view, the attributes that only it has."""
+    resource = manager.resource
+    path = _path_of(resource)
+    verbs = ["list", "show"]
+    verbs += [verb for verb in ("create", "update", "delete") if getattr(manager, verb) is not None]
+    text = f"\n## `{path}`\n\n{resource.text} Service: {manager.service}. Verbs: {', '.join(verbs)}."
+    if resource.bulk_path:
+        text += f" Many at once: `{path}`, `{path}/bulk`."
+    one = f"{path}/{{{resource.key}}}"
+    also = [f"`GET {one}/{name}`" for name in manager.children]
+    also += [f"`PUT {one}/{name}`" for name in manager.actions]
+    if also:
+        text += f" Also: {', '.join(also)}."
+    viewed = next((other for other in RESOURCES if other.name == resource.view_of), None)
+    known = set() if viewed is None else {a.name for a in viewed.attributes}
+    attributes = [a for a in resource.attributes if a.name not in known]
+    if viewed is not None:
+        text += f"\n\nThe attributes are those of `{_path_of(viewed)}`{', and:' if attributes else '.'}"
+    if not attributes:
+        return text + "\n"
+    rows = [
+        (
+            f"`{a.name}`",
+            _settable(a),
+            _default(a),
+            "yes" if a.filters else "",
+            "yes" if a.sorts else "",
+            a.text,
         )
-        text += f"Verbs: {', '.join(verbs)}."
-        if manager.children:
-            paths = [f"`{resource.prefix}/{resource.collection}/{{id}}/{name}`" for name in manager.children]
-            text += f" Also: {', '.join(paths)}."
-        text += "\n\n"
-        rows = [
-            (
-                f"`{a.name}`",
-                _settable(a),
-                _default(a),
-                "yes" if a.filters else "",
-                "yes" if a.sorts else "",
-                a.text,
-            )
-            for a in resource.attributes
-        ]
-        text += _table(("attribute", "settable", "default", "filters", "sorts", "meaning"), rows)
-    return text
+        for a in attributes
+    ]
+    head = ("attribute", "settable", "default", "filters", "sorts", "meaning")
+    return text + "\n\n" + _table(head, rows)
+
+
+def _path_of(resource: Resource) -> str:
+    if resource.parent is None:
+        return f"{resource.prefix}/{resource.collection}"
+    above = BY_NAME[resource.parent.resource]
+    return f"{_path_of(above)}/{{{above.name}_id}}/{resource.collection}"
 
 
 def metrics_page() -> str:

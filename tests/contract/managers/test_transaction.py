@@ -16,29 +16,8 @@ from alcor.model.network import Network
 from alcor.model.port import Port
 from alcor.model.subnet import Subnet
 from alcor.store.interface import Transaction
-from tests.support.managers import Broken, Counting, Desk
-
-Request = Callable[[Desk], Awaitable[Any]]
-
-
-async def fail_each_step(desk: Desk, request: Request) -> int:
-    """Make `request` fail at its first call to the transaction, then its second … until it succeeds.
-
-    After each failure every table must be as before. Returns: the number of calls.
-    """
-    # The bound only keeps a request that never succeeds from running for ever.
-    for step in range(1, 2_000):
-        before = desk.dump()
-        desk.wrap = lambda tx, step=step: Counting(tx, step)  # type: ignore[misc]  # mypy takes no default in a lambda
-        try:
-            await request(desk)
-        except Broken:
-            assert desk.dump() == before
-            continue
-        finally:
-            desk.wrap = lambda tx: tx
-        return step - 1
-    raise AssertionError("the request never came to its end")
+from tests.support.managers import Counting, Desk
+from tests.support.steps import Request, fail_each_step
 
 
 async def test_a_failure_at_any_step_leaves_nothing_behind(desk: Desk) -> None:

@@ -44,7 +44,8 @@ def reference() -> str:
     """The page docs/reference/policy.md, in Markdown."""
     text = f"<!-- {_SOURCE} -->\n\n# Policy\n\n{_SYNTAX}\n## Named rules\n\n" + _table(BASE_RULES)
     for part in managers():
-        if isinstance(part, Manager):
+        # A view asks the rules of what it shows.
+        if isinstance(part, Manager) and not part.resource.view_of:
             text += f"\n## `{_path(part.resource)}`\n\n" + _table(_rules_of(part))
     return text + "\n## Other paths\n\n" + _table(_routes())
 

@@ -36,7 +36,7 @@ Change = Callable[[Groups, str], Groups]
 def service(ports: Manager) -> Service:
     """`/bind-security-groups`, `/unbind-security-groups`, `/security-groups/default/<project>`."""
     return Service(
-        "security_group",
+        "security-group",
         (
             _route(ports, "bind", _with, "Put ports into security groups, all or none"),
             _route(ports, "unbind", _without, "Take ports out of security groups, all or none"),
