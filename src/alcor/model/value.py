@@ -89,8 +89,9 @@ class Integer:
     maximum: int = 2**31 - 1
 
     def parse(self, value: object) -> int:
-        whole = isinstance(value, float) and value.is_integer()
-        if isinstance(value, bool) or not (whole or isinstance(value, int | str)):
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int | str):
             raise ValueError(f"'{value}' is not an integer")
         try:
             number = int(value)
