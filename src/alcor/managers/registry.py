@@ -123,12 +123,7 @@ def managers(
         mac.range_manager(),
         private_ip.manager(),
         availability.manager(),
-        node.manager(),
-        agents.agent_manager(),
-        agents.zone_manager(network.zones),
-        *flavors(),
-        quota.service(quota_limits or Limits()),
-        audit.service(),
+        *_region(network, quota_limits),
         *security_group.family(),
         *qos.family(),
         rbac.manager({("network", AS_EXTERNAL): vpc.become_external}),
@@ -144,6 +139,18 @@ def managers(
     )
     own = own_paths(networks, subnets, port_rows, floating_ips)
     return (*parts, *own, *views(parts))
+
+
+def _region(network: NetworkSettings, quota_limits: Limits | None) -> tuple[Manager | Service, ...]:
+    """What is of the region, and of no network: its hosts, flavors, limits and history."""
+    return (
+        node.manager(),
+        agents.agent_manager(),
+        agents.zone_manager(network.zones),
+        *flavors(),
+        quota.service(quota_limits or Limits()),
+        audit.service(),
+    )
 
 
 def own_paths(
