@@ -60,14 +60,16 @@ from alcor.managers.vpc import own as own_vpc
 from alcor.managers.vpc import ranges, segments
 from alcor.managers.vpc.block import inside_blocks
 from alcor.managers.vpc.settings import NetworkSettings
+from alcor.managers.vpn import manager as vpn
+from alcor.managers.vpn.guard import with_vpns
 from alcor.model.address import Mac
 from alcor.model.host import NODE
 from alcor.model.ip_range import IPS_RANGE
 from alcor.model.mac_range import MACS_RANGE
 from alcor.model.rbac_policy import AS_EXTERNAL
 
-# What is kept of a subnet beside its row, and goes with it.
-_LEAVING = (route_table.leave, network_acl.leave)
+# What is kept of a subnet beside its row, and goes with it or keeps it.
+_LEAVING = (vpn.keep_subnet, route_table.leave, network_acl.leave)
 
 
 def managers(
@@ -103,7 +105,7 @@ def managers(
     )
     subnets = with_leaving(inside_blocks(subnet.manager()), _LEAVING)
     plain_routers, *of_routers = router.family(ports, network)
-    routers = (guarded(plain_routers, bgpvpn.leave_vpns), *of_routers)
+    routers = (with_vpns(guarded(plain_routers, bgpvpn.leave_vpns)), *of_routers)
     port_rows = port.manager(
         reserved,
         leaving=(disassociate, forget_port, leave, forget_logs_of_port, *above_ports),
@@ -135,6 +137,7 @@ def managers(
         *bgp.family(),
         *tap.family(),
         *bgpvpn.family(),
+        *vpn.family(),
         topology.service(topology.Builders(networks, subnets, routers[0])),
     )
     own = own_paths(networks, subnets, port_rows, floating_ips)

@@ -183,6 +183,7 @@ BGPVPN = Resource(
     prefix=PREFIX,
     entity=BgpVpn,
     error_name="BGPVPN",
+    quota="bgpvpn",
     text="A VPN of the operator's backbone that a project's networks, routers and ports may be in.",
     columns_shown=("id", "name", "type"),
     policy={"create": _ADMIN, "delete": _ADMIN},

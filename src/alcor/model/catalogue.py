@@ -42,6 +42,7 @@ from alcor.model.tap import TAPS
 from alcor.model.token import TOKEN
 from alcor.model.trunk import TRUNK
 from alcor.model.vpc_peering import VPC_PEERING
+from alcor.model.vpn import VPN
 
 RESOURCES: tuple[Resource, ...] = (
     TOKEN,
@@ -89,6 +90,7 @@ RESOURCES: tuple[Resource, ...] = (
     *BGP,
     *TAPS,
     *BGPVPNS,
+    *VPN,
 )
 BY_ENTITY: dict[type[Entity], Resource] = {resource.entity: resource for resource in RESOURCES}
 BY_NAME: dict[str, Resource] = {resource.name: resource for resource in RESOURCES}

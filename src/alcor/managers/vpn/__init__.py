@@ -1,0 +1,1 @@
+"""VPNs of routers to sites elsewhere."""
