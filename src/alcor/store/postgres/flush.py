@@ -13,7 +13,7 @@ from typing import Any
 from alcor.model.change import Origin
 from alcor.store.postgres.buffer import Held, Pending
 from alcor.store.postgres.query import Parameters, quote, sql_type
-from alcor.store.postgres.tally import MOVE, Counted
+from alcor.store.postgres.tally import MOVE, Move
 from alcor.store.schema import Schema, SideTable, Table
 
 
@@ -21,14 +21,12 @@ from alcor.store.schema import Schema, SideTable, Table
 class Flush:
     """What one flush writes beside rows. Keys of claims and values are (space, key).
 
-    `releases`: until when the key rests (unix ms), 0: not at all. `moves`: steps of counts, with the limit that was
-    named for each.
+    `releases`: until when the key rests (unix ms), 0: not at all.
     """
 
     releases: Mapping[tuple[str, str], int] = field(default_factory=dict)
     saves: Mapping[tuple[str, str], bytes | None] = field(default_factory=dict)
-    moves: Mapping[Counted, tuple[int, int | None]] = field(default_factory=dict)
-    stripe: int = 0
+    moves: Sequence[Move] = ()
 
 
 class Statement:
@@ -97,7 +95,7 @@ def render_flush(schema: Schema, pending: Pending, flush: Flush, origin: Origin)
                 statement.add(f"DELETE FROM {quote(side.name)} WHERE owner = ANY({gone})")
     _release(statement, flush.releases)
     _save(statement, flush.saves)
-    moved = _move(statement, flush) if flush.moves else None
+    moved = _move(statement, flush.moves) if flush.moves else None
     return statement.finish(pending, origin, moved), statement.parameters.values
 
 
@@ -220,13 +218,12 @@ def _save(statement: Statement, saves: Mapping[tuple[str, str], bytes | None]) -
         )
 
 
-def _move(statement: Statement, flush: Flush) -> str:
-    moves = list(flush.moves.items())
+def _move(statement: Statement, moves: Sequence[Move]) -> str:
     sql = MOVE.format(
-        kinds=statement.array([kind for (kind, _), _ in moves], "text"),
-        projects=statement.array([project for (_, project), _ in moves], "text"),
-        steps=statement.array([step for _, (step, _) in moves], "bigint"),
-        bounds=statement.array([bound for _, (_, bound) in moves], "bigint"),
-        stripe=statement.parameters.add(flush.stripe),
+        kinds=statement.array([move.counted[0] for move in moves], "text"),
+        projects=statement.array([move.counted[1] for move in moves], "text"),
+        steps=statement.array([move.step for move in moves], "bigint"),
+        bounds=statement.array([move.limit for move in moves], "bigint"),
+        stripes=statement.array([move.stripe for move in moves], "integer"),
     )
     return statement.add(sql, returning="")

@@ -1,19 +1,27 @@
 """How many rows of the counted kinds each project has, exact under any number of writers, with no row that all write.
 
 Shape
-- `tally(kind, project_id, stripe, used, allowance, bound)`. A writing connection has a stripe of its own. The count is
-  the sum of `used` over all stripes; a single one may be below zero (rows made on one stripe, deleted on another).
+- `tally(kind, project_id, stripe, used, allowance, bound)`. The count is the sum of `used` over the stripes of a
+  project; a single one may be below zero (rows made on one stripe, deleted on another). Every project begins with
+  stripe 0. A writing connection that met others there gets a stripe of its own in that project (`Stripes`).
 - `bound` is the limit for which allowances were dealt, equal in all stripes of a project; -1 is none. As long as
-  `used <= allowance` in every stripe and the allowances sum up to at most the limit, the count is within it, and a
-  request looks at its own stripe alone: one UPDATE of the flush (`flush`).
-- When its stripe has no more, or was dealt for another limit, the request locks the stripes in order, counts, and
-  deals anew. Above the limit `bound` is null: every request that adds comes here until the count is within it again.
+  `used <= allowance` in every stripe and the allowances sum up to at most the limit, the count is within it: a
+  request looks at one stripe alone, in one UPDATE of its flush (`MOVE`).
+- When that stripe has no more, or was dealt for another limit, the request is rolled back, the allowances are dealt
+  anew (`Dealer`) in a transaction of its own, and the request runs again. Whoever else wants to deal in this project
+  waits until it has ended: or near the limit they would take the last place from each other without end. Dealing
+  locks all stripes of the project and sees what was last committed, whatever any snapshot says; in the request's own
+  transaction it would never end under load, as every commit on another stripe would undo it.
+- Above the limit `bound` is null: who adds, deals first.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import asyncpg
+
 from alcor.model.errors import QuotaExceeded
+from alcor.store.postgres.connection import STATEMENTS_WRITE
 from alcor.store.postgres.rows import Fetch
 
 Counted = tuple[str, str]
@@ -22,28 +30,31 @@ Counted = tuple[str, str]
 NO_LIMIT = -1
 # An allowance that is never used up.
 _PLENTY = 2**62
+# Projects in which a connection remembers to have a stripe of its own.
+_REMEMBERED_MAX = 4_096
 
 MOVE = """
 UPDATE tally SET used = used + m.step
-FROM unnest({kinds}, {projects}, {steps}, {bounds})
-    WITH ORDINALITY AS m (kind, project_id, step, bound, place)
-WHERE tally.kind = m.kind AND tally.project_id = m.project_id AND tally.stripe = {stripe}
+FROM unnest({kinds}, {projects}, {steps}, {bounds}, {stripes})
+    WITH ORDINALITY AS m (kind, project_id, step, bound, stripe, place)
+WHERE tally.kind = m.kind AND tally.project_id = m.project_id AND tally.stripe = m.stripe
   AND (m.step <= 0 OR used + m.step <= allowance AND (m.bound IS NULL OR tally.bound = m.bound))
 RETURNING m.place
 """
-"""The part of a flush that moves counts on the request's own stripe. `bound` null: the request named no limit.
+"""The part of a flush that moves counts. `bound` null: the request named no limit.
 
-Gives the places (from 1) of the counts that were moved."""
+Gives the places (from 1) of the counts that were moved.
+"""
 
+_BEGIN_DEALING = "SELECT pg_advisory_lock(hashtextextended($1 || ' ' || $2, 0))"
+_END_DEALING = "SELECT pg_advisory_unlock(hashtextextended($1 || ' ' || $2, 0))"
 _STRIPES = """
 SELECT stripe, used, bound FROM tally WHERE kind = $1 AND project_id = $2 ORDER BY stripe FOR UPDATE
 """
 _DEAL = """
 INSERT INTO tally (kind, project_id, stripe, used, allowance, bound)
-SELECT $1, $2, s.stripe, s.used, s.allowance, $3
-FROM unnest($4::integer[], $5::bigint[], $6::bigint[]) AS s (stripe, used, allowance)
-ON CONFLICT (kind, project_id, stripe)
-DO UPDATE SET used = excluded.used, allowance = excluded.allowance, bound = excluded.bound
+SELECT $1, $2, s.stripe, 0, s.allowance, $3 FROM unnest($4::integer[], $5::bigint[]) AS s (stripe, allowance)
+ON CONFLICT (kind, project_id, stripe) DO UPDATE SET allowance = excluded.allowance, bound = excluded.bound
 """
 _COUNT = """
 SELECT project_id, sum(used)::bigint FROM tally WHERE kind = $1 AND project_id = ANY($2::text[]) GROUP BY project_id
@@ -51,57 +62,115 @@ SELECT project_id, sum(used)::bigint FROM tally WHERE kind = $1 AND project_id =
 
 
 @dataclass(frozen=True, slots=True)
+class Move:
+    """A count to be moved by `step` on `stripe`. `limit`: the one that was named, None if none was."""
+
+    counted: Counted
+    step: int
+    limit: int | None
+    stripe: int
+
+
+class DealFirst(Exception):
+    """Counts that could not be moved before allowances are dealt anew."""
+
+    def __init__(self, moves: Sequence[Move]) -> None:
+        super().__init__("the stripe has no allowance left")
+        self.moves = moves
+
+
+class Stripes:
+    """On which stripe a connection counts in each project: 0, until it has met others there."""
+
+    def __init__(self, own: int) -> None:
+        self._own = own
+        self._settled: dict[Counted, None] = {}
+
+    def of(self, counted: Counted) -> int:
+        """The stripe to count on."""
+        return self._own if counted in self._settled else 0
+
+    def settle(self, moves: Sequence[Move]) -> list[Move]:
+        """From now on count on the own stripe; the moves that this asks a deal for."""
+        for move in moves:
+            if len(self._settled) >= _REMEMBERED_MAX:
+                self._settled.clear()
+            self._settled[move.counted] = None
+        return [Move(m.counted, m.step, m.limit, self._own) for m in moves if m.stripe != self._own]
+
+
+@dataclass(frozen=True, slots=True)
 class Dealt:
-    """Allowances per stripe, and the limit they were dealt for (None: the count is above it)."""
+    """Allowances per stripe, and the limit they are for (None: it is passed, nobody may add without dealing)."""
 
     allowances: dict[int, int]
     bound: int | None
 
 
-def deal(used: Mapping[int, int], limit: int) -> Dealt:
-    """Share what is left of `limit` among the stripes.
+def share(used: Mapping[int, int], move: Move, bound: int | None) -> Dealt | None:
+    """Allowances that let `move` happen; None if the limit it names does not allow it.
 
-    Room that does not divide goes to the first stripes. Above the limit nobody has an allowance.
+    `bound` is the limit of before. What is left beside the move is shared evenly; room that does not divide goes to
+    the stripe that moves.
     """
+    limit = bound if move.limit is None else move.limit
     if limit == NO_LIMIT:
         return Dealt(dict.fromkeys(used, _PLENTY), NO_LIMIT)
-    room = limit - sum(used.values())
-    if room < 0:
-        return Dealt(dict(used), None)
-    share, rest = divmod(room, len(used))
+    needed = max(0, move.step)
+    room = None if limit is None else limit - sum(used.values()) - needed
+    if room is None or room < 0:
+        if move.limit is not None and needed:
+            return None
+        part, rest, limit = 0, 0, None
+    else:
+        part, rest = divmod(room, len(used))
     return Dealt(
-        {stripe: used[stripe] + share + (place < rest) for place, stripe in enumerate(sorted(used))}, limit
+        {
+            stripe: count + part + (needed + rest if stripe == move.stripe else 0)
+            for stripe, count in used.items()
+        },
+        limit,
     )
 
 
-async def move_exactly(
-    fetch: Fetch, counted: Counted, step: int, limit: int | None, stripe: int, resource: str
-) -> None:
-    """Move a count where the own stripe alone cannot say whether it may: lock all, count, deal anew.
+class Dealer:
+    """Deals on one connection, for one request at a time."""
 
-    `limit` None: the request named none, and nothing is refused. Raises: QuotaExceeded, with `resource`'s name.
-    """
-    kind, project_id = counted
-    rows = await fetch(_STRIPES, kind, project_id)
-    used = {number: count for number, count, _ in rows}
-    present = sum(used.values())
-    if limit is not None and limit != NO_LIMIT and step > 0 and present + step > limit:
-        raise QuotaExceeded(resource, limit)
-    used[stripe] = used.get(stripe, 0) + step
-    if limit is None:
-        # As before, if that is known: who names no limit need not know the one others name.
-        limit = rows[0][2] if rows else NO_LIMIT
-    dealt = Dealt(dict(used), None) if limit is None else deal(used, limit)
-    stripes = sorted(used)
-    await fetch(
-        _DEAL,
-        kind,
-        project_id,
-        dealt.bound,
-        stripes,
-        [used[number] for number in stripes],
-        [dealt.allowances[number] for number in stripes],
-    )
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._connection = connection
+        self._dealing: list[Counted] = []
+
+    async def deal(self, move: Move, resource: str) -> None:
+        """Deal allowances anew so that `move` can happen; nobody else deals in this project until `done`.
+
+        Raises: QuotaExceeded, with the `resource`'s name, if the limit does not allow it.
+        """
+        kind, project_id = move.counted
+        if move.counted not in self._dealing:
+            STATEMENTS_WRITE.inc()
+            await self._connection.execute(_BEGIN_DEALING, kind, project_id)
+            self._dealing.append(move.counted)
+        STATEMENTS_WRITE.inc(4)
+        async with self._connection.transaction(isolation="read_committed"):
+            # Only dealers add stripes, so those that are locked now are all there are.
+            rows = await self._connection.fetch(_STRIPES, kind, project_id)
+            used = {number: count for number, count, _ in rows}
+            used.setdefault(move.stripe, 0)
+            # A project that nobody has named a limit for has none.
+            dealt = share(used, move, rows[0][2] if rows else NO_LIMIT)
+            if dealt is None:
+                assert move.limit is not None
+                raise QuotaExceeded(resource, move.limit)
+            given = dealt.allowances
+            await self._connection.execute(
+                _DEAL, kind, project_id, dealt.bound, list(given), list(given.values())
+            )
+
+    async def done(self) -> None:
+        """The request has ended: the next one may deal."""
+        while self._dealing:
+            STATEMENTS_WRITE.inc()
+            await self._connection.execute(_END_DEALING, *self._dealing.pop())
 
 
 async def read_tallies(fetch: Fetch, kind: str, projects: Sequence[str]) -> dict[str, int]:

@@ -24,7 +24,7 @@ from alcor.store.postgres.connection import STATEMENTS_WRITE
 from alcor.store.postgres.flush import Flush, render_flush
 from alcor.store.postgres.query import quote
 from alcor.store.postgres.rows import find_document, find_documents, list_documents
-from alcor.store.postgres.tally import Counted, move_exactly, read_tallies
+from alcor.store.postgres.tally import Counted, DealFirst, Move, Stripes, read_tallies
 from alcor.store.schema import Schema
 
 E = TypeVar("E", bound=Entity)
@@ -62,7 +62,7 @@ class PostgresTransaction:
         now_ms: int,
         rng: random.Random,
         origin: Origin,
-        stripe: int,
+        stripes: Stripes,
     ) -> None:
         self.now_ms = now_ms
         self.now = _iso(now_ms // 1000)
@@ -71,10 +71,14 @@ class PostgresTransaction:
         self.statements = 0
         """Statements sent so far, BEGIN included."""
         self.begun = False
+        self.moves: list[Move] = []
+        """Counts that the flush moves."""
         self.xid: int | None = None
-        """The transaction's number, once it has logged a change."""
+        """The transaction's number, once it has written something."""
+        self.logged = False
+        """Whether it has logged a change."""
         self._connection, self._schema, self._rng = connection, schema, rng
-        self._origin, self._stripe = origin, stripe
+        self._origin, self._stripes = origin, stripes
         self._buffer = Buffer(schema, self.now)
         self._said: list[tuple[Callable[[Entity], None], Entity]] = []
         self._releases: dict[tuple[str, str], int] = {}
@@ -222,12 +226,12 @@ class PostgresTransaction:
             raise self._failure
         await self._settle()
         self._count_moves()
-        moves = {
-            counted: (step, self._bounds.get(counted))
+        self.moves = [
+            Move(counted, step, self._bounds.get(counted), self._stripes.of(counted))
             for counted, step in sorted(self._moved.items())
             if step
-        }
-        await self._write(Flush(self._releases, self._saves, moves, self._stripe))
+        ]
+        await self._write(Flush(self._releases, self._saves, self.moves))
 
     async def _settle(self) -> None:
         """Do what was said of rows that had not been read."""
@@ -288,22 +292,14 @@ class PostgresTransaction:
             except asyncpg.PostgresError as disturbed:
                 raise self._fail(disturbed) from error
             raise self._fail(named) from error
-        if pending.steps:
-            self.xid = xid
+        self.xid = xid
+        self.logged = self.logged or bool(pending.steps)
         if flush.releases:
             self._releases = {}
         self._saves = {} if flush.saves else self._saves
-        done = set(moved or ())
-        for place, (counted, (step, limit)) in enumerate(flush.moves.items(), 1):
-            if place not in done:
-                await self._move_exactly(counted, step, limit)
-
-    async def _move_exactly(self, counted: Counted, step: int, limit: int | None) -> None:
-        try:
-            resource = self._schema.by_kind[counted[0]].quota
-            await move_exactly(self._ask, counted, step, limit, self._stripe, resource)
-        except AlcorError as error:
-            raise self._fail(error) from None
+        if len(done := set(moved or ())) < len(flush.moves):
+            left = [move for place, move in enumerate(flush.moves, 1) if place not in done]
+            raise self._fail(DealFirst(left))
 
     async def _ask(self, sql: str, *values: Any) -> Sequence[Any]:
         """Send one statement, the first one after a BEGIN. Raises: what the database says; from then on only that."""

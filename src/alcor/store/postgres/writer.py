@@ -5,17 +5,18 @@ run again. Managers' functions have no effect beside their transaction, so runni
 """
 
 import asyncio
+import contextlib
 import contextvars
 import random
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
 
 from alcor.model.change import Origin
-from alcor.model.errors import Unavailable
+from alcor.model.errors import QuotaExceeded, Unavailable
 from alcor.store.interface import Work
 from alcor.store.postgres.connection import (
     LOST,
@@ -26,6 +27,7 @@ from alcor.store.postgres.connection import (
     discard,
     meaning,
 )
+from alcor.store.postgres.tally import Dealer, DealFirst, Move, Stripes
 from alcor.store.postgres.transaction import PostgresTransaction, Rerun
 from alcor.store.schema import Schema
 from alcor.telemetry import metrics
@@ -39,7 +41,7 @@ _DELAY_MAX_S = 0.2
 _STRIPES = 256
 _STRIPE_LOCKS = 0x616C6302
 _TAKE_STRIPE = """
-SELECT n FROM generate_series(0, $2::integer - 1) n WHERE pg_try_advisory_lock($1::integer, n::integer) LIMIT 1
+SELECT n FROM generate_series(1, $2::integer) n WHERE pg_try_advisory_lock($1::integer, n::integer) LIMIT 1
 """
 
 _log = get_log("store")
@@ -120,13 +122,19 @@ class _Worker:
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
         self._connection: asyncpg.Connection | None = None
-        self._stripe = 0
+        self._dealer: Dealer | None = None
+        self._stripes = Stripes(0)
+        self._moves: list[Move] = []
+        """Of the last run that was disturbed."""
 
     async def run(self) -> None:
         """Serve until the writer stops."""
         while (request := await self._writer._next()) is not None:
             try:
-                answer = await self._serve(request)
+                try:
+                    answer = await self._serve(request)
+                finally:
+                    await self._let_others_deal()
             except Exception as error:
                 if not request.answer.done():
                     request.answer.set_exception(error)
@@ -142,8 +150,15 @@ class _Worker:
         for _ in range(ATTEMPTS_MAX):
             try:
                 return await self._attempt(request)
-            except (*RERUN, Rerun) as error:
+            except DealFirst as error:
                 cause: Exception = error
+                await self._deal(error.moves)
+                continue
+            except (*RERUN, Rerun) as error:
+                cause = error
+                with contextlib.suppress(QuotaExceeded):
+                    # The next run may not want it any more.
+                    await self._deal(self._stripes.settle(self._moves))
             except LOST as error:
                 # Before COMMIT was sent, so nothing was kept; a new connection may do better, also on another server.
                 await self._drop()
@@ -173,22 +188,45 @@ class _Worker:
             now_ms=writer._clock(),
             rng=writer._rng,
             origin=request.origin,
-            stripe=self._stripe,
+            stripes=self._stripes,
         )
         try:
             value = await _Driven(request, tx)
             await tx.flush()
         except BaseException:
+            self._moves = tx.moves
             await self._roll_back(connection)
             if tx.failure is not None:
                 # Whatever the function made of it.
                 raise tx.failure from None
             raise
         if tx.begun:
+            self._moves = tx.moves
             await self._commit(connection, tx)
-        if tx.xid is not None:
-            writer._committed()
+        if not tx.logged:
+            return value, None
+        writer._committed()
         return value, tx.xid
+
+    async def _let_others_deal(self) -> None:
+        if self._dealer is not None:
+            try:
+                await self._dealer.done()
+            except (*LOST, asyncpg.PostgresError):
+                # With the connection goes the lock.
+                await self._drop()
+
+    async def _deal(self, moves: Sequence[Move]) -> None:
+        """Deal allowances for the next run. Raises: QuotaExceeded."""
+        for move in moves:
+            try:
+                resource = self._writer._schema.by_kind[move.counted[0]].quota
+                await self._connected()
+                if self._dealer is not None:
+                    await self._dealer.deal(move, resource)
+            except (*LOST, asyncpg.PostgresError):
+                # The next run finds out what is the matter.
+                return
 
     async def _commit(self, connection: asyncpg.Connection, tx: PostgresTransaction) -> None:
         try:
@@ -196,18 +234,19 @@ class _Worker:
             await connection.execute("COMMIT")
         except LOST as error:
             await self._drop()
-            if tx.xid is None or not await self._was_committed(tx.xid):
-                raise Unavailable(
-                    f"The database could not commit: {error}. Nothing was kept; try again."
-                ) from error
+            if not await self._was_committed(tx.xid):
+                raise Rerun(f"the connection was lost before COMMIT: {error}") from error
         except BaseException:
             await self._roll_back(connection)
             raise
 
-    async def _was_committed(self, xid: int) -> bool:
+    async def _was_committed(self, xid: int | None) -> bool:
         """What became of a transaction whose COMMIT was not answered. Raises: Unavailable if nobody can tell."""
         status = None
         for delay_s in (0.0, 0.1, 0.3, 1.0, 3.0):
+            if xid is None:
+                # It wrote nothing but claims.
+                break
             await asyncio.sleep(delay_s)
             try:
                 connection = await self._connected()
@@ -227,8 +266,8 @@ class _Worker:
         if self._connection is None or self._connection.is_closed():
             connection = await self._writer._connect(WRITER)
             found = await connection.fetchval(_TAKE_STRIPE, _STRIPE_LOCKS, _STRIPES)
-            self._stripe = connection.get_server_pid() % _STRIPES if found is None else found
-            self._connection = connection
+            self._stripes = Stripes(connection.get_server_pid() % _STRIPES + 1 if found is None else found)
+            self._connection, self._dealer = connection, Dealer(connection)
         return self._connection
 
     async def _roll_back(self, connection: asyncpg.Connection) -> None:
@@ -239,7 +278,7 @@ class _Worker:
             await self._drop()
 
     async def _drop(self) -> None:
-        connection, self._connection = self._connection, None
+        connection, self._connection, self._dealer = self._connection, None, None
         if connection is not None:
             await discard(connection)
 
