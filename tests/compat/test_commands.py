@@ -29,7 +29,7 @@ ALSO = (
     "quota set",
 )
 
-# How commands begin whose extension is not offered. When it is, its entry here fails and its commands go into the table.
+# How commands begin whose extension is not offered. Once it is, its entry fails here: its commands belong in the table.
 NOT_OFFERED = {
     # Every host answers DHCP for its own machines: there is nothing to schedule.
     "dhcp_agent_scheduler": ("network agent add network", "network agent remove network"),
