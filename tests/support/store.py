@@ -19,7 +19,7 @@ from alcor.model.resource import Entity, Resource
 from alcor.model.subnet import Subnet
 from alcor.store.interface import Done, Store, Transaction
 from alcor.store.sqlite import SqliteStore
-from alcor.store.sqlite.connection import connect
+from alcor.store.sqlite.connection import Counted, connect
 from tests.support.clock import NOW as NOW
 from tests.support.clock import NOW_MS as NOW_MS
 from tests.support.clock import Clock as Clock
@@ -36,11 +36,11 @@ class Faults:
     refuse: dict[str, int] = field(default_factory=dict)
     lose: bool = False
 
-    def connect(self, path: Path) -> sqlite3.Connection:
+    def connect(self, path: Path) -> Counted:
         """Open a connection that obeys."""
         faults = self
 
-        class Faulty(sqlite3.Connection):
+        class Faulty(Counted):
             def execute(self, sql: str, parameters: Sequence[object] = (), /) -> sqlite3.Cursor:  # type: ignore[override]  # fewer parameter shapes than typeshed's
                 faults.check(sql, super().execute)
                 return super().execute(sql, parameters)
@@ -49,7 +49,7 @@ class Faults:
                 faults.check(sql, super().execute)
                 return super().executemany(sql, parameters)
 
-        return sqlite3.connect(path, isolation_level=None, check_same_thread=False, factory=Faulty)
+        return Faulty(path, isolation_level=None, check_same_thread=False)
 
     def check(self, sql: str, execute: Callable[[str], object]) -> None:
         """Raise if the statement is to be refused."""

@@ -14,16 +14,19 @@ from alcor.model.errors import Unavailable
 from alcor.model.resource import Entity
 from alcor.store.interface import History, Query
 from alcor.store.schema import Schema
-from alcor.store.sqlite.connection import Connect, prepare_reader
+from alcor.store.sqlite.connection import Connect, Counted, prepare_reader
 from alcor.store.sqlite.history import read_as_of, read_history
 from alcor.store.sqlite.rows import count_rows, find_document, find_documents, list_documents
 from alcor.store.sqlite.tally import read_tallies
+from alcor.telemetry import metrics
 
 E = TypeVar("E", bound=Entity)
 T = TypeVar("T")
 
 # Decoding holds the interpreter's lock, so more threads would only overlap waits for the disk.
 _THREADS = 4
+
+_STATEMENTS = metrics.STATEMENTS.labels("sqlite", "read")
 
 
 class ReaderPool:
@@ -33,7 +36,7 @@ class ReaderPool:
         self._path, self._connect = path, connect
         self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"read-{path.stem}")
         self._local = threading.local()
-        self._connections: list[sqlite3.Connection] = []
+        self._connections: list[Counted] = []
 
     async def run(self, read: Callable[[sqlite3.Connection], T]) -> T:
         """What `read` returns, decoded in its thread, from one consistent state.
@@ -55,20 +58,22 @@ class ReaderPool:
 
     def _read(self, read: Callable[[sqlite3.Connection], T]) -> T:
         try:
-            connection = getattr(self._local, "connection", None)
+            connection: Counted | None = getattr(self._local, "connection", None)
             if connection is None:
                 connection = self._open()
             connection.execute("BEGIN")
+            before = connection.statements
             try:
                 return read(connection)
             finally:
+                _STATEMENTS.inc(connection.statements - before)
                 # Nothing was written. Unlike a COMMIT, this leaves no transaction behind when the disk fails.
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
         except sqlite3.OperationalError as error:
             raise Unavailable(f"{self._path} cannot be read: {error}.") from error
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self) -> Counted:
         connection = self._connect(self._path)
         self._connections.append(connection)
         prepare_reader(connection)

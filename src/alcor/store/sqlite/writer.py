@@ -22,6 +22,7 @@ from alcor.model.errors import Unavailable
 from alcor.store.interface import Done, Work
 from alcor.store.schema import Schema
 from alcor.store.sqlite.change_log import ChangeLog, Kept
+from alcor.store.sqlite.connection import Counted
 from alcor.store.sqlite.history import begin_epoch, read_head
 from alcor.store.sqlite.memo import Memo
 from alcor.store.sqlite.tally import Tallies
@@ -33,6 +34,7 @@ from alcor.telemetry.log import get_log
 _GROUP_REQUESTS_MAX = 256
 
 _log = get_log("store")
+_STATEMENTS = metrics.STATEMENTS.labels("sqlite", "write")
 
 _Answer = tuple["asyncio.Future[Any]", Any, BaseException | None]
 
@@ -57,7 +59,7 @@ class Writer:
 
     def __init__(
         self,
-        connection: sqlite3.Connection,
+        connection: Counted,
         schema: Schema,
         *,
         clock: Callable[[], int],
@@ -127,11 +129,13 @@ class Writer:
         connection = self._connection
         try:
             connection.execute("BEGIN IMMEDIATE")
+            before = connection.statements
             if group[0].work is None:
                 head = begin_epoch(connection, self._clock())
                 answers: list[_Answer] = [(group[0].future, head, None)]
             else:
                 answers, head = self._run_requests(group)
+            _STATEMENTS.inc(connection.statements - before)
             connection.execute("COMMIT")
         except Exception as error:
             return self._give_up(group, error)
