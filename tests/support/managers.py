@@ -110,11 +110,11 @@ class Desk:
 
         await self.store.write(work)
 
-    async def act(self, row: Entity, action: str, **body: Any) -> dict[str, Any]:
-        """Run an action of a row."""
+    async def act(self, row: Entity, action: str, **body: Any) -> Any:
+        """Run an action of a row. Returns: what it answers, rows as rows."""
         run = self._managers[BY_ENTITY[type(row)].name].actions[action]
 
-        async def work(tx: Transaction) -> dict[str, Any]:
+        async def work(tx: Transaction) -> Any:
             return await run(self.wrap(tx), self.caller, await tx.get(type(row), row.id), body)
 
         return (await self.store.write(work)).value

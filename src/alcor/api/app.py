@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from starlette.types import ASGIApp
 
+from alcor.api.access import Reach
 from alcor.api.call import Endpoint
 from alcor.api.collection import Collection, Surroundings
 from alcor.api.discovery import Discovery
@@ -20,6 +21,7 @@ from alcor.api.tagging import Tagging
 from alcor.api.view import encode
 from alcor.api.writing import Writing
 from alcor.managers.interface import Manager, Service
+from alcor.model.catalogue import RESOURCES
 from alcor.model.errors import AlcorError
 from alcor.store.interface import Store
 
@@ -49,7 +51,10 @@ def build(
     Raises:          ValueError if a service is not known, or two endpoints have one path; PolicyError.
     """
     chosen = _chosen(managers, services)
-    around = Surroundings(store, limits, policy_of(managers, overrides), quota_limit)
+    policy = policy_of(managers, overrides)
+    # Every kind there is, also those of which only the history shows rows.
+    reach = Reach(RESOURCES, policy)
+    around = Surroundings(store, limits, policy, reach.hidden, quota_limit)
     collections = _collections(chosen, managers, around)
     routes = [Routes(part, around) for part in chosen if isinstance(part, Service)]
     described = encode(document(collections, [part.service for part in routes], version, limits))
@@ -66,6 +71,7 @@ def build(
         authenticator,
         limits,
         public_endpoint=public_endpoint,
+        reach=reach.of,
     )
 
 

@@ -3,7 +3,7 @@
 Here: where its endpoints are, and reading. What writes is in `writing`, tags in `tagging`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +20,7 @@ from alcor.api.listing import Listing, Page, Parameters, links, parse_moment
 from alcor.api.needs import QuotaLimit
 from alcor.api.policy import Policy
 from alcor.api.view import Selection, View, encode
-from alcor.managers.interface import Caller, Child, Manager
+from alcor.managers.interface import Caller, Child, Hidden, Manager
 from alcor.model.errors import NotFound
 from alcor.model.resource import Entity
 from alcor.store.interface import Store, TooOld
@@ -28,11 +28,12 @@ from alcor.store.interface import Store, TooOld
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What every collection needs. `quota_limit` None: nothing is limited."""
+    """What every collection needs. `quota_limit` None: nothing is limited; `hidden`: what a caller does not see."""
 
     store: Store
     limits: Limits
     policy: Policy
+    hidden: Callable[[Caller], Hidden]
     quota_limit: QuotaLimit | None = None
 
 
@@ -62,7 +63,7 @@ class Collection:
         if above is None:
             return Stored(manager, self.access)
         assert self.resource.parent is not None
-        return Nested(manager, self.resource.parent, above.finder)
+        return Nested(manager, self.access, self.resource.parent, above.finder)
 
     def reading_endpoints(self) -> dict[str, Endpoint]:
         """Path template → endpoint, for GET."""
@@ -71,13 +72,15 @@ class Collection:
             self.one_path: Endpoint(self.label, {"GET": self.show_row}),
         }
         for name, child in self.manager.children.items():
-            found[f"{self.one_path}/{name}"] = Endpoint(f"{self.label}/{name}", {"GET": self._child(child)})
+            found[f"{self.one_path}/{name}"] = Endpoint(
+                f"{self.label}/{name}", {"GET": self._child(name, child)}
+            )
         return found
 
     async def list_rows(self, call: Call) -> Response:
         """`GET <collection>`: one page of the rows the caller sees."""
         caller, pairs = call.caller, call.pairs()
-        listing = self.parameters.read(pairs, self.access.profile(caller).hidden)
+        listing = self.parameters.read(pairs, self.access.profile(caller).unlisted)
         selection = self.view.selection(caller, listing.fields)
         if self.manager.before_list is not None:
             await self.manager.before_list(self.around.store, caller, pairs)
@@ -94,7 +97,13 @@ class Collection:
         """A marker is an id, also where paths name rows by another key. Raises: NotFound."""
         if self.above is None:
             await self.finder.find(self.around.store.reader, call.caller, (marker,))
-        elif await self.around.store.reader.find(self.resource.entity, marker) is None:
+            return
+        reader, within = self.around.store.reader, self.resource.parent
+        row = await reader.find(self.resource.entity, marker)
+        assert within is not None
+        above = await self.above.finder.find(reader, call.caller, call.names)
+        # One of another parent would tell that it is there, and where it stands in the order.
+        if row is None or getattr(row, within.field) != above.id:
             raise NotFound(self.resource.error_name or self.resource.name, marker)
 
     async def show_row(self, call: Call) -> Response:
@@ -137,9 +146,11 @@ class Collection:
         documents = await self.view.shown(self.around.store, caller, [row], selection, [shown])
         return as_json({self.view.member: documents[0]}, status=status)
 
-    def _child(self, child: Child) -> Handler:
+    def _child(self, name: str, child: Child) -> Handler:
         async def handle(call: Call) -> Response:
-            row = await self.finder.find(self.around.store.reader, call.caller, call.names)
+            reader = self.around.store.reader
+            row = await self.finder.find(reader, call.caller, call.names)
+            await self.access.check_child(reader, call.caller, row, name)
             return as_json(await child(self.around.store, call.caller, row))
 
         return handle

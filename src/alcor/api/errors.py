@@ -120,7 +120,6 @@ _BY_PROBLEM: Mapping[Problem, tuple[int, str]] = {
     Problem.PREFIX_TOO_LONG: (400, "MaxPrefixSubnetAllocationError"),
     Problem.PREFIX_TOO_SHORT: (400, "MinPrefixSubnetAllocationError"),
     Problem.SCOPE_PREFIXES: (409, "AddressScopePrefixConflict"),
-    Problem.SCOPE_ASSOCIATION: (400, "IllegalSubnetPoolAssociationToAddressScope"),
     Problem.SCOPE_VERSION: (400, "IllegalSubnetPoolIpVersionAssociationToAddressScope"),
     Problem.SCOPE_AFFINITY: (400, "NetworkAddressScopeAffinityError"),
     Problem.SCOPE_UPDATE: (400, "AddressScopeUpdateError"),

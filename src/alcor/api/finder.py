@@ -45,10 +45,10 @@ class Stored:
 
 
 class Nested:
-    """Rows inside a parent's: who sees the parent sees them."""
+    """Rows inside a parent's: seen by who sees the parent, if the rule that reads them says so too."""
 
-    def __init__(self, manager: Manager, parent: Parent, above: Finder) -> None:
-        self._resource, self._parent, self._above = manager.resource, parent, above
+    def __init__(self, manager: Manager, access: Access, parent: Parent, above: Finder) -> None:
+        self._resource, self._access, self._parent, self._above = manager.resource, access, parent, above
         key = manager.resource.attribute(manager.resource.key)
         assert key is not None, f"{manager.resource.name}: the key '{manager.resource.key}' is no attribute"
         self._key = key.field
@@ -63,13 +63,15 @@ class Nested:
         parent = await self.parent(rows, caller, names)
         where = (Condition(self._parent.field, (parent.id,)), Condition(self._key, (names[1],)))
         found = await rows.list(self._resource.entity, Query(where, limit=1))
-        if not found:
+        if not found or not await self._access.sees_within(rows, caller, parent, self._parent.field):
             raise NotFound(self._resource.error_name or self._resource.name, names[1])
         return found[0]
 
     async def page(self, rows: Rows, caller: Caller, names: Names, query: Query) -> list[Any]:
         """One page of the parent's."""
         parent = await self.parent(rows, caller, names)
+        if not await self._access.sees_within(rows, caller, parent, self._parent.field):
+            return []
         where = (*query.where, Condition(self._parent.field, (parent.id,)))
         return await rows.list(self._resource.entity, replace(query, where=where))
 

@@ -5,7 +5,7 @@ Request ids, authentication, bounds, routing, errors, one log event and one metr
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from starlette.requests import ClientDisconnect, Request
@@ -20,6 +20,7 @@ from alcor.api.needs import Authenticator
 from alcor.api.request_id import RequestIds
 from alcor.api.router import Router
 from alcor.api.view import encode
+from alcor.managers.interface import Caller
 from alcor.model.errors import AlcorError
 from alcor.telemetry.log import get_log
 from alcor.telemetry.metrics import API_SECONDS
@@ -50,11 +51,13 @@ class Gateway:
         limits: Limits,
         *,
         public_endpoint: str | None,
+        reach: Callable[[Caller], frozenset[str]] = lambda _caller: frozenset(),
     ) -> None:
         self._router = Router(endpoints)
         self._authenticator = authenticator
         self._limits = limits
         self._ids = RequestIds()
+        self._reach = reach
         self._public = public_endpoint.rstrip("/") if public_endpoint else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -109,6 +112,7 @@ class Gateway:
                     known,
                     request_id=facts["request_id"],
                     global_request_id=facts.get("global_request_id", ""),
+                    sees_all=self._reach(known),
                 )
                 facts["project_id"] = known.project_id
             return await _handler(endpoint, facts["method"], facts["path"])(call)

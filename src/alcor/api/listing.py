@@ -118,6 +118,8 @@ class Parameters:
 
         Raises: InvalidInput, Refused (400) that name what is wrong.
         """
+        if "project_id" in hidden:
+            hidden = {*hidden, "tenant_id"}
         said: dict[str, list[str]] = {}
         for name, value in pairs:
             said.setdefault(name, []).append(value)
@@ -159,11 +161,13 @@ class Parameters:
             name
             for name in said
             if name not in PAGE_KEYS
-            and not (self._tagged and name in TAG_FILTERS)
+            and not (self._tagged and name in TAG_FILTERS and "tags" not in hidden)
             and ((name not in self._filters and name not in self._sides) or name in hidden)
         ]
         if unknown:
             raise bad_request(f"{unknown} is invalid attribute for filtering")
+        if "changed_since" in said and "updated_at" in hidden:
+            raise bad_request("['changed_since'] is invalid attribute for filtering")
         if "tenant_id" in said and "project_id" in said:
             raise bad_request(
                 "Both tenant_id and project_id passed as filters; they are two names of one thing."

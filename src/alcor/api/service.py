@@ -38,7 +38,8 @@ class Routes:
                     "Use a token with the right role, or ask an administrator."
                 )
             body: Any = await _body(call, route) if call.has_body else None
-            answer = await route.answer(self._around.store, Ask(call.caller, names, body, call.pairs()))
+            ask = Ask(call.caller, names, body, call.pairs(), self._around.hidden(call.caller))
+            answer = await route.answer(self._around.store, ask)
             return Response(status_code=204) if answer is None else as_json(answer, status=route.status)
 
         return handle

@@ -13,6 +13,7 @@ from alcor.api.call import Call, Endpoint
 from alcor.api.collection import Collection, as_json
 from alcor.api.discovery import VERSION_PATH
 from alcor.api.errors import bad_request
+from alcor.api.policy import action_name
 from alcor.api.writing import if_match, origin_of
 from alcor.model.errors import InvalidInput, NotFound, StaleRevision
 from alcor.model.resource import Entity
@@ -36,7 +37,11 @@ class Tagging:
 
     def __init__(self, one: Collection) -> None:
         self._one = one
-        self._noun = one.resource.collection_key
+        # The reference's present name, and the one it had before.
+        self._rules = (
+            action_name("update", one.resource, "tags"),
+            f"update_{one.resource.collection_key}_tags",
+        )
 
     def endpoints(self) -> dict[str, Endpoint]:
         """Path template → endpoint."""
@@ -100,7 +105,9 @@ class Tagging:
         return Response(status_code=204)
 
     async def _row(self, call: Call, names: Any) -> Entity:
-        row: Entity = await self._one.finder.find(self._one.around.store.reader, call.caller, names)
+        reader = self._one.around.store.reader
+        row: Entity = await self._one.finder.find(reader, call.caller, names)
+        await self._one.access.check_seen(reader, call.caller, row, "tags")
         return row
 
     async def _change(self, call: Call, names: Any, change: Callable[[Tags], Tags]) -> Entity:
@@ -111,7 +118,7 @@ class Tagging:
             row: Entity = await one.finder.find(tx, call.caller, names)
             if expected is not None and row.revision_number != expected:
                 raise StaleRevision(one.resource.name, row.id, expected, row.revision_number)
-            await one.access.check_action(tx, call.caller, row, f"update_{self._noun}_tags")
+            await one.access.check_action(tx, call.caller, row, self._rules)
             tx.update(replace(row, tags=change(row.tags)))
             return await tx.get(type(row), row.id)
 

@@ -137,6 +137,8 @@ class View:
             for document, row in zip(documents, rows, strict=True):
                 if name in document and not rule.allows(caller, self._access.row_target(row)):
                     del document[name]
+                    if name == "project_id":
+                        document.pop("tenant_id", None)
         return documents
 
 

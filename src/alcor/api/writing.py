@@ -180,20 +180,41 @@ class Writing:
             self._bump(tx, await self._nested.parent(tx, call.caller, names))
 
     def _acting(self, name: str, action: Action) -> Handler:
+        access = self._one.access
+        said = access.rules_of_action(name)
+
         async def handle(call: Call) -> Response:
             expected = if_match(call)
             body = await call.json() if call.has_body else {}
             if not isinstance(body, dict):
                 raise bad_request("The body must be a JSON object.")
 
-            async def work(tx: Transaction) -> dict[str, Any]:
+            async def work(tx: Transaction) -> Any:
                 row = await self._held(tx, call.caller, call.names, expected)
-                await self._one.access.check_action(tx, call.caller, row, name)
-                return await action(tx, call.caller, row, dict(body))
+                await access.check_action(tx, call.caller, row, (name,), said=said, body=body)
+                answer = await action(tx, call.caller, row, dict(body))
+                if isinstance(answer, dict):
+                    return {member: await self._as_left(tx, one) for member, one in answer.items()}
+                return await self._as_left(tx, answer)
 
-            return as_json((await self._store.write(work, origin_of(call.caller))).value)
+            answer = (await self._store.write(work, origin_of(call.caller))).value
+            if isinstance(answer, dict):
+                shown = {member: await self._document(call.caller, one) for member, one in answer.items()}
+                return as_json(shown)
+            return as_json(await self._document(call.caller, answer))
 
         return handle
+
+    async def _as_left(self, tx: Transaction, value: Any) -> Any:
+        """A row of ours as the transaction leaves it; anything else as it is."""
+        return await tx.get(self._resource.entity, value.id) if isinstance(value, Entity) else value
+
+    async def _document(self, caller: Caller, value: Any) -> Any:
+        """A row of ours as this caller sees it; anything else as it is."""
+        if not isinstance(value, Entity):
+            return value
+        view = self._one.view
+        return (await view.shown(self._store, caller, [value], view.selection(caller, ())))[0]
 
     async def _made(self, call: Call) -> Entity | None:
         """The row of a collection that is made from others; a transaction cannot read all that it is made from."""

@@ -3,7 +3,7 @@
 Create is bulk first: a single create is a bulk of one, and a bulk is one transaction.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -25,6 +25,8 @@ class Caller:
     `is_admin` is the answer of the rule `context_is_admin`; `roles` are in lower case. `service_roles` are those of
     the service that passes the request on (`X-Service-Token`), empty if the user came by himself. `domain_id` is the
     project's domain.
+    `sees_all` are the kinds of which the policy shows it every row, whoever owns it (to administrators, to services
+    such as Nova): what one sees one may name.
     `global_request_id` is the id of the service's own request, of which this one is a part.
     """
 
@@ -38,6 +40,15 @@ class Caller:
     project_name: str = ""
     service_roles: frozenset[str] = frozenset()
     global_request_id: str = ""
+    sees_all: frozenset[str] = frozenset()
+
+    def sees_every(self, kind: str) -> bool:
+        """Whether it sees every row of a kind ("port")."""
+        return self.is_admin or kind in self.sees_all
+
+    def owns(self, row: Entity) -> bool:
+        """Whether a row is of its project. A caller without a project owns nothing, not even what has no project."""
+        return self.project_id != "" and row.project_id == self.project_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +68,10 @@ Loader = Callable[[Store, Caller, Sequence[Any]], Awaitable[dict[str, Any]]]
 Child = Callable[[Store, Caller, Any], Awaitable[dict[str, Any]]]
 """Row → a document of its own: the whole answer of `GET <collection>/<id>/<name>`."""
 
-Action = Callable[[Transaction, Caller, Any, Values], Awaitable[dict[str, Any]]]
+Action = Callable[[Transaction, Caller, Any, Values], Awaitable[dict[str, Any] | Entity]]
 """What an update of attributes cannot say: `PUT <collection>/<id>/<name>`, run in one transaction, its answer
-sent as it is. The last argument is the body, `{}` if there was none; the action validates it."""
+sent as it is. A row of the resource, as the answer or as a member of it, is shown as a GET shows it to this caller.
+The last argument is the body, `{}` if there was none; the action validates it."""
 
 
 class Rows(Protocol):
@@ -98,17 +110,26 @@ class Upload:
 
 Answer = Callable[[Store, "Ask"], Awaitable[Any]]
 
+Hidden = Callable[[Rows, Entity], Awaitable[Collection[str] | None]]
+"""A row, present or past → the attributes that the caller does not see of it; None if it does not see the row."""
+
+
+async def _all_hidden(_rows: Rows, _row: Entity) -> None:
+    """Nothing is seen."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:
     """A request to a path of its own. `names`: what the path's braces named, by their words; `body`: the parsed JSON,
-    an `Upload` if it is of another of the route's kinds, None if there was none; `pairs`: the query string, decoded.
+    an `Upload` if it is of another of the route's kinds, None if there was none; `pairs`: the query string, decoded;
+    `hidden`: what the policy keeps from the caller of the rows that an answer shows.
     """
 
     caller: Caller
     names: Mapping[str, str]
     body: Any
     pairs: Sequence[tuple[str, str]]
+    hidden: Hidden = _all_hidden
 
 
 @dataclass(frozen=True, slots=True)

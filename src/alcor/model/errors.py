@@ -69,7 +69,6 @@ class Problem(StrEnum):
     PREFIX_TOO_LONG = "prefix_too_long"
     PREFIX_TOO_SHORT = "prefix_too_short"
     SCOPE_PREFIXES = "scope_prefixes"
-    SCOPE_ASSOCIATION = "scope_association"
     SCOPE_VERSION = "scope_version"
     SCOPE_AFFINITY = "scope_affinity"
     SCOPE_UPDATE = "scope_update"

@@ -508,9 +508,9 @@ async def test_addresses_are_added_and_removed(desk: Desk) -> None:
     added = await desk.act(group, "add_addresses", addresses=["10.1.0.1/32", "fd00::/64"])
     removed = await desk.act(group, "remove_addresses", addresses=["10.0.0.7/24"])
 
-    assert added["address_group"]["addresses"] == ("10.0.0.0/24", "10.1.0.1/32", "fd00::/64")
-    assert removed["address_group"]["addresses"] == ("10.1.0.1/32", "fd00::/64")
-    assert (removed["address_group"]["id"], removed["address_group"]["tenant_id"]) == (group.id, PROJECT)
+    assert added["address_group"].addresses == ("10.0.0.0/24", "10.1.0.1/32", "fd00::/64")
+    assert removed["address_group"].addresses == ("10.1.0.1/32", "fd00::/64")
+    assert removed["address_group"].id == group.id
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,9 @@ _PORT: Mapping[str, str] = {
     "update:allowed_address_pairs": _NET_MEMBER,
     "update:allowed_address_pairs:mac_address": _NET_MEMBER,
     "update:allowed_address_pairs:ip_address": _NET_MEMBER,
+    # They change what an update of the attribute changes, and need the same right.
+    "add_allowed_address_pairs": _NET_MEMBER,
+    "remove_allowed_address_pairs": _NET_MEMBER,
     "update:data_plane_status": "rule:admin_or_data_plane_int",
 }
 

@@ -60,6 +60,10 @@ class Policy:
         """The rule of this name, or the rule `default` if there is none."""
         return self._rules.get(name, self._default)
 
+    def rules_within(self, name: str) -> list[Rule]:
+        """The rules about parts of what a rule is about: "add_external_gateways:external_gateways:enable_snat"."""
+        return [rule for key, rule in self._rules.items() if key.startswith(f"{name}:")]
+
     def allows(self, rule: str, caller: Caller, target: Mapping[str, Any]) -> bool:
         """Whether the caller may do `rule` ("create_network:shared") to the target.
 

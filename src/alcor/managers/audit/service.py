@@ -1,9 +1,10 @@
 """`GET /changes`: every change of a resource with who asked for it, before and after, as far back as it is kept.
 
-Secrets are never shown. A caller who is no administrator sees what his own project asked for.
+Secrets are never shown. A caller who is no administrator sees what his own project asked for, and of that the rows and
+attributes that the policy shows him: a port of his on another's network changes rows of both.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -81,13 +82,25 @@ async def list_changes(store: Store, ask: Ask) -> dict[str, Any]:
     )
     full = len(found) == limit
     marker = f"{found[-1].place[0]}.{found[-1].place[1]}" if full else None
-    return {"changes": [document(one) for one in found], "next_marker": marker}
+    changes = []
+    for one in found:
+        hidden: Collection[str] | None = ()
+        for row in (one.before, one.after):
+            if row is not None and hidden is not None:
+                unseen = await ask.hidden(store.reader, row)
+                hidden = None if unseen is None else {*hidden, *unseen}
+        if hidden is not None:
+            changes.append(document(one, hidden))
+    return {"changes": changes, "next_marker": marker}
 
 
-def document(one: Recorded) -> dict[str, Any]:
-    """A change as clients see it. `changed`: the attributes that differ; all of them for a create or delete."""
+def document(one: Recorded, hidden: Collection[str] = ()) -> dict[str, Any]:
+    """A change as clients see it. `changed`: the attributes that differ; all of them for a create or delete.
+
+    `hidden`: attributes that are left out, before and after.
+    """
     resource = BY_NAME[one.kind]
-    before, after = _shown(resource, one.before), _shown(resource, one.after)
+    before, after = _shown(resource, one.before, hidden), _shown(resource, one.after, hidden)
     names = sorted({*(before or {}), *(after or {})})
     return {
         "revision": one.place[0],
@@ -105,13 +118,13 @@ def document(one: Recorded) -> dict[str, Any]:
     }
 
 
-def _shown(resource: Resource, row: Entity | None) -> dict[str, Any] | None:
+def _shown(resource: Resource, row: Entity | None, hidden: Collection[str]) -> dict[str, Any] | None:
     if row is None:
         return None
     return {
         a.name: _HIDDEN if a.secret else getattr(row, a.field)
         for a in resource.attributes
-        if a.stored and (a.secret or a.see is not Who.NOBODY)
+        if a.stored and (a.secret or a.see is not Who.NOBODY) and a.name not in hidden
     }
 
 

@@ -8,9 +8,12 @@ list (none). Addresses a port forms from its MAC address (SLAAC) come with any o
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from alcor.managers.interface import Caller
 from alcor.managers.private_ip import allocation
+from alcor.managers.sharing import may_use
 from alcor.model.address import Cidr, Ip, Mac, contains
 from alcor.model.errors import Conflict, Exhausted, InvalidInput, NotFound, Problem
+from alcor.model.network import Network
 from alcor.model.port import FixedIp, WantedIp
 from alcor.model.subnet import Subnet
 from alcor.store.interface import Transaction
@@ -83,6 +86,20 @@ def default_slots(subnets: Sequence[Subnet]) -> list[Slot]:
 def formed_slots(subnets: Iterable[Subnet], device_owner: str) -> list[Slot]:
     """The addresses a port forms itself."""
     return [Slot((subnet,), is_formed=True) for subnet in subnets if is_formed(subnet, device_owner)]
+
+
+async def refuse_unseen(
+    tx: Transaction, caller: Caller, wanted: Iterable[WantedIp], known: Iterable[Subnet]
+) -> None:
+    """Raises: NotFound for a subnet that is none of `known` and not the caller's to use, as if it were not there."""
+    others = {one.subnet_id for one in wanted} - {one.id for one in known}
+    for id in sorted(id for id in others if id is not None):
+        subnet = await tx.find(Subnet, id)
+        if subnet is None or await may_use(tx, caller, subnet):
+            continue
+        network = await tx.find(Network, subnet.network_id)
+        if network is None or not await may_use(tx, caller, network):
+            raise NotFound("subnet", subnet.id)
 
 
 async def wanted_slots(

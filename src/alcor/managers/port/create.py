@@ -5,7 +5,15 @@ from dataclasses import dataclass, field
 
 from alcor.managers.interface import Caller, Made, Values
 from alcor.managers.mac import allocation as mac_allocation
-from alcor.managers.port.address import Plan, default_slots, eligible, fill, formed_slots, wanted_slots
+from alcor.managers.port.address import (
+    Plan,
+    default_slots,
+    eligible,
+    fill,
+    formed_slots,
+    refuse_unseen,
+    wanted_slots,
+)
 from alcor.managers.port.binding import find_host_names, vif_type
 from alcor.managers.port.extra import new_extra, profile_of
 from alcor.managers.port.owner import check_device
@@ -54,6 +62,8 @@ async def create_ports(
         plan = Plan(id, values["network_id"], macs[id])
         owner, wanted = values.get("device_owner", ""), values.get("fixed_ips", UNSET)
         subnets = shared.subnets[plan.network_id]
+        if wanted is not UNSET:
+            await refuse_unseen(tx, caller, wanted, subnets)
         if wanted != ():
             subnets = eligible(subnets, plan.network_id, owner)
         if wanted is UNSET:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from alcor.managers.interface import Caller, Made, Manager, Rows, Values
 from alcor.managers.mac import allocation as mac_allocation
 from alcor.managers.port import pair
-from alcor.managers.port.address import Plan, Slot, eligible, fill, formed_slots, keep_or_add
+from alcor.managers.port.address import Plan, Slot, eligible, fill, formed_slots, keep_or_add, refuse_unseen
 from alcor.managers.port.binding import BOUND, PHYSICAL, change_binding, check_numa
 from alcor.managers.port.create import create_ports
 from alcor.managers.port.extension import EXTENSIONS
@@ -101,6 +101,8 @@ async def update_port(
     changes = values | await change_groups(tx, caller, row, values) | await change_binding(tx, row, values)
     mac = await change_mac(tx, row, values, owner, reserved)
     changes["mac_address"] = mac
+    if values.get("fixed_ips"):
+        await refuse_unseen(tx, caller, values["fixed_ips"], await subnets_of(tx, row.network_id))
     if mac != row.mac_address or "fixed_ips" in values:
         changes["fixed_ips"] = await change_addresses(tx, row, mac, values)
     if "allowed_address_pairs" in values:

@@ -10,9 +10,8 @@ from alcor.managers.interface import Action, Caller, Values
 from alcor.managers.port.security import pairs_need_security
 from alcor.managers.row import replace_row
 from alcor.model.errors import InvalidInput, Problem
-from alcor.model.port import PORT, Port
+from alcor.model.port import Port
 from alcor.model.port_value import ADDRESS_PAIRS, AddressPair, WantedPair
-from alcor.model.resource import Resource, Who
 from alcor.store.interface import Transaction
 
 # The reference's default of max_allowed_address_pair. Each pair is flows on every host of the network.
@@ -63,8 +62,7 @@ def _action(name: str, changed: Callable[[Port, Sequence[WantedPair]], tuple[Add
         pairs = changed(row, _wanted(body))
         if pairs and not row.port_security_enabled:
             raise pairs_need_security()
-        now = await replace_row(tx, row, {_NAME: pairs})
-        return {"port": stored_document(PORT, now)}
+        return {"port": await replace_row(tx, row, {_NAME: pairs})}
 
     act.__doc__ = name
     return act
@@ -80,21 +78,6 @@ def _wanted(body: Values) -> tuple[WantedPair, ...]:
     except ValueError as error:
         raise InvalidInput(str(error), attribute=_NAME) from error
     return wanted
-
-
-def stored_document(resource: Resource, row: Any) -> dict[str, Any]:
-    """What an action answers of a row: all that everybody may see and that is in the row."""
-    shown: dict[str, Any] = {}
-    for a in resource.attributes:
-        if a.see is not Who.ANYONE:
-            continue
-        if a.stored:
-            shown[a.name] = getattr(row, a.field)
-        elif a.derive is not None:
-            shown[a.name] = a.derive(row)
-    if "project_id" in shown:
-        shown["tenant_id"] = shown["project_id"]
-    return shown
 
 
 ACTIONS: dict[str, Action] = {

@@ -146,8 +146,7 @@ async def _port(rows: Any, caller: Caller, id: str) -> Port:
     Raises: NotFound; InvalidInput for one that does not move with a server.
     """
     row: Port | None = await rows.find(Port, id)
-    trusted = caller.is_admin or "service" in caller.roles
-    if row is None or not (trusted or row.project_id == caller.project_id):
+    if row is None or not (caller.sees_every("port") or caller.owns(row)):
         raise NotFound("port", id)
     if not row.device_owner.startswith(_MOVABLE):
         raise InvalidInput(

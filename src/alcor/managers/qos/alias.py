@@ -8,6 +8,7 @@ from typing import Any
 from alcor.managers.interface import Ask, Caller, Route, Rows, Values
 from alcor.managers.qos.rule import update_rule
 from alcor.managers.sharing import may_use
+from alcor.model.change import Origin
 from alcor.model.errors import Forbidden, InvalidInput, NotFound, Problem
 from alcor.model.qos_policy import PREFIX, QosPolicy
 from alcor.model.qos_rule import QOS_RULES
@@ -62,7 +63,7 @@ async def _find(rows: Rows, caller: Caller, resource: Resource, id: str) -> Foun
 
 async def _find_own(tx: Transaction, caller: Caller, resource: Resource, id: str) -> Found:
     row, policy = await _find(tx, caller, resource, id)
-    if not caller.is_admin and policy.project_id != caller.project_id:
+    if not caller.is_admin and not caller.owns(policy):
         raise Forbidden(
             f"QoS policy {policy.id} is of another project, which alone may change its rules; "
             "use a token of that project, or ask an administrator."
@@ -88,7 +89,7 @@ def _changing(resource: Resource, member: str) -> Callable[[Store, Ask], Awaitab
             tx.touch(policy)
             return after
 
-        return {member: _document(resource, (await store.write(work)).value)}
+        return {member: _document(resource, (await store.write(work, _origin(ask))).value)}
 
     return change
 
@@ -100,9 +101,13 @@ def _removing(resource: Resource) -> Callable[[Store, Ask], Awaitable[Any]]:
             tx.delete(row)
             tx.touch(policy)
 
-        await store.write(work)
+        await store.write(work, _origin(ask))
 
     return remove
+
+
+def _origin(ask: Ask) -> Origin:
+    return Origin(ask.caller.request_id, ask.caller.user_id, ask.caller.project_id)
 
 
 def _parsed(resource: Resource, member: str, body: object) -> Values:

@@ -22,12 +22,12 @@ from alcor.managers.router.interface import add_interface, remove_interface
 from alcor.managers.router.ports import Ports
 from alcor.managers.router.proxy_state import check_proxies_possible, not_valid
 from alcor.managers.router.routes import check_routes, with_routes, without_routes
-from alcor.managers.router.shown import document_of, loaders
+from alcor.managers.router.shown import loaders
 from alcor.managers.row import name_users, new_row
 from alcor.managers.vpc.rules import check_zones
 from alcor.managers.vpc.settings import NetworkSettings
 from alcor.model.conntrack_helper import ConntrackRule
-from alcor.model.errors import Forbidden, InUse
+from alcor.model.errors import InUse
 from alcor.model.resource import UNSET
 from alcor.model.router import GATEWAY, ROUTER, Router
 from alcor.model.value import ListOf
@@ -58,13 +58,9 @@ class Routers:
                 "remove_router_interface": self._remove_interface,
                 "add_extraroutes": self._routes_action(with_routes),
                 "remove_extraroutes": self._routes_action(without_routes),
-                "add_external_gateways": self._gateways_action("add_external_gateways", add_gateways),
-                "update_external_gateways": self._gateways_action(
-                    "update_external_gateways", update_gateways
-                ),
-                "remove_external_gateways": self._gateways_action(
-                    "remove_external_gateways", remove_gateways
-                ),
+                "add_external_gateways": self._gateways_action(add_gateways),
+                "update_external_gateways": self._gateways_action(update_gateways),
+                "remove_external_gateways": self._gateways_action(remove_gateways),
             },
             extensions=ROUTER_EXTENSIONS,
         )
@@ -136,26 +132,23 @@ class Routers:
             said = _parsed(body, "routes", _ROUTES.type)
             routes = change(row.routes, said)
             await check_routes(tx, row, routes, await attached_to(tx, row))
-            return await self._stored(tx, caller, replace(row, routes=routes))
+            return self._stored(tx, replace(row, routes=routes))
 
         return act
 
-    def _gateways_action(self, name: str, change: Any) -> Action:
+    def _gateways_action(self, change: Any) -> Action:
         async def act(tx: Transaction, caller: Caller, row: Any, body: Values) -> dict[str, Any]:
             said = _parsed(body, "external_gateways", _GATEWAYS)
             if any(info is None for info in said):
                 raise bad_router("an external gateway must name its network_id")
-            _check_allowed(caller, name, said)
-            return await self._stored(tx, caller, await change(tx, caller, self._ports, row, said))
+            return self._stored(tx, await change(tx, caller, self._ports, row, said))
 
         return act
 
-    async def _document(self, tx: Transaction, caller: Caller, id: str) -> dict[str, Any]:
-        return await document_of(tx, caller, await tx.get(Router, id), self._settings.zones)
-
-    async def _stored(self, tx: Transaction, caller: Caller, router: Router) -> dict[str, Any]:
+    @staticmethod
+    def _stored(tx: Transaction, router: Router) -> dict[str, Any]:
         tx.update(router)
-        return {"router": await self._document(tx, caller, router.id)}
+        return {"router": router}
 
 
 async def _check_policy(tx: Transaction, caller: Caller, values: Values) -> None:
@@ -196,16 +189,3 @@ def _parsed(body: Values, name: str, type_: Any) -> Any:
         return type_.parse(value)
     except ValueError as error:
         raise bad_router(f"Invalid input for {name}: {error}") from error
-
-
-def _check_allowed(caller: Caller, action: str, infos: Sequence[dict[str, Any]]) -> None:
-    """Raises: Forbidden if one who is no administrator chooses addresses or translation."""
-    if caller.is_admin or action == "remove_external_gateways":
-        return
-    for info in infos:
-        for member in ("enable_snat", "external_fixed_ips"):
-            if info.get(member) is not None:
-                raise Forbidden(
-                    f"rule:{action}:external_gateways:{member} is disallowed by policy: only an administrator may say "
-                    f"{member}; leave it out, or ask one."
-                )

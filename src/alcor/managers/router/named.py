@@ -16,9 +16,7 @@ async def get_port(tx: Transaction, caller: Caller, id: str) -> Port:
     """Raises: NotFound if there is none, or the caller does not see it."""
     port = await tx.find(Port, id)
     if port is not None and (
-        caller.is_admin
-        or port.project_id == caller.project_id
-        or (await tx.get(Network, port.network_id)).project_id == caller.project_id
+        caller.sees_every("port") or caller.owns(port) or caller.owns(await tx.get(Network, port.network_id))
     ):
         return port
     raise NotFound("port", id)
@@ -28,8 +26,8 @@ async def get_subnet(tx: Transaction, caller: Caller, id: str) -> Subnet:
     """Raises: NotFound if there is none, or the caller does not see it."""
     subnet = await tx.find(Subnet, id)
     if subnet is not None and (
-        caller.is_admin
-        or subnet.project_id == caller.project_id
+        caller.sees_every("subnet")
+        or caller.owns(subnet)
         or await may_use(tx, caller, await tx.get(Network, subnet.network_id))
     ):
         return subnet

@@ -6,8 +6,7 @@ from typing import Any
 from alcor.managers.interface import Caller, Loader, Rows
 from alcor.model.conntrack_helper import ConntrackRule
 from alcor.model.port import Port
-from alcor.model.resource import Who
-from alcor.model.router import ROUTER, Router
+from alcor.model.router import Router
 from alcor.store.interface import Condition, Query, Store
 
 Document = dict[str, Any]
@@ -87,24 +86,3 @@ def loaders(zones: Sequence[str]) -> dict[str, Loader]:
         "availability_zones": load_zones,
         **{name: loader(compute) for name, compute in _COMPUTED.items()},
     }
-
-
-async def document_of(rows: Rows, caller: Caller, router: Router, zones: Sequence[str]) -> Document:
-    """A router as a request for it shows it: the answer of actions that return the whole router."""
-    document: Document = {}
-    for attribute in ROUTER.attributes:
-        if attribute.see is Who.NOBODY or (attribute.see is Who.ADMIN and not caller.is_admin):
-            continue
-        if attribute.derive is not None:
-            document[attribute.name] = attribute.derive(router)
-        elif attribute.stored:
-            document[attribute.name] = getattr(router, attribute.field)
-        elif attribute.name == "availability_zones":
-            document[attribute.name] = zones_of(router, zones)
-        else:
-            document[attribute.name] = (await _COMPUTED[attribute.name](rows, [router]))[router.id]
-    document["tenant_id"] = router.project_id
-    document["routes"] = [
-        {"destination": route.destination, "nexthop": route.nexthop} for route in router.routes
-    ]
-    return document

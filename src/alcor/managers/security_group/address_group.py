@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from alcor.managers.interface import Caller, Made, Values
 from alcor.managers.rbac.share import forget
 from alcor.managers.row import NAMED_MAX, name_users, new_row, replace_row
-from alcor.model.address_group import ADDRESS_GROUP, ADDRESSES, AddressGroup
+from alcor.model.address_group import ADDRESSES, AddressGroup
 from alcor.model.errors import Conflict, InUse, InvalidInput, Problem
 from alcor.model.security_group_rule import SecurityGroupRule
 from alcor.store.interface import Condition, Query, Transaction
@@ -85,7 +83,4 @@ def _wanted(body: Values) -> tuple[str, ...]:
 
 
 async def _replace(tx: Transaction, row: AddressGroup, addresses: tuple[str, ...]) -> dict[str, Any]:
-    tx.update(msgspec.structs.replace(row, addresses=addresses))
-    stored = await tx.get(AddressGroup, row.id)
-    shown = {a.name: getattr(stored, a.field) for a in ADDRESS_GROUP.attributes if a.stored}
-    return {"address_group": shown | {"tenant_id": stored.project_id}}
+    return {"address_group": await replace_row(tx, row, {"addresses": addresses})}

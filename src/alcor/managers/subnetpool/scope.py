@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 
 from alcor.managers.interface import Caller, Made, Manager, Values
 from alcor.managers.rbac.share import forget, set_shared
-from alcor.managers.row import NAMED_MAX, name_users, new_row, replace_row
-from alcor.managers.sharing import may_use, shared_of
+from alcor.managers.row import NAMED_MAX, get_visible, name_users, new_row, replace_row
+from alcor.managers.sharing import shared_of
 from alcor.managers.subnetpool.prefix import set_of
 from alcor.model.address_scope import ADDRESS_SCOPE, AddressScope
 from alcor.model.errors import Conflict, InUse, InvalidInput, Problem
@@ -81,15 +81,9 @@ async def delete(tx: Transaction, _caller: Caller, row: AddressScope) -> None:
 async def check_association(
     tx: Transaction, caller: Caller, scope_id: str, pool_id: str, prefixes: Iterable[str], version: int
 ) -> None:
-    """Raises: NotFound (scope); InvalidInput (SCOPE_ASSOCIATION, SCOPE_VERSION) if the pool may not be in it;
-    Conflict (SCOPE_PREFIXES) if another pool of it has an address of this one."""
-    scope = await tx.get(AddressScope, scope_id)
-    if not await may_use(tx, caller, scope):
-        raise InvalidInput(
-            f"Illegal subnetpool association: subnetpool {pool_id} cannot be associated with address scope "
-            f"{scope_id}, which is neither yours nor shared with you.",
-            problem=Problem.SCOPE_ASSOCIATION,
-        )
+    """Raises: NotFound (scope, also one that the caller does not see); InvalidInput (SCOPE_VERSION) if the pool may not
+    be in it; Conflict (SCOPE_PREFIXES) if another pool of it has an address of this one."""
+    scope = await get_visible(tx, caller, AddressScope, scope_id, kind="address_scope")
     if scope.ip_version != version:
         raise InvalidInput(
             f"Illegal subnetpool association: subnetpool {pool_id} of IPv{version} cannot be in address scope "

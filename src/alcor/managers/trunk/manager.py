@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 
 from alcor.managers.interface import Caller, Made, Manager, Values
-from alcor.managers.port.pair import stored_document
 from alcor.managers.port.status import load_status
 from alcor.managers.row import new_row, replace_row
 from alcor.managers.trunk.rules import SUB_PORT_OWNER, check_sub_ports, get_parent
@@ -82,7 +81,7 @@ async def delete(tx: Transaction, _caller: Caller, row: Trunk) -> None:
     tx.delete(row)
 
 
-async def add_sub_ports(tx: Transaction, caller: Caller, row: Trunk, body: Values) -> dict[str, Any]:
+async def add_sub_ports(tx: Transaction, caller: Caller, row: Trunk, body: Values) -> Trunk:
     """Put ports on a trunk: `{"sub_ports": […]}`. Returns: the trunk. Raises: Conflict (disabled), as `trunk.rules`."""
     wanted = _wanted(body)
     parent = await tx.get(Port, row.port_id)
@@ -93,7 +92,7 @@ async def add_sub_ports(tx: Transaction, caller: Caller, row: Trunk, body: Value
     return await _changed(tx, row, (*row.sub_ports, *(tag for _, tag in found)))
 
 
-async def remove_sub_ports(tx: Transaction, _caller: Caller, row: Trunk, body: Values) -> dict[str, Any]:
+async def remove_sub_ports(tx: Transaction, _caller: Caller, row: Trunk, body: Values) -> Trunk:
     """Take ports from a trunk: `{"sub_ports": [{"port_id": …}]}`. Returns: the trunk.
 
     Raises: Conflict (disabled); NotFound for a port that is not on it.
@@ -163,7 +162,6 @@ async def _unmark(tx: Transaction, ids: Sequence[str]) -> None:
         _mark(tx, port, None, device_owner=owner)
 
 
-async def _changed(tx: Transaction, row: Trunk, sub_ports: tuple[SubPort, ...]) -> dict[str, Any]:
-    """The trunk after a change, as the action answers it: without a wrapping member, and DOWN until it is wired."""
-    now = await replace_row(tx, row, {"sub_ports": sub_ports})
-    return {**stored_document(TRUNK, now), "status": DOWN}
+async def _changed(tx: Transaction, row: Trunk, sub_ports: tuple[SubPort, ...]) -> Trunk:
+    """The trunk after a change, as the action answers it: without a wrapping member."""
+    return await replace_row(tx, row, {"sub_ports": sub_ports})

@@ -60,8 +60,8 @@ def service() -> Service:
 
 
 async def count(store: Store, ask: Ask) -> dict[str, int]:
-    """All of the region for an administrator; else those of the project and those opened to it."""
-    if ask.caller.is_admin:
+    """All of the region for who sees all of it; else those of the project and those opened to it."""
+    if ask.caller.sees_every(NETWORK.name):
         return {"count": await store.reader.count(Network)}
     own = await store.reader.count(Network, Query((Condition("project_id", (ask.caller.project_id,)),)))
     ids = await ids_shared_with(store.reader, NETWORK.name, NETWORK.shared_as, ask.caller.project_id)
