@@ -1,7 +1,8 @@
 """What holds for the original's own nouns: a failure leaves nothing behind, and of many writers one wins."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,8 +19,22 @@ from alcor.model.network_acl import NetworkAclRule
 from alcor.model.subnet import Subnet
 from alcor.model.vpc_peering import VpcPeering
 from alcor.store.interface import Transaction
-from tests.support.managers import Desk, updated_values
+from tests.support.clock import Clock
+from tests.support.managers import Desk, desk_of, updated_values
+from tests.support.postgres import postgres_store
 from tests.support.steps import Request, fail_each_step
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def contested(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Desk]:
+    """A desk on either store: what many writers want is a matter of both."""
+    if request.param == "sqlite":
+        async with desk_of(tmp_path) as desk:
+            yield desk
+        return
+    clock = Clock()
+    async with postgres_store(tmp_path, clock=clock, seed=7) as store:
+        yield Desk(store, clock, tmp_path)
 
 
 async def change_vpc(desk: Desk, row: Network, **said: Any) -> Any:
@@ -140,8 +155,9 @@ async def test_a_failure_at_any_step_leaves_nothing_behind(desk: Desk) -> None:
     assert left["claim"] == []
 
 
-async def test_of_many_writers_one_wins(desk: Desk) -> None:
+async def test_of_many_writers_one_wins(contested: Desk) -> None:
     """A rule's number, a subnet's ACL, a VPC's table, a pair of VPCs and the last place at an NCM go to one writer."""
+    desk = contested
     one = await desk.create("vpc", cidr="10.0.0.0/16")
     two = await desk.create("vpc", cidr="10.1.0.0/16")
     subnet = await desk.create("subnet", network_id=one.id, ip_version=4, cidr="10.0.1.0/24")
@@ -176,8 +192,9 @@ async def test_of_many_writers_one_wins(desk: Desk) -> None:
     assert len(await desk.store.reader.list(Host)) == 1
 
 
-async def test_concurrent_writers_use_a_range_up_exactly(desk: Desk) -> None:
+async def test_concurrent_writers_use_a_range_up_exactly(contested: Desk) -> None:
     """Of 30 who want one of 12 elastic IPs, 12 get one, each another; the others are told that none is left."""
+    desk = contested
     await outside(desk, "203.0.113.101", "203.0.113.112")
 
     results = await asyncio.gather(*(desk.create("elasticip") for _ in range(30)), return_exceptions=True)
@@ -187,8 +204,9 @@ async def test_concurrent_writers_use_a_range_up_exactly(desk: Desk) -> None:
     assert sum(isinstance(result, Exhausted) for result in results) == 18
 
 
-async def test_a_block_and_a_subnet_race(desk: Desk) -> None:
+async def test_a_block_and_a_subnet_race(contested: Desk) -> None:
     """A block that shrinks while a subnet is added: whichever comes second is refused, never is a subnet outside."""
+    desk = contested
     for _ in range(5):
         network = await desk.create("vpc", cidr="10.0.0.0/8")
 
