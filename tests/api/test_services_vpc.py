@@ -212,3 +212,15 @@ async def test_each_manager_s_paths_are_served_by_its_service(store: Store, serv
         assert (await api.get(path)).status_code == 200
         assert path in api.document["paths"]
         assert (await api.get("/v2.0/trunks")).status_code == 404
+
+
+async def test_a_stale_change_of_a_view_is_refused(api: Api) -> None:
+    """If-Match counts at a view too, and the error calls the row what it is."""
+    vpc = await a_vpc(api)
+    headers = {"If-Match": "revision_number=99"}
+    refused = error_of(await api.put(f"/vpcs/{vpc['id']}", {"vpc": {"name": "x"}}, headers=headers))
+
+    assert refused[:2] == (412, "RevisionNumberConstraintFailed")
+    assert refused[2].startswith(f"Network {vpc['id']} has revision_number 0, not 99")
+    shown = await api.get(f"/vpcs/{vpc['id']}?as_of=2020-01-01T00:00:00Z")
+    assert shown.status_code in (404, 410)

@@ -234,7 +234,7 @@ class Writing:
         """The row inside the transaction. Raises: NotFound; StaleRevision if it is not the revision expected."""
         row: Entity = made or await self._one.finder.find(tx, caller, names)
         if expected is not None and row.revision_number != expected:
-            raise StaleRevision(self._resource.name, row.id, expected, row.revision_number)
+            raise StaleRevision(self._resource.kind, row.id, expected, row.revision_number)
         return row
 
     # Many at once: all or none, or with `?partial=true` each for itself with a verdict.
