@@ -198,7 +198,9 @@ async def test_a_peering_is_wanted_by_both(api: Api, member: Api, mine: Json, th
     assert (asked["status"], asked["project_id"]) == ("pending", MEMBER_PROJECT)
     path = f"/vpc-peerings/{asked['id']}"
     assert error_of(await member.put(f"{path}/accept_peering", {}))[:2] == (403, "PolicyNotAuthorized")
-    assert (await api.put(f"{path}/accept_peering", {})).json()["vpc_peering"]["status"] == "active"
+    accepted = (await api.put(f"{path}/accept_peering", {})).json()["vpc_peering"]
+    assert accepted == await api.shown(path)
+    assert accepted["status"] == "active"
     assert error_of(await api.put(f"{path}/reject_peering", {}))[:2] == (409, "VpcPeeringNotPending")
     assert (await member.shown(path))["status"] == "active"
     assert (await member.delete(path)).status_code == 204

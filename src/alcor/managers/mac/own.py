@@ -80,22 +80,27 @@ async def state(store: Store, ask: Ask) -> dict[str, Any]:
         mac = parse_mac(ask.names["mac_address"])
     except ValueError as error:
         raise InvalidInput(str(error), attribute="mac_address") from error
-    query = Query((Condition("mac_address", (mac,)), *_own(ask.caller)), limit=_STATES_MAX)
+    ports, others = _query(ask.caller, mac, "port"), _query(ask.caller, mac, "mac")
     found = [
         _state(mac, port.network_id, port.project_id, ACTIVE, port_id=port.id)
-        for port in await store.reader.list(Port, query)
+        for port in await store.reader.list(Port, ports)
     ]
     found += [
         _state(mac, row.network_id, row.project_id, row.state, mac_id=row.id)
-        for row in await store.reader.list(MacAllocation, query)
+        for row in await store.reader.list(MacAllocation, others)
     ]
     if not found:
         raise NotFound("mac", mac)
     return {"mac_states": found}
 
 
-def _own(caller: Caller) -> tuple[Condition, ...]:
-    return () if caller.is_admin else (Condition("project_id", (caller.project_id,)),)
+def _query(caller: Caller, mac: str, kind: str) -> Query:
+    """Who has the address, of a kind: all, or what is the caller's."""
+    where: tuple[Condition, ...] = (Condition("mac_address", (mac,)),)
+    if not caller.sees_every(kind):
+        # A caller without a project owns nothing: then no value matches.
+        where += (Condition("project_id", (caller.project_id,) if caller.project_id else ()),)
+    return Query(where, limit=_STATES_MAX)
 
 
 def _state(

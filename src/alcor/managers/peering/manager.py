@@ -44,7 +44,9 @@ async def create(tx: Transaction, caller: Caller, many: Sequence[Values]) -> lis
     """
     made = []
     for values in many:
-        network = await _network(tx, values["network_id"], None if caller.is_admin else caller.project_id)
+        network = await _network(tx, values["network_id"], None)
+        if not (caller.is_admin or caller.owns(network)):
+            raise NotFound("network", network.id)
         peer_project = values.get("peer_project_id", UNSET)
         if peer_project is UNSET:
             peer_project = network.project_id
@@ -149,16 +151,14 @@ async def accept(tx: Transaction, _caller: Caller, row: VpcPeering, body: Values
     """The other owner wants it too. Raises: Conflict if it was answered before, or something overlaps by now."""
     _check_pending(row, body)
     await _check(tx, await tx.get(Network, row.network_id), await tx.get(Network, row.peer_network_id))
-    await replace_row(tx, row, {"status": ACTIVE})
-    return {"vpc_peering": {"id": row.id, "status": ACTIVE}}
+    return {"vpc_peering": await replace_row(tx, row, {"status": ACTIVE})}
 
 
 async def reject(tx: Transaction, _caller: Caller, row: VpcPeering, body: Values) -> dict[str, Any]:
     """The other owner does not want it; it may be asked again. Raises: Conflict if it was answered before."""
     _check_pending(row, body)
     tx.release(_PAIRS, _pair(row))
-    await replace_row(tx, row, {"status": REJECTED})
-    return {"vpc_peering": {"id": row.id, "status": REJECTED}}
+    return {"vpc_peering": await replace_row(tx, row, {"status": REJECTED})}
 
 
 def _check_pending(row: VpcPeering, body: Values) -> None:

@@ -60,7 +60,7 @@ def service() -> Service:
 
 
 async def show(store: Store, ask: Ask) -> dict[str, Any]:
-    """Gateways of the routers the caller sees; the network's number is an administrator's to see.
+    """Gateways of the routers the caller sees; the network's number only for who sees it of the network.
 
     Cost: four reads, and one per router. Raises: NotFound.
     """
@@ -83,5 +83,7 @@ async def show(store: Store, ask: Ask) -> dict[str, Any]:
         for router in sorted(routers, key=lambda router: router.id)
         for port in (ports[id] for id in router.gateway_ports if id in ports)
     ]
-    number = network.provider_segmentation_id if caller.is_admin else None
+    hidden = await ask.hidden(reader, network)
+    seen = hidden is not None and "provider:segmentation_id" not in hidden
+    number = network.provider_segmentation_id if seen else None
     return {"gatewayinfo": {"network_id": network.id, "segmentation_id": number, "gateways": gateways}}

@@ -105,7 +105,7 @@ async def _apply(
     assert ports.update is not None
     for pair in pairs:
         row = await get_visible(tx, caller, Port, pair["port_id"], kind="port")
-        if not caller.is_admin and row.project_id != caller.project_id:
+        if not (caller.is_admin or caller.owns(row)):
             raise Forbidden(f"Port {row.id} is another project's; its owner says its groups.")
         group = await get_visible(tx, caller, SecurityGroup, pair["security_group_id"], kind="security_group")
         present = row.security_groups or ()
