@@ -181,9 +181,72 @@ BGPVPNS = [
     Step(words="network delete red"),
 ]
 
+VPNS = [
+    Step(words="network create red"),
+    Step(words="subnet create four --network red --subnet-range 10.1.0.0/24", keeps={"four": "id"}),
+    Step(words="router create edge --external-gateway public", keeps={"edge": "id"}),
+    Step(words="router add subnet edge four"),
+    # The client's own check of --lifetime and --dpd fails before it sends anything.
+    Step(
+        words="vpn ike policy create ike --encryption-algorithm aes-256 --ike-version v2",
+        shows={"Encryption Algorithm": "aes-256", "IKE Version": "v2", "Authentication Algorithm": "sha1"},
+        keeps={"ike": "ID"},
+    ),
+    Step(words="vpn ike policy set ike --name ike2 --pfs group14"),
+    Step(
+        words="vpn ike policy show ike2",
+        shows={"ID": "{ike}", "Perfect Forward Secrecy (PFS)": "group14"},
+    ),
+    Step(words="vpn ike policy list", rows={"Name": ["ike2"]}),
+    Step(
+        words="vpn ipsec policy create ipsec --transform-protocol esp --encapsulation-mode tunnel",
+        shows={"Transform Protocol": "esp", "Encapsulation Mode": "tunnel"},
+        keeps={"ipsec": "ID"},
+    ),
+    Step(words="vpn ipsec policy set ipsec --name ipsec2 --auth-algorithm sha256"),
+    Step(words="vpn ipsec policy show ipsec2", shows={"Authentication Algorithm": "sha256"}),
+    Step(words="vpn ipsec policy list", rows={"ID": ["{ipsec}"]}),
+    Step(
+        words="vpn service create vpn --router edge --description first",
+        shows={"Router": "{edge}", "State": True},
+        keeps={"vpn": "ID"},
+    ),
+    Step(words="vpn service set vpn --name vpn2 --disable"),
+    Step(words="vpn service show vpn2", shows={"ID": "{vpn}", "State": False}),
+    Step(words="vpn service list", rows={"Name": ["vpn2"]}),
+    Step(
+        words="vpn endpoint group create here --type subnet --value four",
+        shows={"Type": "subnet", "Endpoints": ["{four}"]},
+    ),
+    Step(words="vpn endpoint group create there --type cidr --value 10.9.0.0/24", keeps={"there": "ID"}),
+    Step(words="vpn endpoint group set there --name yonder --description far"),
+    Step(words="vpn endpoint group show {there}", shows={"Name": "yonder", "Endpoints": ["10.9.0.0/24"]}),
+    Step(words="vpn endpoint group list", rows={"Name": ["here", "yonder"]}),
+    Step(
+        words="vpn ipsec site connection create site --vpnservice vpn2 --ikepolicy ike2 --ipsecpolicy ipsec2"
+        " --peer-address 192.0.2.9 --peer-id 192.0.2.9 --psk secret"
+        " --local-endpoint-group here --peer-endpoint-group yonder",
+        shows={"Peer Address": "192.0.2.9", "VPN Service": "{vpn}", "IKE Policy": "{ike}"},
+        keeps={"site": "ID"},
+    ),
+    Step(words="vpn ike policy delete ike2", fails="failed to delete"),
+    Step(words="vpn ipsec site connection set site --name place --mtu 1400"),
+    Step(words="vpn ipsec site connection show place", shows={"ID": "{site}", "MTU": 1400}),
+    Step(words="vpn ipsec site connection list", rows={"Name": ["place"]}),
+    Step(words="vpn ipsec site connection delete place"),
+    Step(words="vpn endpoint group delete here yonder"),
+    Step(words="vpn service delete vpn2"),
+    Step(words="vpn ipsec policy delete ipsec2"),
+    Step(words="vpn ike policy delete ike2"),
+    Step(words="router remove subnet edge four"),
+    Step(words="router delete edge"),
+    Step(words="network delete red"),
+]
+
 FAMILIES = {
     "firewalls": FIREWALLS,
     "dynamic routing": DYNAMIC_ROUTING,
     "taps": TAPS,
     "BGP VPNs": BGPVPNS,
+    "IPsec VPNs": VPNS,
 }

@@ -39,7 +39,6 @@ NOT_OFFERED = {
     "bgp_dragent_scheduler": ("bgp dragent",),
     # Whether a group is stateful is said when it is made.
     "security-groups-default-statefulness": ("security group default statefulness",),
-    "vpnaas": ("vpn",),
 }
 
 
