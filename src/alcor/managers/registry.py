@@ -7,6 +7,7 @@ from alcor.managers.audit import service as audit
 from alcor.managers.bgp import manager as bgp
 from alcor.managers.bgpvpn import manager as bgpvpn
 from alcor.managers.bgpvpn.associated import guarded
+from alcor.managers.chain import family as chain
 from alcor.managers.elastic_ip import family as elastic_ip
 from alcor.managers.elastic_ip import ranges as elastic_ip_ranges
 from alcor.managers.elastic_ip.manager import FloatingIps
@@ -138,6 +139,7 @@ def managers(
         *tap.family(),
         *bgpvpn.family(),
         *vpn.family(),
+        *chain.family(),
         topology.service(topology.Builders(networks, subnets, routers[0])),
     )
     own = own_paths(networks, subnets, port_rows, floating_ips)

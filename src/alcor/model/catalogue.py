@@ -11,6 +11,7 @@ from alcor.model.elastic_ip_range import ELASTIC_IP_RANGE
 from alcor.model.firewall import FIREWALL
 from alcor.model.flavor import FLAVOR, SERVICE_PROFILE
 from alcor.model.floatingip import FLOATINGIP
+from alcor.model.flow_classifier import FLOW_CLASSIFIER
 from alcor.model.host import HOST
 from alcor.model.ip_allocation import IP_ALLOCATION
 from alcor.model.ip_range import IP_RANGE
@@ -25,6 +26,7 @@ from alcor.model.network import NETWORK
 from alcor.model.network_acl import NETWORK_ACL, NETWORK_ACL_RULE
 from alcor.model.network_segment_range import NETWORK_SEGMENT_RANGE
 from alcor.model.port import PORT
+from alcor.model.port_chain import CHAINS
 from alcor.model.port_forwarding import PORT_FORWARDING
 from alcor.model.qos_policy import QOS_POLICY
 from alcor.model.qos_rule import QOS_RULES
@@ -91,6 +93,8 @@ RESOURCES: tuple[Resource, ...] = (
     *TAPS,
     *BGPVPNS,
     *VPN,
+    FLOW_CLASSIFIER,
+    *CHAINS,
 )
 BY_ENTITY: dict[type[Entity], Resource] = {resource.entity: resource for resource in RESOURCES}
 BY_NAME: dict[str, Resource] = {resource.name: resource for resource in RESOURCES}

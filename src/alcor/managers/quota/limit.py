@@ -20,6 +20,10 @@ REFERENCE: Mapping[str, int] = {
     "firewall_group": 10,
     "firewall_policy": 10,
     "firewall_rule": 100,
+    "flow_classifier": 100,
+    "port_pair": 100,
+    "port_pair_group": 10,
+    "port_chain": 10,
 }
 
 

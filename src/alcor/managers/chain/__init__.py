@@ -1,0 +1,1 @@
+"""Chains of service functions, and the flows they are for."""
