@@ -65,10 +65,22 @@ Delete = Callable[[Transaction, Caller, Any], Awaitable[None]]
 Loader = Callable[[Store, Caller, Sequence[Any]], Awaitable[dict[str, Any]]]
 """Rows → value of one computed attribute by row id; called once per answer, only if the attribute is asked for."""
 
+
+@dataclass(frozen=True, slots=True)
+class Joint:
+    """One loader of several computed attributes, so that what all of them need is read once.
+
+    `load`: rows, and those of `names` that are asked for → attribute → value by row id.
+    """
+
+    names: tuple[str, ...]
+    load: Callable[[Store, Caller, Sequence[Any], Sequence[str]], Awaitable[dict[str, dict[str, Any]]]]
+
+
 Child = Callable[[Store, Caller, Any], Awaitable[dict[str, Any]]]
 """Row → a document of its own: the whole answer of `GET <collection>/<id>/<name>`."""
 
-Action = Callable[[Transaction, Caller, Any, Values], Awaitable[dict[str, Any] | Entity]]
+Action = Callable[[Transaction, Caller, Any, Values], Awaitable[Any]]
 """What an update of attributes cannot say: `PUT <collection>/<id>/<name>`, run in one transaction, its answer
 sent as it is. A row of the resource, as the answer or as a member of it, is shown as a GET shows it to this caller.
 The last argument is the body, `{}` if there was none; the action validates it."""
@@ -157,6 +169,7 @@ class Route:
 class Manager:
     """One resource's rules. A verb that is None does not exist (405).
 
+    `computed` and `joint`: the loaders of computed attributes, each of one or of several of them.
     `source`  makes the rows of a resource that is not stored (and is not in `model.catalogue`).
     `extensions`  those that are there because this manager is.
     """
@@ -167,6 +180,7 @@ class Manager:
     update: Update | None = None
     delete: Delete | None = None
     computed: Mapping[str, Loader] = field(default_factory=dict)
+    joint: tuple[Joint, ...] = ()
     children: Mapping[str, Child] = field(default_factory=dict)
     actions: Mapping[str, Action] = field(default_factory=dict)
     sight: Sight | None = None

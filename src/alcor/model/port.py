@@ -17,7 +17,7 @@ from alcor.model.port_value import (
     Hints,
     WantedIp,
 )
-from alcor.model.resource import REQUIRED, UNSET, Attribute, Entity, Lookup, Resource, Who
+from alcor.model.resource import REQUIRED, UNSET, Attribute, Entity, Lookup, PartOf, Resource, Who
 from alcor.model.standard import COUNTED, STANDARD, TAGS, TAGS_LOOKUP
 from alcor.model.value import MAC, Boolean, Choice, FreeForm, ListOf, Nullable, Text, Uuid
 
@@ -118,13 +118,9 @@ def with_extra(row_extra: Extra | None, **changes: Any) -> Extra | None:
     return None if changed == _NOTHING else changed
 
 
-def _extra(name: str) -> Any:
+def _extra(name: str) -> PartOf:
     """What derives an attribute from `extra`."""
-
-    def derive(row: Port) -> Any:
-        return getattr(row.extra or _NOTHING, name)
-
-    return derive
+    return PartOf("extra", name, _NOTHING)
 
 
 def vif_details(vif_type: str) -> dict[str, Any]:

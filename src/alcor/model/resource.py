@@ -60,6 +60,22 @@ class Entity(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 @dataclass(frozen=True, slots=True)
+class PartOf:
+    """Derives an attribute from a part that few rows have: member `name` of `row.<field>`, or of `nothing` without one.
+
+    A function would do; of this the API can see that most rows show the same, and need not ask each of them.
+    """
+
+    field: str
+    name: str
+    nothing: Any
+
+    def __call__(self, row: Any) -> Any:
+        """The value."""
+        return getattr(getattr(row, self.field) or self.nothing, self.name)
+
+
+@dataclass(frozen=True, slots=True)
 class Attribute:
     """One member of a resource as clients see it.
 

@@ -12,8 +12,7 @@ from alcor.managers.port.extension import EXTENSIONS
 from alcor.managers.port.extra import changed_extra
 from alcor.managers.port.owner import check_device, check_removable
 from alcor.managers.port.policy import check_policies
-from alcor.managers.port.related import load_dns_assignment, load_network_policy
-from alcor.managers.port.request import load_resource_request
+from alcor.managers.port.related import OF_NETWORKS
 from alcor.managers.port.security import change_groups, is_service
 from alcor.managers.port.status import load_status
 from alcor.managers.port.trunked import check_untrunked, load_trunk_details
@@ -68,11 +67,9 @@ def manager(
         delete=remove,
         computed={
             "status": load_status,
-            "dns_assignment": load_dns_assignment,
-            "qos_network_policy_id": load_network_policy,
-            "resource_request": load_resource_request,
             "trunk_details": load_trunk_details,
         },
+        joint=(OF_NETWORKS,),
         actions=pair.ACTIONS,
         sight=on_own_networks,
         extensions=EXTENSIONS,

@@ -1,25 +1,43 @@
 """What a port shows of its network, its QoS policy and its trunk: read in batches, only where there is something."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from alcor.managers.interface import Caller
+from alcor.managers.interface import Caller, Joint
+from alcor.managers.port.request import load_resource_requests, policy_of
 from alcor.model.network import Network
 from alcor.model.port import DNS_DOMAIN_DEFAULT, Port, extra_of
 from alcor.store.interface import Store
 
 
-async def _networks(store: Store, ids: Iterable[str]) -> dict[str, Network]:
-    return await store.reader.find_many(Network, sorted(set(ids)))
+async def load_of_networks(
+    store: Store, _caller: Caller, rows: Sequence[Port], names: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """What ports show of their networks: the QoS policy, the addresses' names, what placement must find.
+
+    Cost: one read of networks, none if only names are asked for and no port needs its network's domain; rules are
+          read only if there is a policy.
+    """
+    others = [name for name in names if name != "dns_assignment"]
+    asking = rows if others else [row for row in rows if _is_in_domain_of_network(row)]
+    ids = sorted({row.network_id for row in asking})
+    networks = await store.reader.find_many(Network, ids) if ids else {}
+    found: dict[str, dict[str, Any]] = {}
+    if "dns_assignment" in names:
+        found["dns_assignment"] = {row.id: dns_assignment(row, networks.get(row.network_id)) for row in rows}
+    if "qos_network_policy_id" in names:
+        found["qos_network_policy_id"] = {row.id: policy_of(networks.get(row.network_id)) for row in rows}
+    if "resource_request" in names:
+        found["resource_request"] = await load_resource_requests(store.reader, rows, networks)
+    return found
 
 
-async def load_dns_assignment(
-    store: Store, _caller: Caller, rows: Sequence[Port]
-) -> dict[str, list[dict[str, str]]]:
-    """The names of each port's addresses. Cost: a read of networks only for ports with a name and no domain."""
-    named = [row.network_id for row in rows if (extra := extra_of(row)).dns_name and not extra.dns_domain]
-    networks = await _networks(store, named) if named else {}
-    return {row.id: dns_assignment(row, networks.get(row.network_id)) for row in rows}
+OF_NETWORKS = Joint(("dns_assignment", "qos_network_policy_id", "resource_request"), load_of_networks)
+
+
+def _is_in_domain_of_network(row: Port) -> bool:
+    extra = extra_of(row)
+    return bool(extra.dns_name) and not extra.dns_domain
 
 
 def dns_assignment(row: Port, network: Network | None) -> list[dict[str, str]]:
@@ -43,17 +61,6 @@ def dns_assignment(row: Port, network: Network | None) -> list[dict[str, str]]:
 
 def _joined(name: str, domain: str) -> str:
     return name if name.endswith(".") else f"{name}.{domain}"
-
-
-async def load_network_policy(store: Store, _caller: Caller, rows: Sequence[Port]) -> dict[str, str | None]:
-    """The QoS policy of each port's network. Cost: one read."""
-    networks = await _networks(store, (row.network_id for row in rows))
-    return {row.id: policy_of(networks.get(row.network_id)) for row in rows}
-
-
-def policy_of(network: Network | None) -> str | None:
-    """The QoS policy of a network."""
-    return None if network is None else network.qos_policy_id
 
 
 def shown_of_new(row: Port, network: Network) -> dict[str, Any]:

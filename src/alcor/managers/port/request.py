@@ -6,14 +6,13 @@ these groups. The names are placement's (os-resource-classes, os-traits).
 
 import re
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from alcor.managers.interface import Caller
 from alcor.model.network import Network
 from alcor.model.port import Port
 from alcor.model.qos_rule import MinimumBandwidthRule, MinimumPacketRateRule
-from alcor.store.interface import Condition, Query, Reader, Store
+from alcor.store.interface import Condition, Query, Reader
 
 R = TypeVar("R", MinimumBandwidthRule, MinimumPacketRateRule)
 
@@ -26,39 +25,41 @@ _PACKETS = {
 }
 
 
-async def load_resource_request(
-    store: Store, _caller: Caller, rows: Sequence[Port]
+async def load_resource_requests(
+    reader: Reader, rows: Sequence[Port], networks: Mapping[str, Network]
 ) -> dict[str, dict[str, Any] | None]:
-    """The request of each port, None without guarantees.
+    """The request of each port, None without guarantees. `networks`: those of the ports that there are, by id.
 
-    Cost: a read of networks; two of rules if any port or network has a policy.
+    Cost: two reads of rules if any port or network has a policy, else none.
     """
-    networks = await store.reader.find_many(Network, sorted({row.network_id for row in rows}))
-    policies = {row.id: row.qos_policy_id or _policy_of(networks.get(row.network_id)) for row in rows}
+    policies = {row.id: row.qos_policy_id or policy_of(networks.get(row.network_id)) for row in rows}
     wanted = tuple(sorted({id for id in policies.values() if id is not None}))
+    requests: dict[str, dict[str, Any] | None] = dict.fromkeys(policies)
     if not wanted:
-        return dict.fromkeys(policies)
-    bandwidths = await _rules(store.reader, MinimumBandwidthRule, wanted)
-    packets = await _rules(store.reader, MinimumPacketRateRule, wanted)
-    return {
-        row.id: resource_request(
-            row,
-            networks[row.network_id],
-            [rule for rule in bandwidths if rule.qos_policy_id == policies[row.id]],
-            [rule for rule in packets if rule.qos_policy_id == policies[row.id]],
-        )
-        for row in rows
-        if row.network_id in networks
-    }
+        return requests
+    bandwidths = await _rules(reader, MinimumBandwidthRule, wanted)
+    packets = await _rules(reader, MinimumPacketRateRule, wanted)
+    for row in rows:
+        # A network that went while the ports were read took them with it.
+        network, policy = networks.get(row.network_id), policies[row.id]
+        if network is not None and policy is not None:
+            requests[row.id] = resource_request(
+                row, network, bandwidths.get(policy, ()), packets.get(policy, ())
+            )
+    return requests
 
 
-def _policy_of(network: Network | None) -> str | None:
+def policy_of(network: Network | None) -> str | None:
+    """The QoS policy of a network."""
     return None if network is None else network.qos_policy_id
 
 
-async def _rules(reader: Reader, entity: type[R], policies: tuple[str, ...]) -> list[R]:
-    found = await reader.list(entity, Query((Condition("qos_policy_id", policies),)))
-    return sorted(found, key=lambda rule: rule.id)
+async def _rules(reader: Reader, entity: type[R], policies: tuple[str, ...]) -> dict[str, list[R]]:
+    """Rules by policy, in the order of their ids."""
+    found: dict[str, list[R]] = {}
+    for rule in await reader.list(entity, Query((Condition("qos_policy_id", policies),))):
+        found.setdefault(rule.qos_policy_id, []).append(rule)
+    return found
 
 
 def resource_request(
