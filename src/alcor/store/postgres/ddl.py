@@ -4,7 +4,7 @@ from alcor.store.postgres.query import quote, sql_type
 from alcor.store.schema import Column, SideTable, Table
 
 # What every store has beside its resources. `xid` is the transaction that wrote a row; together with the snapshots in
-# `revision` it says which revision that was (see `history`). Claims and rests are found by their whole key alone.
+# `revision` it says which revision that was (see `history`). A claim without an owner rests until its time.
 FIXED_TABLES = """
 CREATE TABLE meta (key text PRIMARY KEY, value text NOT NULL);
 CREATE TABLE revision (
@@ -21,12 +21,9 @@ CREATE INDEX change_log_by_id ON change_log (id, seq);
 CREATE INDEX change_log_by_request ON change_log (request_id) WHERE request_id <> '';
 CREATE INDEX change_log_by_project ON change_log (project_id, xid) WHERE project_id <> '';
 CREATE TABLE claim (
-    space text COLLATE "C" NOT NULL, key text COLLATE "C" NOT NULL, owner text COLLATE "C" NOT NULL,
-    PRIMARY KEY (space, key));
-CREATE TABLE resting (
-    space text COLLATE "C" NOT NULL, key text COLLATE "C" NOT NULL, until_ms bigint NOT NULL,
-    PRIMARY KEY (space, key));
-CREATE INDEX resting_by_until ON resting (until_ms);
+    space text COLLATE "C" NOT NULL, key text COLLATE "C" NOT NULL, owner text COLLATE "C",
+    until_ms bigint NOT NULL DEFAULT 0, PRIMARY KEY (space, key));
+CREATE INDEX claim_by_rest ON claim (until_ms) WHERE owner IS NULL;
 CREATE TABLE kept_value (
     space text COLLATE "C" NOT NULL, key text COLLATE "C" NOT NULL, value bytea NOT NULL,
     PRIMARY KEY (space, key)) WITH (fillfactor = 50);
@@ -46,7 +43,6 @@ FIXED_NAMES = frozenset(
         "revision",
         "change_log",
         "claim",
-        "resting",
         "kept_value",
         "tally",
         "port_observation",
@@ -65,6 +61,7 @@ def render_table(table: Table) -> list[str]:
     for side in table.sides:
         held = ['owner text COLLATE "C" NOT NULL', *(_column(column) for column in side.columns)]
         statements.append(f"CREATE TABLE {quote(side.name)} ({', '.join(held)})")
+        statements.append(f"COMMENT ON TABLE {quote(side.name)} IS '{side_comment(table.name)}'")
     return statements
 
 
@@ -89,18 +86,21 @@ def _side_indexes(side: SideTable) -> list[str]:
 
 
 def render_references(table: Table) -> list[str]:
-    """The statements that make its foreign keys, which are checked at the end of each statement."""
-    statements = [
-        f"ALTER TABLE {quote(side.name)} ADD FOREIGN KEY (owner) REFERENCES {quote(table.name)} (id) "
-        "ON DELETE CASCADE"
-        for side in table.sides
-    ]
-    statements += [
+    """The statements that make its foreign keys, which are checked at the end of each statement.
+
+    A look-up's `owner` has none: its rows come and go with the row, in one statement. To check it would be to read the
+    table's index where every other new row goes, and under SERIALIZABLE that reading would be a conflict with each.
+    """
+    return [
         f"ALTER TABLE {quote(reference.table)} ADD FOREIGN KEY ({quote(reference.column)}) "
         f"REFERENCES {quote(reference.parent)} (id)"
         for reference in table.references
     ]
-    return statements
+
+
+def side_comment(table: str) -> str:
+    """How a side table says whose it is."""
+    return f"look-up of {table}"
 
 
 def _column(column: Column) -> str:

@@ -185,17 +185,14 @@ def _release(statement: Statement, releases: Mapping[tuple[str, str], int]) -> N
     if not releases:
         return
     keys = sorted(releases)
-    spaces, names = [space for space, _ in keys], [key for _, key in keys]
-    given = f"unnest({statement.array(spaces, 'text')}, {statement.array(names, 'text')}) AS r (space, key)"
-    statement.add(f"DELETE FROM claim USING {given} WHERE claim.space = r.space AND claim.key = r.key")
+    spaces = statement.array([space for space, _ in keys], "text")
+    names = statement.array([key for _, key in keys], "text")
     until = statement.array([releases[key] for key in keys], "bigint")
-    spaces_again, names_again = statement.array(spaces, "text"), statement.array(names, "text")
-    # One that does not rest (0) must not rest from an earlier time either: its rest is over at once.
+    # An insert that meets its row reads no index page, as a plain UPDATE would: see `transaction.claim`.
     statement.add(
-        f"INSERT INTO resting (space, key, until_ms) SELECT * FROM unnest({spaces_again}, {names_again}, {until}) "
-        "AS r (space, key, until_ms) WHERE until_ms > 0 OR EXISTS ("
-        "SELECT 1 FROM resting WHERE resting.space = r.space AND resting.key = r.key) "
-        "ON CONFLICT (space, key) DO UPDATE SET until_ms = excluded.until_ms"
+        f"INSERT INTO claim (space, key, owner, until_ms) SELECT r.space, r.key, NULL, r.until_ms "
+        f"FROM unnest({spaces}, {names}, {until}) AS r (space, key, until_ms) "
+        "ON CONFLICT (space, key) DO UPDATE SET owner = NULL, until_ms = excluded.until_ms"
     )
 
 

@@ -16,6 +16,7 @@ from alcor.store.postgres.ddl import (
     render_indexes,
     render_references,
     render_table,
+    side_comment,
 )
 from alcor.store.postgres.identity import begin_history, get_meta, put_meta
 from alcor.store.postgres.query import quote
@@ -124,10 +125,8 @@ def _drop_references(table: Table) -> str:
 
 async def _replace(connection: asyncpg.Connection, table: Table) -> None:
     old = await connection.fetch(
-        "SELECT DISTINCT c.conrelid::regclass::text AS name FROM pg_constraint c JOIN pg_attribute a "
-        "ON a.attrelid = c.conrelid AND a.attnum = ANY(c.conkey) "
-        "WHERE c.contype = 'f' AND c.confrelid = to_regclass($1) AND a.attname = 'owner'",
-        quote(table.name),
+        "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r' AND obj_description(oid, 'pg_class') = $1",
+        side_comment(table.name),
     )
     for (name,) in old:
         await connection.execute(f"DROP TABLE {name}")

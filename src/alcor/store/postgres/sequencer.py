@@ -249,4 +249,4 @@ class Sequencer:
             revision, snap, at_ms = old[0]
             if revision > 0:
                 await self._ask(_FORGET, revision, snap, str(at_ms))
-        await self._ask("DELETE FROM resting WHERE until_ms <= $1", self._clock())
+        await self._ask("DELETE FROM claim WHERE owner IS NULL AND until_ms <= $1", self._clock())

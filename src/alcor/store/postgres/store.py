@@ -62,12 +62,12 @@ class PostgresStore:
         waiters: Waiters,
         sequencer: Sequencer,
         writer: Writer,
+        pool: Pool,
         *,
         clock: Callable[[], int],
-        readers: int,
     ) -> None:
         self._schema, self._clock = schema, clock
-        self._pool = Pool(connect, READER, readers)
+        self._pool = pool
         # Images take long, and there is never a reason for two at a time.
         self._keepers = Pool(connect, KEEPER, 1)
         self.reader = PostgresReader(self._pool, schema)
@@ -120,15 +120,17 @@ class PostgresStore:
             if not isinstance(error, AlcorError) and meaning(error) is not None:
                 raise Unavailable(f"The database cannot be used: {error}.") from error
             raise
+        pool = Pool(connect, READER, readers)
         writer = Writer(
             connect,
             schema,
             clock=clock,
             rng=rng or random.Random(),
             committed=sequencer.committed,
+            read=pool.fetch,
             workers=writers,
         )
-        return cls(schema, connect, presence, waiters, sequencer, writer, clock=clock, readers=readers)
+        return cls(schema, connect, presence, waiters, sequencer, writer, pool, clock=clock)
 
     async def write(self, work: Work[T], origin: Origin = SYSTEM, *, numbered: bool = True) -> Done[T]:
         """Run `work` in a transaction; return after its COMMIT, made durable, and once it has a revision.

@@ -23,25 +23,28 @@ from alcor.store.postgres.buffer import Buffer, Pending, id_taken
 from alcor.store.postgres.connection import STATEMENTS_WRITE
 from alcor.store.postgres.flush import Flush, render_flush
 from alcor.store.postgres.query import quote
-from alcor.store.postgres.rows import find_document, find_documents, list_documents
+from alcor.store.postgres.rows import Fetch, find_document, find_documents, list_documents
 from alcor.store.postgres.tally import Counted, DealFirst, Move, Stripes, read_tallies
 from alcor.store.schema import Schema
 
 E = TypeVar("E", bound=Entity)
 
 _USERS_NAMED = 3
+# An insert that meets a row of its key reads no index page, so that claims beside it are no conflict; reading the rest
+# of a key would be one under SERIALIZABLE.
 _CLAIM = """
-WITH taken AS (
-    INSERT INTO claim (space, key, owner) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING owner)
-SELECT owner FROM taken UNION ALL
-SELECT owner FROM claim WHERE NOT EXISTS (SELECT 1 FROM taken) AND space = $1 AND key = $2
+INSERT INTO claim (space, key, owner) VALUES ($1, $2, $3)
+ON CONFLICT (space, key) DO UPDATE SET owner = excluded.owner, until_ms = 0
+WHERE claim.owner IS NULL OR claim.owner = excluded.owner RETURNING 1
 """
-"""The look at who has it comes only if it was not given: reading the index would meet every other claim beside it."""
 _CLAIM_MANY = """
 INSERT INTO claim (space, key, owner)
 SELECT $1, o.key, o.owner FROM unnest($2::text[], $3::text[]) AS o (key, owner)
-WHERE NOT EXISTS (SELECT 1 FROM resting WHERE resting.space = $1 AND resting.key = o.key AND until_ms > $4)
-ON CONFLICT DO NOTHING RETURNING key
+ON CONFLICT (space, key) DO UPDATE SET owner = excluded.owner, until_ms = 0
+WHERE claim.owner IS NULL AND claim.until_ms <= $4 RETURNING key
+"""
+_RESTING = """
+SELECT key FROM claim WHERE space = $1 AND key = ANY($2::text[]) AND owner IS NULL AND until_ms > $3
 """
 # Of a violated foreign key, in whatever language the server speaks: `(column)=(value)`.
 _DETAIL = re.compile(r"\((?P<column>.*?)\)=\((?P<value>.*?)\)")
@@ -63,6 +66,7 @@ class PostgresTransaction:
         rng: random.Random,
         origin: Origin,
         stripes: Stripes,
+        read: Fetch,
     ) -> None:
         self.now_ms = now_ms
         self.now = _iso(now_ms // 1000)
@@ -78,10 +82,12 @@ class PostgresTransaction:
         self.logged = False
         """Whether it has logged a change."""
         self._connection, self._schema, self._rng = connection, schema, rng
-        self._origin, self._stripes = origin, stripes
+        self._origin, self._stripes, self._read = origin, stripes, read
         self._buffer = Buffer(schema, self.now)
         self._said: list[tuple[Callable[[Entity], None], Entity]] = []
         self._releases: dict[tuple[str, str], int] = {}
+        self._rested: dict[tuple[str, str], int] = {}
+        """Until when what this transaction has let go of rests (unix ms)."""
         self._saves: dict[tuple[str, str], bytes | None] = {}
         self._bounds: dict[Counted, int] = {}
         self._moved: dict[Counted, int] = {}
@@ -160,11 +166,10 @@ class PostgresTransaction:
         """Take a unique key. True also if `owner` has it already."""
         await self._settle()
         await self._flush_releases()
-        found = await self._ask(_CLAIM, space, key, owner)
-        if not found:
-            # Somebody who is not yet to be seen had it, and has let go of it.
-            raise self._fail(Rerun(f"the claim of {key} in {space} was let go of"))
-        return bool(found[0][0] == owner)
+        taken = bool(await self._ask(_CLAIM, space, key, owner))
+        if taken:
+            self._rested.pop((space, key), None)
+        return taken
 
     async def claim_many(self, space: str, owners: Mapping[str, str]) -> set[str]:
         """Take those of the keys that are neither taken nor resting, in one statement."""
@@ -173,35 +178,45 @@ class PostgresTransaction:
         # In order, so that two requests that want the same keys do not wait for each other.
         keys = sorted(owners)
         taken = await self._ask(_CLAIM_MANY, space, keys, [owners[key] for key in keys], self.now_ms)
-        return {key for (key,) in taken}
+        found = {key for (key,) in taken}
+        for key in found:
+            self._rested.pop((space, key), None)
+        return found
 
     def release(self, space: str, key: str, *, rest_s: int = 0) -> None:
         """Give a key back."""
-        self._releases[space, key] = self.now_ms + rest_s * 1000 if rest_s > 0 else 0
+        until_ms = self.now_ms + rest_s * 1000 if rest_s > 0 else 0
+        self._releases[space, key] = self._rested[space, key] = until_ms
 
     async def claimed(self, space: str, keys: Sequence[str]) -> dict[str, str]:
         """Owner of each of `keys` that is taken."""
         await self._settle()
         await self._flush_releases()
-        sql = "SELECT key, owner FROM claim WHERE space = $1 AND key = ANY($2::text[])"
+        sql = "SELECT key, owner FROM claim WHERE space = $1 AND key = ANY($2::text[]) AND owner IS NOT NULL"
         return dict(map(tuple, await self._ask(sql, space, list(keys))))
 
     async def resting(self, space: str, keys: Sequence[str]) -> set[str]:
-        """Which of `keys` still rest."""
+        """Which of `keys` still rest: as far as it is committed, and this transaction's own.
+
+        Asked on a connection beside the transaction, as rest is advice and nobody need be disturbed by it.
+        """
         await self._settle()
-        own = {key: self._releases[space, key] for key in keys if (space, key) in self._releases}
-        asked = [key for key in keys if key not in own]
+        own = {key: self._rested[space, key] for key in keys if (space, key) in self._rested}
         found = {key for key, until_ms in own.items() if until_ms > self.now_ms}
-        if asked:
-            sql = "SELECT key FROM resting WHERE space = $1 AND key = ANY($2::text[]) AND until_ms > $3"
-            found |= {key for (key,) in await self._ask(sql, space, asked, self.now_ms)}
+        if asked := [key for key in keys if key not in own]:
+            self.asking = True
+            try:
+                found |= {key for (key,) in await self._read(_RESTING, space, asked, self.now_ms)}
+            finally:
+                self.asking = False
         return found
 
     async def claims_count(self, space: str) -> int:
         """How many keys of `space` are taken. Cost: one pass over them."""
         await self._settle()
         await self._flush_releases()
-        counted: int = (await self._ask("SELECT count(*) FROM claim WHERE space = $1", space))[0][0]
+        sql = "SELECT count(*) FROM claim WHERE space = $1 AND owner IS NOT NULL"
+        counted: int = (await self._ask(sql, space))[0][0]
         return counted
 
     async def load(self, space: str, key: str) -> bytes | None:

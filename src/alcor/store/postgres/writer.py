@@ -27,6 +27,7 @@ from alcor.store.postgres.connection import (
     discard,
     meaning,
 )
+from alcor.store.postgres.rows import Fetch
 from alcor.store.postgres.tally import Dealer, DealFirst, Move, Stripes
 from alcor.store.postgres.transaction import PostgresTransaction, Rerun
 from alcor.store.schema import Schema
@@ -69,11 +70,15 @@ class Writer:
         clock: Callable[[], int],
         rng: random.Random,
         committed: Callable[[], None],
+        read: Fetch,
         workers: int,
     ) -> None:
-        """`committed` is called after each COMMIT that logged something, before its answer leaves."""
+        """`read` asks on a connection beside the workers'.
+
+        `committed` is called after each COMMIT that logged something, before its answer leaves.
+        """
         self._connect, self._schema, self._clock, self._rng = connect, schema, clock, rng
-        self._committed = committed
+        self._committed, self._read = committed, read
         # The worker that was idle last is asked first: few connections stay warm when there is little to do.
         self._idle: list[asyncio.Future[Request | None]] = []
         self._waiting: deque[Request] = deque()
@@ -189,6 +194,7 @@ class _Worker:
             rng=writer._rng,
             origin=request.origin,
             stripes=self._stripes,
+            read=writer._read,
         )
         try:
             value = await _Driven(request, tx)
