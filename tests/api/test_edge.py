@@ -19,6 +19,11 @@ REQUEST_ID = re.compile(r"req-[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f
 GLOBAL_ID = "req-11111111-2222-3333-4444-555555555555"
 
 
+def _vpc() -> Manager:
+    """The manager of networks."""
+    return next(one for one in managers() if isinstance(one, Manager) and one.resource.name == "network")
+
+
 @pytest.mark.parametrize(
     "path", ["/", "/v2.0/networks", "/v2.0/networks/x", "/nowhere", "/docs", "/docs/start.js"]
 )
@@ -84,7 +89,7 @@ async def test_a_bug_is_a_500_without_a_trace(store: Store) -> None:
     async def broken(_tx: Transaction, _caller: Caller, _many: Sequence[Values]) -> list[Made]:
         raise RuntimeError("the secret of the machine")
 
-    vpc = replace(managers()[0], create=broken)
+    vpc = replace(_vpc(), create=broken)
     async with serving(store, served=[vpc]) as api:
         with capture_logs() as events:
             answer = await api.post("/v2.0/networks", {"network": {}})
@@ -127,7 +132,7 @@ async def test_a_used_up_quota_is_a_409(store: Store) -> None:
     async def full(_tx: Transaction, _caller: Caller, _many: Sequence[Values]) -> list[Made]:
         raise QuotaExceeded("network", 10)
 
-    async with serving(store, served=[replace(managers()[0], create=full)]) as api:
+    async with serving(store, served=[replace(_vpc(), create=full)]) as api:
         answer = await api.post("/v2.0/networks", {"network": {}})
 
         assert error_of(answer) == (
@@ -139,7 +144,7 @@ async def test_a_used_up_quota_is_a_409(store: Store) -> None:
 
 async def test_a_verb_without_a_function_is_not_served(store: Store) -> None:
     """A manager without `delete` has no DELETE: 405, and the document does not have it."""
-    async with serving(store, served=[replace(managers()[0], delete=None)]) as api:
+    async with serving(store, served=[replace(_vpc(), delete=None)]) as api:
         network = await api.a_network()
 
         assert (await api.delete(f"/v2.0/networks/{network['id']}")).status_code == 405
@@ -149,14 +154,14 @@ async def test_a_verb_without_a_function_is_not_served(store: Store) -> None:
 async def test_a_missing_loader_is_found_at_start(store: Store) -> None:
     """A computed attribute nobody computes fails when the process starts, not when it is asked for."""
     with pytest.raises(ValueError, match="network: computed attribute 'subnets' has no loader"):
-        async with serving(store, served=[replace(managers()[0], computed={})]):
+        async with serving(store, served=[replace(_vpc(), computed={})]):
             pass
 
 
 async def test_computed_attributes_are_loaded_once_and_only_if_asked_for(store: Store) -> None:
     """A loader runs once per answer, whatever the number of rows, and not at all if `fields` leaves it out."""
     calls: list[int] = []
-    vpc = next(one for one in managers() if isinstance(one, Manager) and one.resource.name == "network")
+    vpc = _vpc()
     load = vpc.computed["subnets"]
 
     async def counting(store: Store, caller: Caller, rows: Sequence[object]) -> dict[str, object]:

@@ -75,8 +75,8 @@ class Query:
 class History:
     """Which recorded changes to read, oldest first; every condition that is given must hold.
 
-    `since_ms`, `until_ms`: unix milliseconds, both inclusive. `after`: only changes behind this place (`Recorded.place`),
-    for paging.
+    `since_ms`, `until_ms`: unix milliseconds, both inclusive. `after`: only changes behind this place
+    (`Recorded.place`), for paging.
     """
 
     kind: str | None = None
@@ -178,7 +178,7 @@ class Transaction(Protocol):
         """
 
     def bound(self, entity: type[Entity], project_id: str, limit: int) -> None:
-        """Let this request add rows of a counted kind to a project only as long as at most `limit` are there at its end.
+        """Let this request add rows of a counted kind to a project only if at most `limit` are there at its end.
 
         Exact under any number of writers, and without a row that all of them write. -1: no limit. The store counts
         rows of counted kinds whoever inserts or deletes them; rows of no project (`""`) are not counted.

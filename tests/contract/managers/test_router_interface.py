@@ -24,11 +24,13 @@ async def a_subnet(
 
 
 async def add(desk: Desk, router: Router, **body: Any) -> dict[str, Any]:
-    return await desk.act(router, "add_router_interface", **body)
+    found: dict[str, Any] = await desk.act(router, "add_router_interface", **body)
+    return found
 
 
 async def remove(desk: Desk, router: Router, **body: Any) -> dict[str, Any]:
-    return await desk.act(router, "remove_router_interface", **body)
+    found: dict[str, Any] = await desk.act(router, "remove_router_interface", **body)
+    return found
 
 
 async def port_named(desk: Desk, id: str) -> Port:

@@ -7,8 +7,8 @@ from alcor.model.errors import AlcorError, Problem
 from alcor.model.floatingip import FloatingIp
 from alcor.model.port import Port
 from tests.contract.managers.test_floatingip import Site, site
-from tests.contract.managers.test_transaction import Request, fail_each_step
 from tests.support.managers import Desk
+from tests.support.steps import Request, fail_each_step
 
 __all__ = ["site"]
 
