@@ -406,7 +406,7 @@ def httpx_answer(body: Any, status: int = 200) -> Response:
         httpx_answer({"token": {}}),
         httpx_answer({"token": {"user": {"id": "u"}, "expires_at": "tomorrow", "project": {"id": "p"}}}),
     ],
-    ids=repr,
+    ids=lambda failure: repr(failure) if isinstance(failure, Exception) else f"answer {failure.status_code}",
 )
 async def test_a_keystone_that_fails_makes_no_token_wrong(site: Site, failure: Exception | Response) -> None:
     """Not known and not refused: try again later. What is remembered works until its time; then it does again."""
