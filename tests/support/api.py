@@ -163,14 +163,20 @@ def check_answer(document: Json, method: str, answer: httpx.Response) -> None:
 
 
 def _operation(document: Json, method: str, path: str) -> Json | None:
-    matching = []
-    for template, item in document["paths"].items():
-        pattern = re.sub(r"\{[a-z_]+\}", "[^/]+", template.rstrip("/")) + "/?"
-        if re.fullmatch(pattern, path):
-            matching.append((template.count("{"), item))
+    matching = [
+        (template.count("{"), item)
+        for template, item in document["paths"].items()
+        if _pattern(template).fullmatch(path)
+    ]
     # Words win over what may be named (OpenAPI 3.1, "Paths Object").
     found: Json | None = min(matching, key=lambda one: one[0])[1].get(method.lower()) if matching else None
     return found
+
+
+@cache
+def _pattern(template: str) -> re.Pattern[str]:
+    """What a path template stands for. There are more of them than `re` keeps."""
+    return re.compile(re.sub(r"\{[a-z_]+\}", "[^/]+", template.rstrip("/")) + "/?")
 
 
 def resolve(document: Json, schema: Any) -> Any:
