@@ -74,7 +74,7 @@ async def test_extensions_are_listed_and_shown_by_alias(api: Api) -> None:
         assert await api.shown(f"/v2.0/extensions/{one['alias']}") == one
 
 
-@pytest.mark.parametrize("alias", ["bgpvpn-vni", "sfc", "nonsense"])
+@pytest.mark.parametrize("alias", ["rbac-bgpvpn", "logging-resource", "nonsense"])
 async def test_an_extension_that_does_not_work_is_not_there(api: Api, alias: str) -> None:
     """What the region does not do is a 404 among the extensions, which is how clients find out."""
     answer = await api.get(f"/v2.0/extensions/{alias}")
@@ -125,7 +125,7 @@ async def test_only_the_chosen_services_are_mounted(store: Store) -> None:
 
 async def test_an_unknown_service_is_refused_at_start(store: Store) -> None:
     """A service that does not exist is named when the process starts, with those that do."""
-    with pytest.raises(ValueError, match=r"no such services: \['vcp'\]; there are \[.*'vpc'\]"):
+    with pytest.raises(ValueError, match=r"no such services: \['vcp'\]; there are \[.*'vpc'.*\]"):
         async with serving(store, services=["vcp"]):
             pass
 
