@@ -476,3 +476,10 @@ class TestObservations:
         await store.observations.put([PortObservation("port-1", "host-1", "ACTIVE")], [])
 
         assert await store.head() == before
+
+
+async def test_rows_are_counted_by_a_column(store: Store) -> None:
+    """One read counts the rows of many values; a value of no row is left out."""
+    counts = await store.reader.count_by(Port, "network_id", ["net-00", "net-01", "net-02", "nowhere"])
+
+    assert counts == {"net-00": 2, "net-01": 1}

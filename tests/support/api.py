@@ -4,10 +4,11 @@ Every answer is checked against the OpenAPI document, so that a test of anything
 """
 
 import hashlib
+import json
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import httpx
@@ -140,8 +141,14 @@ async def serving(
     headers = {} if token is None else {"X-Auth-Token": token}
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url=URL, headers=headers) as client:
-        document = (await client.get("/openapi.json")).json()
-        yield Api(client, document)
+        yield Api(client, _document((await client.get("/openapi.json")).content))
+
+
+@lru_cache(2)
+def _document(content: bytes) -> Json:
+    """The document, which is large and nearly always the same."""
+    found: Json = json.loads(content)
+    return found
 
 
 def check_answer(document: Json, method: str, answer: httpx.Response) -> None:

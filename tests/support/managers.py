@@ -121,7 +121,11 @@ class Desk:
 
     async def computed(self, name: str, attribute: str, rows: Sequence[Any]) -> dict[str, Any]:
         """A computed attribute of rows."""
-        return await self._managers[name].computed[attribute](self.store, self.caller, rows)
+        manager = self._managers[name]
+        for joint in manager.joint:
+            if attribute in joint.names:
+                return (await joint.load(self.store, self.caller, rows, [attribute]))[attribute]
+        return await manager.computed[attribute](self.store, self.caller, rows)
 
     async def owners(self, space: str, keys: Sequence[str]) -> dict[str, str]:
         """Who holds claims."""

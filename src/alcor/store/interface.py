@@ -113,6 +113,9 @@ class Reader(Protocol):
     async def count(self, entity: type[E], query: Query = Query()) -> int:
         """How many rows match, `limit` and `marker` aside. Cost: one pass over what matches."""
 
+    async def count_by(self, entity: type[E], field: str, values: Sequence[str]) -> dict[str, int]:
+        """Value → how many rows have it in `field` (a column); values of no row are left out. Cost: as `count`."""
+
     async def tally(self, entity: type[Entity], project_ids: Sequence[str]) -> dict[str, int]:
         """How many rows of a counted kind (`Resource.quota`) each project has. Cost: a few rows per project."""
 

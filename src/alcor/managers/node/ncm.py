@@ -8,7 +8,7 @@ from alcor.managers.plain import plain_manager
 from alcor.model.errors import Conflict, NotFound, Problem
 from alcor.model.host import Host
 from alcor.model.ncm import NCM, Ncm
-from alcor.store.interface import Condition, Query, Store, Transaction
+from alcor.store.interface import Store, Transaction
 
 _URIS, _COUNTS = "ncm_uri", "ncm_hosts"
 
@@ -19,12 +19,9 @@ def ncm_manager() -> Manager:
 
 
 async def load_counts(store: Store, _caller: Caller, rows: Sequence[Ncm]) -> dict[str, int]:
-    """How many hosts name each. Cost: one indexed count per row."""
-    return {row.id: await store.reader.count(Host, _hosts_of(row.id)) for row in rows}
-
-
-def _hosts_of(ncm_id: str) -> Query:
-    return Query((Condition("ncm_id", (ncm_id,)),))
+    """How many hosts name each. Cost: one indexed count."""
+    counts = await store.reader.count_by(Host, "ncm_id", [row.id for row in rows])
+    return {row.id: counts.get(row.id, 0) for row in rows}
 
 
 async def assign(tx: Transaction, before: str | None, after: str | None) -> None:

@@ -4,11 +4,12 @@ What operators add here counts beside the configuration, whose own ranges are sh
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from msgspec.structs import replace
 
 from alcor.managers.free_number import NumberSet
-from alcor.managers.interface import Caller, Made, Manager, Rows, Values
+from alcor.managers.interface import Caller, Joint, Made, Manager, Rows, Values
 from alcor.managers.row import name_users, new_row, project_of, replace_row
 from alcor.managers.vpc import extensions
 from alcor.managers.vpc.segment import default_ranges
@@ -42,7 +43,7 @@ def manager(settings: NetworkSettings) -> Manager:
         create=create,
         update=update,
         delete=delete,
-        computed={"used": load_used, "available": load_available},
+        joint=(NUMBERS,),
         extensions=extensions.RANGE,
     )
 
@@ -151,40 +152,57 @@ async def _segments_in(rows: Rows, row: NetworkSegmentRange) -> list[Segment]:
         Condition("network_type", (row.network_type,)),
         Condition("physical_network", (row.physical_network,)),
     )
-    found = await rows.list(Segment, Query(where))
-    return [one for one in found if row.minimum <= _number(one) <= row.maximum]
+    return _inside(row, await rows.list(Segment, Query(where)))
+
+
+def _inside(row: NetworkSegmentRange, segments: Iterable[Segment]) -> list[Segment]:
+    """Those of the segments that have a number of the range, on its wire."""
+    return [
+        one
+        for one in segments
+        if (one.network_type, one.physical_network) == (row.network_type, row.physical_network)
+        and row.minimum <= _number(one) <= row.maximum
+    ]
 
 
 def _number(one: Segment) -> int:
     return one.segmentation_id or 0
 
 
-async def load_used(
-    store: Store, _caller: Caller, rows: Sequence[NetworkSegmentRange]
-) -> dict[str, dict[str, str]]:
-    """Number → the project of the network that has it, per range."""
-    found = {}
-    for row in rows:
-        segments = await _segments_in(store.reader, row)
-        networks = await store.reader.find_many(Network, sorted({one.network_id for one in segments}))
-        found[row.id] = {
-            str(_number(one)): networks[one.network_id].project_id
-            for one in sorted(segments, key=_number)
-            if one.network_id in networks
+async def load_numbers(
+    store: Store, _caller: Caller, rows: Sequence[NetworkSegmentRange], names: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """What is taken and what is free of each range: `used`, number → the project of the network that has it;
+    `available`, the lowest free numbers, at most `AVAILABLE_SHOWN_MAX`.
+
+    Cost: a read of the segments of the ranges' types; for `used`, one of their networks.
+    """
+    types = tuple(sorted({row.network_type for row in rows}))
+    segments = await store.reader.list(Segment, Query((Condition("network_type", types),)))
+    inside = {row.id: _inside(row, segments) for row in rows}
+    found: dict[str, dict[str, Any]] = {}
+    if "used" in names:
+        ids = sorted({one.network_id for members in inside.values() for one in members})
+        networks = await store.reader.find_many(Network, ids)
+        found["used"] = {
+            id: {
+                str(_number(one)): networks[one.network_id].project_id
+                for one in sorted(members, key=_number)
+                if one.network_id in networks
+            }
+            for id, members in inside.items()
         }
+    if "available" in names:
+        found["available"] = {row.id: _free(row, sorted(map(_number, inside[row.id]))) for row in rows}
     return found
 
 
-async def load_available(
-    store: Store, _caller: Caller, rows: Sequence[NetworkSegmentRange]
-) -> dict[str, list[int]]:
-    """The lowest free numbers of each range, at most `AVAILABLE_SHOWN_MAX`."""
-    found = {}
-    for row in rows:
-        taken = ((number, number) for number in await _numbers_in(store.reader, row))
-        free = NumberSet.of([(row.minimum, row.maximum)]).without(taken)
-        found[row.id] = [free.at(index) for index in range(min(free.size, AVAILABLE_SHOWN_MAX))]
-    return found
+NUMBERS = Joint(("used", "available"), load_numbers)
+
+
+def _free(row: NetworkSegmentRange, taken: Iterable[int]) -> list[int]:
+    free = NumberSet.of([(row.minimum, row.maximum)]).without((number, number) for number in taken)
+    return [free.at(index) for index in range(min(free.size, AVAILABLE_SHOWN_MAX))]
 
 
 async def prepare(store: Store, settings: NetworkSettings) -> None:

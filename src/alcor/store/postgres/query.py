@@ -194,6 +194,17 @@ def count_statement(table: Table, query: Query) -> tuple[str, list[Any]]:
     return f"SELECT count(*) FROM {quote(table.name)} WHERE {conditions}", parameters.values
 
 
+def count_by_statement(table: Table, field: str, values: Sequence[str]) -> tuple[str, list[Any]]:
+    """The statement that counts the rows of each value of a column, and its values."""
+    parameters = Parameters()
+    [condition] = where(table, (Condition(field, tuple(values)),), parameters)
+    column = quote(field)
+    return (
+        f"SELECT {column}, count(*) FROM {quote(table.name)} WHERE {condition} GROUP BY {column}",
+        parameters.values,
+    )
+
+
 def _equals(key: Key, value: Any, parameters: Parameters) -> str:
     sql = key.expression.sql
     return f"{sql} IS NULL" if value is None else f"{sql} = {parameters.add(value)}"

@@ -8,7 +8,7 @@ from alcor.model.resource import Entity
 from alcor.store.interface import History, Query
 from alcor.store.postgres.connection import Pool
 from alcor.store.postgres.history import read_as_of, read_history
-from alcor.store.postgres.query import count_statement
+from alcor.store.postgres.query import count_by_statement, count_statement
 from alcor.store.postgres.rows import find_document, find_documents, list_documents
 from alcor.store.postgres.tally import read_tallies
 from alcor.store.schema import Schema
@@ -43,6 +43,11 @@ class PostgresReader:
         sql, values = count_statement(self._schema.by_entity[entity], query)
         counted: int = (await self._pool.fetch(sql, *values))[0][0]
         return counted
+
+    async def count_by(self, entity: type[E], field: str, values: Sequence[str]) -> dict[str, int]:
+        """How many rows have each value in a column."""
+        sql, parameters = count_by_statement(self._schema.by_entity[entity], field, values)
+        return dict(map(tuple, await self._pool.fetch(sql, *parameters)))
 
     async def tally(self, entity: type[Entity], project_ids: Sequence[str]) -> dict[str, int]:
         """How many rows of a counted kind each project has. Raises: ValueError if the kind is not counted."""

@@ -16,7 +16,7 @@ from alcor.store.interface import History, Query
 from alcor.store.schema import Schema
 from alcor.store.sqlite.connection import Connect, Counted, prepare_reader
 from alcor.store.sqlite.history import read_as_of, read_history
-from alcor.store.sqlite.rows import count_rows, find_document, find_documents, list_documents
+from alcor.store.sqlite.rows import count_rows, count_rows_by, find_document, find_documents, list_documents
 from alcor.store.sqlite.tally import read_tallies
 from alcor.telemetry import metrics
 
@@ -119,6 +119,11 @@ class SqliteReader:
         """How many rows match."""
         table = self._schema.by_entity[entity]
         return await self._pool.run(partial(count_rows, table=table, query=query))
+
+    async def count_by(self, entity: type[E], field: str, values: Sequence[str]) -> dict[str, int]:
+        """How many rows have each value in a column."""
+        table = self._schema.by_entity[entity]
+        return await self._pool.run(partial(count_rows_by, table=table, field=field, values=values))
 
     async def tally(self, entity: type[Entity], project_ids: Sequence[str]) -> dict[str, int]:
         """How many rows of a counted kind each project has. Raises: ValueError if the kind is not counted."""

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from alcor.model.errors import NotFound
-from alcor.store.interface import Query
+from alcor.store.interface import Condition, Query
 from alcor.store.schema import Table
 from alcor.store.sqlite.query import Range, conjunction, quote, ranges_after, sort_keys, where
 
@@ -61,6 +61,16 @@ def count_rows(connection: sqlite3.Connection, table: Table, query: Query) -> in
     sql = f"SELECT count(*) FROM {quote(table.name)} WHERE {asked.sql}"
     counted: int = connection.execute(sql, asked.parameters).fetchone()[0]
     return counted
+
+
+def count_rows_by(
+    connection: sqlite3.Connection, table: Table, field: str, values: Sequence[str]
+) -> dict[str, int]:
+    """How many rows have each of the values in a column."""
+    asked = where(table, (Condition(field, tuple(values)),))
+    column = quote(field)
+    sql = f"SELECT {column}, count(*) FROM {quote(table.name)} WHERE {asked.sql} GROUP BY {column}"
+    return dict(connection.execute(sql, asked.parameters).fetchall())
 
 
 def _marker_values(
