@@ -113,6 +113,7 @@ async def test_health_shows_what_was_observed(desk: Desk) -> None:
     health = desk.manager("host").children["health"]
     assert (await health(desk.store, desk.caller, host))["health"] == {
         "status": "DOWN",
+        "health_state": "DOWN",
         "alive": False,
         "seen_at": None,
         "agent_version": "",
@@ -128,6 +129,7 @@ async def test_health_shows_what_was_observed(desk: Desk) -> None:
 
     assert (await health(desk.store, desk.caller, host))["health"] == {
         "status": "UP",
+        "health_state": "UP",
         "alive": True,
         "seen_at": "2026-09-21T14:13:20Z",
         "agent_version": "0.1.0",
