@@ -1,10 +1,11 @@
 """Writes a second into PostgreSQL, straight through the store: no HTTP, one or several processes.
 
-Three kinds of request, each a transaction made durable:
+Four kinds of request, each a transaction made durable:
 - *skeleton*: one port row and two claims, no rule of ours (as `benchmarks.skeleton`);
 - *port*: the real Port Manager, one port without a host on a large subnet: its reads, a MAC address, an address, the
   default group;
-- *small*: the same on networks with a /24, whose free addresses are one bitmap that all creators of a network change.
+- *churn*: creates and deletes in turn;
+- *small*: the same on networks with a /24, whose free addresses are one bitmap that all its creators change.
 
 `one network`: all clients at once in it; `many`: each client in one of its own. The server runs on the same cores,
 from the distribution's binaries, fsync on. `numbered`: the request also waits for its revision.
@@ -43,6 +44,7 @@ CASES = [
     ("port", "one", 4, False),
     ("port", "many", 1, False),
     ("port", "many", 4, False),
+    ("small", "one", 1, False),
     ("small", "many", 4, False),
     ("small", "one", 4, False),
     ("churn", "one", 4, False),
@@ -88,7 +90,7 @@ def work_of(kind: str, network_id: str, manager: Manager, held: list[Any]) -> Wo
 
     if kind == "skeleton":
         return skeleton
-    if kind == "churn" and len(held) > 4:
+    if kind in ("churn", "small") and len(held) > 4:
         return remove
     return _create(manager, network_id=network_id)
 

@@ -55,6 +55,17 @@ _DEAL = """
 INSERT INTO tally (kind, project_id, stripe, used, allowance, bound)
 SELECT $1, $2, s.stripe, 0, s.allowance, $3 FROM unnest($4::integer[], $5::bigint[]) AS s (stripe, allowance)
 ON CONFLICT (kind, project_id, stripe) DO UPDATE SET allowance = excluded.allowance, bound = excluded.bound
+WHERE tally.allowance <> excluded.allowance OR tally.bound IS DISTINCT FROM excluded.bound
+"""
+_FIRST = """
+SELECT used, allowance, bound FROM tally WHERE kind = $1 AND project_id = $2 AND stripe = 0 FOR UPDATE
+"""
+_SPLIT = """
+WITH made AS (
+    INSERT INTO tally (kind, project_id, stripe, used, allowance, bound) VALUES ($1, $2, $3, 0, $4, $5)
+    ON CONFLICT DO NOTHING RETURNING allowance)
+UPDATE tally SET allowance = tally.allowance - made.allowance FROM made
+WHERE kind = $1 AND project_id = $2 AND tally.stripe = 0 AND $6
 """
 _COUNT = """
 SELECT project_id, sum(used)::bigint FROM tally WHERE kind = $1 AND project_id = ANY($2::text[]) GROUP BY project_id
@@ -90,13 +101,12 @@ class Stripes:
         """The stripe to count on."""
         return self._own if counted in self._settled else 0
 
-    def settle(self, moves: Sequence[Move]) -> list[Move]:
-        """From now on count on the own stripe; the moves that this asks a deal for."""
-        for move in moves:
-            if len(self._settled) >= _REMEMBERED_MAX:
-                self._settled.clear()
-            self._settled[move.counted] = None
-        return [Move(m.counted, m.step, m.limit, self._own) for m in moves if m.stripe != self._own]
+    def settle(self, counted: Counted) -> int:
+        """From now on count on the own stripe, which is given."""
+        if len(self._settled) >= _REMEMBERED_MAX:
+            self._settled.clear()
+        self._settled[counted] = None
+        return self._own
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +149,21 @@ class Dealer:
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection
         self._dealing: list[Counted] = []
+
+    async def split(self, counted: Counted, stripe: int) -> None:
+        """Give a stripe half of what the first one has left."""
+        STATEMENTS_WRITE.inc(6)
+        await self._connection.execute(_BEGIN_DEALING, *counted)
+        try:
+            async with self._connection.transaction(isolation="read_committed"):
+                first = await self._connection.fetchrow(_FIRST, *counted)
+                if first is not None:
+                    used, allowance, bound = first
+                    limited = bound != NO_LIMIT
+                    given = max(0, allowance - used) // 2 if limited else _PLENTY
+                    await self._connection.execute(_SPLIT, *counted, stripe, given, bound, limited)
+        finally:
+            await self._connection.execute(_END_DEALING, *counted)
 
     async def deal(self, move: Move, resource: str) -> None:
         """Deal allowances anew so that `move` can happen; nobody else deals in this project until `done`.

@@ -8,7 +8,7 @@ read together at the next `await`. Claims are decided at once.
 import random
 import re
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, TypeVar, cast
@@ -77,6 +77,8 @@ class PostgresTransaction:
         self.begun = False
         self.moves: list[Move] = []
         """Counts that the flush moves."""
+        self.contended = ""
+        """What others may want to change too: the first kept value or row that the last write changed."""
         self.xid: int | None = None
         """The transaction's number, once it has written something."""
         self.logged = False
@@ -298,6 +300,12 @@ class PostgresTransaction:
             pending = self._buffer.take()
         if not (pending.steps or flush.releases or flush.saves or flush.moves):
             return
+        self.contended = _first_of(flush.saves) or _first_of(
+            (kind, before.row.id)
+            for kind, pairs in pending.updates.items()
+            for before, _ in pairs
+            if before.row
+        )
         sql, values = render_flush(self._schema, pending, flush, self._origin)
         try:
             _, xid, moved = (await self._ask(sql, *values))[0]
@@ -399,6 +407,10 @@ class PostgresTransaction:
             await self._write(Flush())
         found = await list_documents(self._ask, table, query)
         return [cast(E, self._buffer.keep(table, id, document).row) for id, document in found]
+
+
+def _first_of(keys: Iterable[tuple[str, str]]) -> str:
+    return " ".join(min(keys, default=("", ""))).strip()
 
 
 @lru_cache(8)

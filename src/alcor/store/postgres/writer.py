@@ -16,7 +16,7 @@ from typing import Any
 import asyncpg
 
 from alcor.model.change import Origin
-from alcor.model.errors import QuotaExceeded, Unavailable
+from alcor.model.errors import Unavailable
 from alcor.store.interface import Work
 from alcor.store.postgres.connection import (
     LOST,
@@ -38,6 +38,10 @@ from alcor.telemetry.log import get_log
 ATTEMPTS_MAX = 40
 _DELAY_MIN_S = 0.001
 _DELAY_MAX_S = 0.2
+# Who was disturbed this often waits in line with the others that were, at the same row.
+_ATTEMPTS_ALONE = 1
+_WAIT_IN_LINE = "SELECT pg_advisory_lock(hashtextextended($1, 1))"
+_LEAVE_LINE = "SELECT pg_advisory_unlock(hashtextextended($1, 1))"
 # Stripes of counts (see `tally`): one per writing connection of all processes; beyond these, some are shared.
 _STRIPES = 256
 _STRIPE_LOCKS = 0x616C6302
@@ -131,6 +135,9 @@ class _Worker:
         self._stripes = Stripes(0)
         self._moves: list[Move] = []
         """Of the last run that was disturbed."""
+        self._contended = ""
+        self._in_line = ""
+        """The line this request is at the head of."""
 
     async def run(self) -> None:
         """Serve until the writer stops."""
@@ -139,7 +146,7 @@ class _Worker:
                 try:
                     answer = await self._serve(request)
                 finally:
-                    await self._let_others_deal()
+                    await self._let_others_go()
             except Exception as error:
                 if not request.answer.done():
                     request.answer.set_exception(error)
@@ -152,8 +159,10 @@ class _Worker:
     async def _serve(self, request: Request) -> tuple[Any, int | None]:
         """Run a request until it was neither disturbed nor lost its connection."""
         delay_s = _DELAY_MIN_S
-        for _ in range(ATTEMPTS_MAX):
+        for attempt in range(ATTEMPTS_MAX):
             try:
+                if attempt >= _ATTEMPTS_ALONE:
+                    await self._wait_in_line()
                 return await self._attempt(request)
             except DealFirst as error:
                 cause: Exception = error
@@ -161,9 +170,7 @@ class _Worker:
                 continue
             except (*RERUN, Rerun) as error:
                 cause = error
-                with contextlib.suppress(QuotaExceeded):
-                    # The next run may not want it any more.
-                    await self._deal(self._stripes.settle(self._moves))
+                await self._settle()
             except LOST as error:
                 # Before COMMIT was sent, so nothing was kept; a new connection may do better, also on another server.
                 await self._drop()
@@ -175,7 +182,8 @@ class _Worker:
                     raise said from error
                 raise
             _RERUNS.inc()
-            # The first time at once: whoever was there has committed, and is not there again.
+            if self._in_line:
+                continue
             await asyncio.sleep(delay_s * self._writer._rng.random())
             delay_s = min(delay_s * 1.5, _DELAY_MAX_S)
         _log.warning("request_given_up", reason=repr(cause))
@@ -200,27 +208,49 @@ class _Worker:
             value = await _Driven(request, tx)
             await tx.flush()
         except BaseException:
-            self._moves = tx.moves
+            self._moves, self._contended = tx.moves, tx.contended or self._contended
             await self._roll_back(connection)
             if tx.failure is not None:
                 # Whatever the function made of it.
                 raise tx.failure from None
             raise
         if tx.begun:
-            self._moves = tx.moves
+            self._moves, self._contended = tx.moves, tx.contended
             await self._commit(connection, tx)
         if not tx.logged:
             return value, None
         writer._committed()
         return value, tx.xid
 
-    async def _let_others_deal(self) -> None:
-        if self._dealer is not None:
-            try:
+    async def _wait_in_line(self) -> None:
+        """Of many that change one row one can commit at a time: in line each of them is run once more, and in the
+        open all of them again and again."""
+        if not self._in_line and self._contended:
+            connection = await self._connected()
+            with contextlib.suppress(asyncpg.LockNotAvailableError):
+                STATEMENTS_WRITE.inc()
+                await connection.execute(_WAIT_IN_LINE, self._contended)
+                self._in_line = self._contended
+
+    async def _let_others_go(self) -> None:
+        """The request has ended: those in line behind it, and those that want to deal, may go on."""
+        line, self._in_line, self._contended = self._in_line, "", ""
+        try:
+            if self._dealer is not None:
                 await self._dealer.done()
-            except (*LOST, asyncpg.PostgresError):
-                # With the connection goes the lock.
-                await self._drop()
+            if line and self._connection is not None:
+                STATEMENTS_WRITE.inc()
+                await self._connection.execute(_LEAVE_LINE, line)
+        except (*LOST, asyncpg.PostgresError):
+            # With the connection go the locks.
+            await self._drop()
+
+    async def _settle(self) -> None:
+        """Where the last run met others on a project's first stripe, count on another from now on."""
+        for move in self._moves:
+            if move.stripe == 0 and self._dealer is not None:
+                with contextlib.suppress(*LOST, asyncpg.PostgresError):
+                    await self._dealer.split(move.counted, self._stripes.settle(move.counted))
 
     async def _deal(self, moves: Sequence[Move]) -> None:
         """Deal allowances for the next run. Raises: QuotaExceeded."""
@@ -285,6 +315,7 @@ class _Worker:
 
     async def _drop(self) -> None:
         connection, self._connection, self._dealer = self._connection, None, None
+        self._in_line = ""
         if connection is not None:
             await discard(connection)
 
