@@ -237,7 +237,7 @@ async def test_no_list_reads_row_by_row(store: Store) -> None:
 
 
 def _is_list(item: Json) -> bool:
-    return item.get("get", {}).get("operationId", "").startswith("list")
+    return str(item.get("get", {}).get("operationId", "")).startswith("list")
 
 
 async def _sent_by(api: Api, path: str) -> list[int]:
