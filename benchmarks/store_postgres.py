@@ -90,7 +90,7 @@ def work_of(kind: str, network_id: str, manager: Manager, held: list[Any]) -> Wo
 
     if kind == "skeleton":
         return skeleton
-    if kind in ("churn", "small") and len(held) > 4:
+    if kind in ("churn", "small") and len(held) > 2:
         return remove
     return _create(manager, network_id=network_id)
 
@@ -165,7 +165,10 @@ def measure(dsn: str, case: tuple[str, str, int, bool], networks: dict[str, list
                 [sys.executable, "-m", "benchmarks.store_postgres", spec], stdout=subprocess.PIPE
             )
         )
-    results = [json.loads(process.communicate()[0].decode().splitlines()[-1]) for process in running]
+    told = [line for process in running for line in process.communicate()[0].decode().splitlines()]
+    # Beside its result a process may have logged something.
+    print(*(line for line in told if not line.startswith("{")), sep="\n", end="")
+    results = [json.loads(line) for line in told if line.startswith("{")]
     samples = [sample for result in results for sample in result["samples_ms"]]
     requests = len(samples)
     reruns, statements = (sum(result["counts"][place] for result in results) for place in (0, 1))
