@@ -78,7 +78,7 @@ def _leaving(delete: Delete, leave: Delete) -> Delete:
 
 
 def _adding(add: Action) -> Action:
-    async def add_interface(tx: Transaction, caller: Caller, row: Any, body: Values) -> dict[str, Any]:
+    async def add_interface(tx: Transaction, caller: Caller, row: Any, body: Values) -> Any:
         answer = await add(tx, caller, row, body)
         # After the fact, because the answer says which network it is; a refusal keeps nothing.
         networks = await _vpns(tx, NetworkAssociation, "network_id", [answer["network_id"]], type_="l3")

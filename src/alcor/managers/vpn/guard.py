@@ -40,7 +40,7 @@ _After = Callable[[Transaction, Any, dict[str, Any]], Awaitable[None]]
 
 
 def _then(act: Action, after: _After) -> Action:
-    async def guarded(tx: Transaction, caller: Caller, row: Any, body: Values) -> dict[str, Any]:
+    async def guarded(tx: Transaction, caller: Caller, row: Any, body: Values) -> Any:
         answer = await act(tx, caller, row, body)
         await after(tx, row, answer)
         return answer

@@ -10,6 +10,7 @@ from msgspec.structs import asdict
 
 from alcor.managers.interface import Caller, Loader, Manager, Values
 from alcor.managers.plain import plain_manager
+from alcor.managers.router.named import get_subnet
 from alcor.managers.row import NAMED_MAX, get_visible, name_users
 from alcor.managers.vpn.connection import check_connection, connected_to
 from alcor.model.errors import Conflict, InUse, InvalidInput, NotFound, Problem
@@ -134,7 +135,7 @@ async def _check_service(tx: Transaction, caller: Caller, row: Any, values: Valu
             f"Router {router.id} has no external network gateway set.", problem=Problem.VPN_ROUTER_INNER
         )
     if values["subnet_id"] is not None:
-        subnet = await tx.get(Subnet, values["subnet_id"])
+        subnet = await get_subnet(tx, caller, values["subnet_id"])
         await connected_to(tx, router.id, [subnet])
     return values
 
