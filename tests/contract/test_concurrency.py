@@ -1,7 +1,8 @@
 """Many clients at once: whatever they do to the same rows, every answer is one the API has, and the region is sound."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,16 +15,18 @@ from alcor.model.port import Port
 from alcor.model.security_group import SecurityGroup
 from alcor.model.subnet import Subnet
 from alcor.store.interface import Store, Transaction
+from alcor.store.postgres import PostgresStore
+from tests.support.apart import Apart
 from tests.support.api import (
     ADMIN_PROJECT,
     ADMIN_TOKEN,
     MEMBER_PROJECT,
     MEMBER_TOKEN,
-    Api,
     add_token,
     serving,
 )
 from tests.support.audit import audit
+from tests.support.postgres import server
 from tests.support.store import ADAPTERS, OpenStore
 from tests.support.world import build_world
 
@@ -46,8 +49,8 @@ def open_store(request: pytest.FixtureRequest) -> OpenStore:
 class Client:
     """One of many: it does what its own dice say, to whatever rows there are."""
 
-    def __init__(self, api: Api, outside: str, seed: int) -> None:
-        self.client, self.outside, self.dice = api.client, outside, Random(seed)
+    def __init__(self, client: httpx.AsyncClient, outside: str, seed: int) -> None:
+        self.client, self.outside, self.dice = client, outside, Random(seed)
         self.headers = {"X-Auth-Token": ADMIN_TOKEN if seed % 3 else MEMBER_TOKEN}
         self.statuses: dict[int, int] = {}
         self.broken: list[str] = []
@@ -192,16 +195,36 @@ async def _tokens(store: Store) -> None:
     await add_token(store, MEMBER_TOKEN, MEMBER_PROJECT, is_admin=False)
 
 
-async def _storm(store: Store, calls_each: int) -> list[Client]:
+async def _prepare(client: httpx.AsyncClient) -> str:
+    """An external network, and two inner ones with a small subnet each. Returns: the id of the external one."""
+
+    async def made(member: str, **said: Any) -> Json:
+        headers = {"X-Auth-Token": ADMIN_TOKEN}
+        answer = await client.post(f"/v2.0/{member}s", json={member: said}, headers=headers)
+        assert answer.status_code == 201, answer.text
+        found: Json = answer.json()[member]
+        return found
+
+    outside = await made("network", **{"router:external": True})
+    await made("subnet", network_id=outside["id"], cidr="203.0.113.0/27", ip_version=4)
+    for _ in range(2):
+        await made("subnet", network_id=(await made("network"))["id"], cidr="10.0.0.0/27", ip_version=4)
+    return str(outside["id"])
+
+
+async def _storm(clients: Sequence[httpx.AsyncClient], calls_each: int) -> list[Client]:
     """Clients at once, until each has made its calls."""
-    async with serving(store) as api:
-        outside = await api.a_network(**{"router:external": True})
-        await api.a_subnet(outside["id"], "203.0.113.0/27")
-        for _ in range(2):
-            await api.a_subnet((await api.a_network())["id"], "10.0.0.0/27")
-        clients = [Client(api, outside["id"], seed) for seed in range(CLIENTS)]
-        await asyncio.gather(*(client.run(calls_each) for client in clients))
-    return clients
+    outside = await _prepare(clients[0])
+    found = [Client(clients[seed % len(clients)], outside, seed) for seed in range(CLIENTS)]
+    await asyncio.gather(*(client.run(calls_each) for client in found))
+    return found
+
+
+async def _is_sound(store: Store, clients: Sequence[Client]) -> None:
+    assert [one for client in clients for one in client.broken] == []
+    assert await audit(store) == []
+    assert sum(client.statuses.get(201, 0) for client in clients) > 50
+    assert sum(client.statuses.get(204, 0) for client in clients) > 10
 
 
 async def test_many_clients_leave_a_sound_region(open_store: OpenStore, tmp_path: Path) -> None:
@@ -209,23 +232,40 @@ async def test_many_clients_leave_a_sound_region(open_store: OpenStore, tmp_path
     served or refused, never broken; afterwards nothing is given twice, left behind, miscounted or lost."""
     async with open_store(tmp_path) as store:
         await _tokens(store)
-        clients = await _storm(store, CALLS_EACH)
-
-        assert [one for client in clients for one in client.broken] == []
-        assert await audit(store) == []
-    assert sum(client.statuses.get(201, 0) for client in clients) > 50
-    assert sum(client.statuses.get(204, 0) for client in clients) > 10
+        async with serving(store) as api:
+            await _is_sound(store, await _storm([api.client], CALLS_EACH))
 
 
 @pytest.mark.long
 async def test_many_clients_for_long(open_store: OpenStore, tmp_path: Path) -> None:
-    """The same with ten times as many calls."""
+    """The same with many times as many calls."""
     async with open_store(tmp_path) as store:
         await _tokens(store)
-        clients = await _storm(store, CALLS_EACH_LONG)
+        async with serving(store) as api:
+            await _is_sound(store, await _storm([api.client], CALLS_EACH_LONG))
 
-        assert [one for client in clients for one in client.broken] == []
-        assert await audit(store) == []
+
+@pytest.mark.long
+async def test_many_clients_of_four_processes(tmp_path: Path) -> None:
+    """The same when the clients are served by four API processes that share nothing but a database."""
+    postgres = server()
+    region = Apart(tmp_path, postgres.dsn(await postgres.fresh()))
+    try:
+        for name in ("api-1", "api-2", "api-3", "api-4"):
+            await asyncio.to_thread(region.add, name, "api")
+        async with AsyncExitStack() as stack:
+            store = await PostgresStore.open(region.dsn)
+            stack.push_async_callback(store.close)
+            await _tokens(store)
+            clients = [
+                await stack.enter_async_context(
+                    httpx.AsyncClient(base_url=process.facts["endpoint"], timeout=60)
+                )
+                for process in region.processes.values()
+            ]
+            await _is_sound(store, await _storm(clients, CALLS_EACH_LONG))
+    finally:
+        await asyncio.to_thread(region.ledger.sweep)
 
 
 async def test_a_region_with_everything_is_sound(open_store: OpenStore, tmp_path: Path) -> None:
