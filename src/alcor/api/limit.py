@@ -16,7 +16,7 @@ class Limits:
     header_bytes_max: int = 32 * 1024
     headers_max: int = 100
     target_bytes_max: int = 60 * 1024
-    """Path and query. Clients ask `?id=…` for a thousand rows; uvicorn's parser stops at 64 KiB."""
+    """Path and query. Clients ask `?id=…` for a thousand rows; the server stops at 128 KiB of path and headers."""
 
     bulk_items_max: int = 1_000
     page_items_max: int = 10_000

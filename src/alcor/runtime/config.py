@@ -73,6 +73,27 @@ class Api(Struct, frozen=True, kw_only=True):
     public_endpoint: Annotated[
         str, Meta(description="The URL clients reach the API by, if it is not the listening one.")
     ] = ""
+    request_head_s: Annotated[
+        float, Meta(ge=1, le=600, description="Seconds a client may take to send path and headers.")
+    ] = 10.0
+    request_body_s: Annotated[
+        float, Meta(ge=1, le=3600, description="Seconds it may take from there to send the body.")
+    ] = 60.0
+    answer_s: Annotated[
+        float,
+        Meta(ge=1, le=3600, description="Seconds in which it must read some of an answer that waits for it."),
+    ] = 30.0
+    idle_s: Annotated[
+        float, Meta(ge=1, le=3600, description="Seconds a connection stays open without a request.")
+    ] = 60.0
+    connections_max: Annotated[
+        int,
+        Meta(
+            ge=16,
+            le=1_000_000,
+            description="Clients' connections at once, as far as open files allow; one more closes the longest idle.",
+        ),
+    ] = 4_096
 
 
 class Keystone(Struct, frozen=True, kw_only=True):

@@ -2,12 +2,15 @@
 
 import asyncio
 import contextlib
+import math
 import socket
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from typing import Any
 
 import uvicorn
 
+from alcor.runtime.patience import Patience, files_for, patient
 from alcor.runtime.settings import ConfigurationError
 
 # A request that is still running when the process stops gets this long to finish.
@@ -52,8 +55,11 @@ def url_of(listener: socket.socket) -> str:
 
 
 @contextlib.asynccontextmanager
-async def serving(app: Any, listener: socket.socket, name: str) -> AsyncIterator[None]:
-    """Serve an ASGI application; at the end what was accepted is finished."""
+async def serving(
+    app: Any, listener: socket.socket, name: str, patience: Patience = Patience()
+) -> AsyncIterator[None]:
+    """Serve an ASGI application; at the end what was accepted is finished. `patience`: with whom it serves."""
+    patience = replace(patience, connections_max=files_for(patience.connections_max))
     server = _Server(
         uvicorn.Config(
             app,
@@ -63,6 +69,10 @@ async def serving(app: Any, listener: socket.socket, name: str) -> AsyncIterator
             server_header=False,
             proxy_headers=False,
             timeout_graceful_shutdown=DRAIN_S,
+            http=patient(patience),
+            # Nothing here is asked by web sockets.
+            ws="none",
+            timeout_keep_alive=math.ceil(patience.idle_s),
         )
     )
     task = asyncio.create_task(server.serve(sockets=[listener]), name=name)

@@ -39,6 +39,7 @@ from alcor.runtime.identity import ensure_admin_token, write_clouds
 from alcor.runtime.lead import Leader
 from alcor.runtime.network import network_settings
 from alcor.runtime.operations import Health, OperationsApp
+from alcor.runtime.patience import Patience
 from alcor.runtime.settings import ConfigurationError
 from alcor.store.interface import Store
 from alcor.telemetry.log import get_log
@@ -262,7 +263,11 @@ async def _api(
         overrides=overrides,
         ready=health,
     )
-    async with serving(app, listener, "api"):
+    api = config.api
+    patience = Patience(
+        api.request_head_s, api.request_body_s, api.answer_s, api.idle_s, connections_max=api.connections_max
+    )
+    async with serving(app, listener, "api", patience):
         yield config.api.public_endpoint or url_of(listener)
 
 

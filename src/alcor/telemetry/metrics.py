@@ -17,6 +17,12 @@ def _histogram(name: str, text: str, labels: tuple[str, ...] = ()) -> Histogram:
 API_SECONDS = _histogram(
     "alcor_api_request_seconds", "Time to answer a request.", ("collection", "method", "status")
 )
+API_CONNECTIONS_CUT = Counter(
+    "alcor_api_connections_cut",
+    "Connections ended because of their client: slow head, body or reading (answer), or too many.",
+    ("reason",),
+    registry=REGISTRY,
+)
 COMMIT_SECONDS = _histogram("alcor_store_commit_seconds", "Time of one group commit, made durable.")
 COMMIT_REQUESTS = Histogram(
     "alcor_store_commit_requests",
