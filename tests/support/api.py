@@ -18,6 +18,7 @@ from alcor.api.auth import TokenAuthenticator
 from alcor.api.limit import Limits
 from alcor.api.needs import Ready
 from alcor.managers.interface import Manager, Service
+from alcor.managers.quota.limit import Limits as Quotas
 from alcor.managers.registry import managers
 from alcor.model.resource import Resource
 from alcor.model.token import Token
@@ -126,17 +127,24 @@ async def serving(
     services: Sequence[str] | None = None,
     public_endpoint: str | None = None,
     clock: Callable[[], float] = lambda: 0.0,
+    overrides: Mapping[str, str] = {},
+    quotas: Quotas | None = None,
 ) -> AsyncIterator[Api]:
-    """A client of an application on `store`; errors of the application are answers, not exceptions."""
+    """A client of an application on `store`; errors of the application are answers, not exceptions.
+
+    `overrides`: an operator's policy rules; `quotas`: what projects may have, without bounds if None.
+    """
     app = build(
         store,
-        managers() if served is None else served,
+        managers(quota_limits=quotas) if served is None else served,
         TokenAuthenticator(store, clock=clock),
         version="0.0.0",
         limits=limits,
         ready=ready,
         services=services,
         public_endpoint=public_endpoint,
+        overrides=overrides,
+        quota_limit=None if quotas is None else quotas.of,
     )
     headers = {} if token is None else {"X-Auth-Token": token}
     transport = httpx.ASGITransport(app)
