@@ -335,6 +335,20 @@ class TestReruns:
         finally:
             await store.close()
 
+    async def test_many_may_change_one_value(self, tmp_path: Path) -> None:
+        """However many requests read one kept value and replace it at the same time, in whatever process, each of them
+        builds on the one before, and none is told to come back."""
+
+        async def count(tx: Transaction) -> None:
+            seen = int(await tx.load("counter", "one") or b"0")
+            await tx.list(Network)
+            tx.save("counter", "one", str(seen + 1).encode())
+
+        async with postgres_store(tmp_path) as one, postgres_store(tmp_path) as other:
+            await asyncio.gather(*((one, other)[n % 2].write(count) for n in range(150)))
+
+            assert (await one.write(lambda tx: tx.load("counter", "one"))).value == b"150"
+
     async def test_a_request_costs_few_statements(self, store: PostgresStore) -> None:
         """However much a request writes, it is sent in one statement between BEGIN and COMMIT."""
         await insert(store, a_network("net-0"), a_network("net-9"))

@@ -5,6 +5,8 @@ from alcor.store.schema import Column, SideTable, Table
 
 # What every store has beside its resources. `xid` is the transaction that wrote a row; together with the snapshots in
 # `revision` it says which revision that was (see `history`). A claim without an owner rests until its time.
+# Values and counts are changed again and again in place, and need room for it in their page: a new version in another
+# page is a new entry in the index, and that is a conflict with everybody who has read one beside it.
 FIXED_TABLES = """
 CREATE TABLE meta (key text PRIMARY KEY, value text NOT NULL);
 CREATE TABLE revision (
@@ -26,11 +28,11 @@ CREATE TABLE claim (
 CREATE INDEX claim_by_rest ON claim (until_ms) WHERE owner IS NULL;
 CREATE TABLE kept_value (
     space text COLLATE "C" NOT NULL, key text COLLATE "C" NOT NULL, value bytea NOT NULL,
-    PRIMARY KEY (space, key)) WITH (fillfactor = 50);
+    PRIMARY KEY (space, key)) WITH (fillfactor = 10);
 CREATE TABLE tally (
     kind text COLLATE "C" NOT NULL, project_id text COLLATE "C" NOT NULL, stripe integer NOT NULL,
     used bigint NOT NULL, allowance bigint NOT NULL, bound bigint,
-    PRIMARY KEY (kind, project_id, stripe)) WITH (fillfactor = 50);
+    PRIMARY KEY (kind, project_id, stripe)) WITH (fillfactor = 10);
 CREATE TABLE port_observation (
     id text COLLATE "C" PRIMARY KEY, host_id text COLLATE "C" NOT NULL, document text NOT NULL)
     WITH (fillfactor = 70);

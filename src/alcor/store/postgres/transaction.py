@@ -46,6 +46,12 @@ WHERE claim.owner IS NULL AND claim.until_ms <= $4 RETURNING key
 _RESTING = """
 SELECT key FROM claim WHERE space = $1 AND key = ANY($2::text[]) AND owner IS NULL AND until_ms > $3
 """
+# Values are read to be changed. Who was disturbed at one waits in line for it (`writer`); while there is a line, nobody
+# may begin beside it, or the one at its head would lose against newcomers again and again.
+_LOAD = """
+SELECT (SELECT value FROM kept_value WHERE space = $1 AND key = $2),
+       $3 = $4 OR pg_try_advisory_xact_lock_shared(hashtextextended($3, 1))
+"""
 # Of a violated foreign key, in whatever language the server speaks: `(column)=(value)`.
 _DETAIL = re.compile(r"\((?P<column>.*?)\)=\((?P<value>.*?)\)")
 
@@ -55,7 +61,7 @@ class Rerun(Exception):
 
 
 class PostgresTransaction:
-    """The adapter of `interface.Transaction`."""
+    """The adapter of `interface.Transaction`. `line`: the value for which this request is at the head of the line."""
 
     def __init__(
         self,
@@ -67,6 +73,7 @@ class PostgresTransaction:
         origin: Origin,
         stripes: Stripes,
         read: Fetch,
+        line: str,
     ) -> None:
         self.now_ms = now_ms
         self.now = _iso(now_ms // 1000)
@@ -78,13 +85,14 @@ class PostgresTransaction:
         self.moves: list[Move] = []
         """Counts that the flush moves."""
         self.contended = ""
-        """What others may want to change too: the first kept value or row that the last write changed."""
+        """What others may want to change too: the kept value that was read first, or was written, or the first row."""
         self.xid: int | None = None
         """The transaction's number, once it has written something."""
         self.logged = False
         """Whether it has logged a change."""
         self._connection, self._schema, self._rng = connection, schema, rng
         self._origin, self._stripes, self._read = origin, stripes, read
+        self._line = line
         self._buffer = Buffer(schema, self.now)
         self._said: list[tuple[Callable[[Entity], None], Entity]] = []
         self._releases: dict[tuple[str, str], int] = {}
@@ -226,8 +234,12 @@ class PostgresTransaction:
         await self._settle()
         if (space, key) in self._saves:
             return self._saves[space, key]
-        found = await self._ask("SELECT value FROM kept_value WHERE space = $1 AND key = $2", space, key)
-        return found[0][0] if found else None
+        line = f"{space} {key}"
+        self.contended = self.contended or line
+        ((value, alone),) = await self._ask(_LOAD, space, key, line, self._line)
+        if not alone:
+            raise self._fail(Rerun(f"others wait in line for {line}"))
+        return cast(bytes | None, value)
 
     def save(self, space: str, key: str, value: bytes | None) -> None:
         """Replace or remove it."""

@@ -182,8 +182,6 @@ class _Worker:
                     raise said from error
                 raise
             _RERUNS.inc()
-            if self._in_line:
-                continue
             await asyncio.sleep(delay_s * self._writer._rng.random())
             delay_s = min(delay_s * 1.5, _DELAY_MAX_S)
         _log.warning("request_given_up", reason=repr(cause))
@@ -203,6 +201,7 @@ class _Worker:
             origin=request.origin,
             stripes=self._stripes,
             read=writer._read,
+            line=self._in_line,
         )
         try:
             value = await _Driven(request, tx)
@@ -223,8 +222,8 @@ class _Worker:
         return value, tx.xid
 
     async def _wait_in_line(self) -> None:
-        """Of many that change one row one can commit at a time: in line each of them is run once more, and in the
-        open all of them again and again."""
+        """Of many that change one value or row one can commit at a time: in line each of them is run once more, and in
+        the open all of them again and again."""
         if not self._in_line and self._contended:
             connection = await self._connected()
             with contextlib.suppress(asyncpg.LockNotAvailableError):
