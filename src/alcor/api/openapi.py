@@ -104,7 +104,10 @@ def _paths(one: Collection) -> dict[str, Any]:
         single["put"] = _operation(
             one, f"update{name}", f"Change one {what}", f"{name}Answer", "200", ["404", "409", "412"]
         ) | {"parameters": [_ref("parameters", "ifMatch")], "requestBody": _body(f"{name}UpdateBody")}
-        many["put"] = _bulk(one, f"updateMany{name}", f"Change many: each names its {resource.key}", "200")
+        if manager.source is None:
+            many["put"] = _bulk(
+                one, f"updateMany{name}", f"Change many: each names its {resource.key}", "200"
+            )
     if manager.delete is not None:
         single["delete"] = _operation(
             one, f"delete{name}", f"Delete one {what}", None, "204", ["404", "409", "412"]
@@ -142,14 +145,24 @@ def _bulk_path(many: Mapping[str, Any]) -> dict[str, Any]:
 def _bulk(one: Collection, id: str, summary: str, status: str) -> dict[str, Any]:
     """A change of many at once: all or none, or with `partial` a verdict for each."""
     operation = _operation(one, id, summary, None, status, ["404", "409", "412", "413"])
-    items = {"type": "array", "minItems": 1, "items": {"type": "object"}}
+    key = one.resource.key
+    item = {"type": "object", "properties": {key: {"type": "string"}}, "required": [key]}
+    items = {"type": "array", "minItems": 1, "maxItems": one.around.limits.bulk_items_max, "items": item}
     if status == "200":
         operation["responses"]["200"] = _answer(_ref("schemas", f"{type_name(one.resource.name)}List"))
     operation["responses"]["207"] = _answer(_ref("schemas", "Free"))
     operation["parameters"] = [_ref("parameters", "partial")]
     operation["requestBody"] = {
         "required": True,
-        "content": {"application/json": {"schema": _object({one.form.collection: items})}},
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "properties": {one.form.collection: items},
+                    "required": [one.form.collection],
+                }
+            }
+        },
     }
     return operation
 

@@ -39,9 +39,9 @@ def schemas(resource: Resource, form: Form) -> dict[str, Schema]:
     }
     found[f"{name}Create"] = _creates(resource)
     found[f"{name}CreateBody"] = {
-        "oneOf": [
-            _object({form.member: {"$ref": f"#/components/schemas/{name}Create"}}),
-            _object(
+        "anyOf": [
+            _holding({form.member: {"$ref": f"#/components/schemas/{name}Create"}}),
+            _holding(
                 {
                     form.collection: {
                         "type": "array",
@@ -53,7 +53,7 @@ def schemas(resource: Resource, form: Form) -> dict[str, Schema]:
         ]
     }
     found[f"{name}Update"] = _updates(resource)
-    found[f"{name}UpdateBody"] = _object({form.member: {"$ref": f"#/components/schemas/{name}Update"}})
+    found[f"{name}UpdateBody"] = _holding({form.member: {"$ref": f"#/components/schemas/{name}Update"}})
     return found
 
 
@@ -124,6 +124,11 @@ def _input(resource: Resource, attributes: list[Attribute], *, creating: bool) -
 
 def _described(a: Attribute) -> Schema:
     return {**a.type.schema(), "description": a.text}
+
+
+def _holding(properties: dict[str, Schema]) -> Schema:
+    """A body: members beside those that are asked for are passed over, as the reference does."""
+    return {"type": "object", "properties": properties, "required": list(properties)}
 
 
 def _object(properties: dict[str, Schema]) -> Schema:
