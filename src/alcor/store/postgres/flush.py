@@ -49,14 +49,18 @@ class Statement:
         return f"{self.parameters.add(values)}::{type}[]"
 
     def finish(self, steps: Pending, origin: Origin, moved: str | None) -> str:
-        """The whole text: the arms in order, the log behind them; gives (rows, xid, places of counts moved)."""
+        """The whole text: the arms in order, the log behind them; gives (rows, xid, counts moved)."""
         waits = " + ".join(f"(SELECT count(*) FROM {name})" for name in self._names) or "0"
         arms = list(self._arms)
         logged = "0"
         if steps.steps:
             arms.append(f"logged AS ({self._log(steps, origin, waits)})")
             logged = "(SELECT count(*) FROM logged)"
-        moves = f"(SELECT array_agg(place) FROM {moved})" if moved else "NULL::bigint[]"
+        moves = (
+            f"(SELECT array_agg(ARRAY[kind, project_id]) FROM {moved} WHERE NOT made)"
+            if moved
+            else "NULL::text[]"
+        )
         return f"WITH {', '.join(arms)} SELECT {waits} + {logged}, pg_current_xact_id(), {moves}"
 
     def _log(self, pending: Pending, origin: Origin, waits: str) -> str:

@@ -34,16 +34,19 @@ _PLENTY = 2**62
 _REMEMBERED_MAX = 4_096
 
 MOVE = """
-UPDATE tally SET used = used + m.step
-FROM unnest({kinds}, {projects}, {steps}, {bounds}, {stripes})
-    WITH ORDINALITY AS m (kind, project_id, step, bound, stripe, place)
-WHERE tally.kind = m.kind AND tally.project_id = m.project_id AND tally.stripe = m.stripe
-  AND (m.step <= 0 OR used + m.step <= allowance AND (m.bound IS NULL OR tally.bound = m.bound))
-RETURNING m.place
+INSERT INTO tally AS t (kind, project_id, stripe, used, allowance, bound)
+SELECT m.kind, m.project_id, m.stripe, m.step, 0, m.bound
+FROM unnest({kinds}, {projects}, {steps}, {bounds}, {stripes}) AS m (kind, project_id, step, bound, stripe)
+ON CONFLICT (kind, project_id, stripe) DO UPDATE SET used = t.used + excluded.used
+WHERE excluded.used <= 0
+   OR t.used + excluded.used <= t.allowance AND (excluded.bound IS NULL OR t.bound = excluded.bound)
+RETURNING kind, project_id, t.xmax = 0 AS made
 """
 """The part of a flush that moves counts. `bound` null: the request named no limit.
 
-Gives the places (from 1) of the counts that were moved.
+Gives (kind, project id) of those that were moved; `made`: there was no such stripe, and the request must not go on.
+It is an insert that meets its row, because a plain UPDATE would read the index, and under SERIALIZABLE that is a
+conflict with each count beside it whose new version has found no room in its page.
 """
 
 _BEGIN_DEALING = "SELECT pg_advisory_lock(hashtextextended($1 || ' ' || $2, 0))"
@@ -144,7 +147,10 @@ def share(used: Mapping[int, int], move: Move, bound: int | None) -> Dealt | Non
 
 
 class Dealer:
-    """Deals on one connection, for one request at a time."""
+    """Deals on one connection, for one request at a time.
+
+    Who waits to deal holds only what comes before it: the place in a line (`writer`), then dealings in their order.
+    """
 
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection
@@ -152,6 +158,7 @@ class Dealer:
 
     async def split(self, counted: Counted, stripe: int) -> None:
         """Give a stripe half of what the first one has left."""
+        await self.done()
         STATEMENTS_WRITE.inc(6)
         await self._connection.execute(_BEGIN_DEALING, *counted)
         try:
@@ -172,6 +179,8 @@ class Dealer:
         """
         kind, project_id = move.counted
         if move.counted not in self._dealing:
+            if any(held > move.counted for held in self._dealing):
+                await self.done()
             STATEMENTS_WRITE.inc()
             await self._connection.execute(_BEGIN_DEALING, kind, project_id)
             self._dealing.append(move.counted)

@@ -332,8 +332,8 @@ class PostgresTransaction:
         if flush.releases:
             self._releases = {}
         self._saves = {} if flush.saves else self._saves
-        if len(done := set(moved or ())) < len(flush.moves):
-            left = [move for place, move in enumerate(flush.moves, 1) if place not in done]
+        done = {(kind, project) for kind, project in moved or ()}
+        if left := [move for move in flush.moves if move.counted not in done]:
             raise self._fail(DealFirst(left))
 
     async def _ask(self, sql: str, *values: Any) -> Sequence[Any]:

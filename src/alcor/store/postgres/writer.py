@@ -226,6 +226,9 @@ class _Worker:
         the open all of them again and again."""
         if not self._in_line and self._contended:
             connection = await self._connected()
+            if self._dealer is not None:
+                # Lines come before dealings, or two requests would wait for each other.
+                await self._dealer.done()
             with contextlib.suppress(asyncpg.LockNotAvailableError):
                 STATEMENTS_WRITE.inc()
                 await connection.execute(_WAIT_IN_LINE, self._contended)
