@@ -75,4 +75,6 @@ class TokenAuthenticator:
         # `admin` implies `member` and `reader`, as the identity service's own roles do.
         roles = frozenset(row.roles) | ({"admin", "member", "reader"} if row.is_admin else frozenset())
         # An embedded region has no users: its history names the token.
-        return Caller(row.project_id, row.is_admin, roles=roles, user_id=row.name or row.id, user_name=row.name)
+        return Caller(
+            row.project_id, row.is_admin, roles=roles, user_id=row.name or row.id, user_name=row.name
+        )

@@ -24,7 +24,9 @@ TOKEN = Resource(
     text="A stored API token; not served by the API.",
     attributes=(
         *STANDARD,
-        Attribute("digest", Text(64), column=True, secret=True, text="SHA-256 of the secret, in hexadecimal."),
+        Attribute(
+            "digest", Text(64), column=True, secret=True, text="SHA-256 of the secret, in hexadecimal."
+        ),
         *COUNTED,
     ),
 )

@@ -52,9 +52,7 @@ def test_who_refers_to_whom() -> None:
 
 def test_a_reference_needs_its_target_first() -> None:
     """A declaration that refers to a later or unknown resource is refused by name."""
-    with pytest.raises(
-        ValueError, match="network_id refers to network, which must be declared before mac"
-    ):
+    with pytest.raises(ValueError, match="network_id refers to network, which must be declared before mac"):
         render_schema((MAC_ALLOCATION, NETWORK))
 
 
