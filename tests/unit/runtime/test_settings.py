@@ -41,7 +41,7 @@ def test_later_sources_win(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "environ", "said"),
     [
-        ("[api]\nlistem = 1\n", {}, "listem is not a setting; there are listen, public_endpoint"),
+        ("[api]\nlistem = 1\n", {}, "listem is not a setting; there are "),
         ("api = 1\n", {}, "'api' must be a section"),
         ("[ncm]\nheartbeat_s = 0\n", {}, "heartbeat_s = 0"),
         ("[api\n", {}, "is not valid TOML"),
