@@ -22,6 +22,15 @@ RETURNING snap
 _IDENTITY_LOCK = 0x616C6304
 _ATTEMPTS_MAX = 100
 
+FORGET = """
+WITH gone AS (DELETE FROM change_log WHERE xid < pg_snapshot_xmax($2) AND pg_visible_in_snapshot(xid, $2)),
+cut AS (DELETE FROM revision WHERE revision < $1)
+UPDATE meta SET value = CASE key WHEN 'history_floor_ms' THEN $3::text
+                                 ELSE greatest(value::bigint, $1)::text END
+WHERE key IN ('history_floor', 'history_floor_ms', 'follow_floor')
+"""
+"""Cut the history through a revision: (revision, its snapshot, its unix ms as text)."""
+
 
 async def get_meta(connection: asyncpg.Connection, key: str) -> str | None:
     """One fact about the database itself."""

@@ -18,13 +18,22 @@ from alcor.store.postgres.ddl import (
     render_table,
     side_comment,
 )
-from alcor.store.postgres.identity import begin_history, get_meta, put_meta
+from alcor.store.postgres.identity import FORGET, begin_history, get_meta, put_meta
 from alcor.store.postgres.query import quote
-from alcor.store.schema import SCHEMA_VERSION, Schema, Table
+from alcor.store.schema import SCHEMA_VERSION, Schema, Table, Unreadable
+from alcor.telemetry.log import get_log
 
 _SCHEMA_LOCK = 0x616C6303
 # Documents carried at a time when a table is made again: some MiB.
 _BATCH = "SELECT id, xid, document FROM carried WHERE id > $1 ORDER BY id LIMIT 2000"
+
+_LOGGED = "SELECT xid::text, kind, id, before, after FROM change_log WHERE kind = ANY($1) ORDER BY seq DESC"
+_REVISION_OF = """
+SELECT revision, snap, at_ms FROM revision WHERE pg_visible_in_snapshot($1::text::xid8, snap)
+ORDER BY revision LIMIT 1
+"""
+
+_log = get_log("store")
 
 MIGRATIONS: Mapping[int, Callable[[asyncpg.Connection], Awaitable[None]]] = {}
 """From schema version n to n + 1, for what documents do not tell by themselves. The first version here is 2."""
@@ -83,6 +92,25 @@ async def prepare_database(
             await connection.execute(
                 "UPDATE meta SET value = (SELECT max(revision) FROM revision)::text WHERE key = 'follow_floor'"
             )
+            await _forget_unreadable(connection, {table.name: table for table in changed})
+
+
+async def _forget_unreadable(connection: asyncpg.Connection, changed: Mapping[str, Table]) -> None:
+    """Cut the history through the last change of these kinds that this program cannot read. Cost: a pass over it.
+
+    Only rows stop a start: a history that no declaration tells any more is of no use to anybody.
+    """
+    async for xid, kind, id, *documents in connection.cursor(_LOGGED, list(changed)):
+        try:
+            for document in filter(None, documents):
+                changed[kind].carry(id, document)
+        except Unreadable as unreadable:
+            _log.warning("history_unreadable", kind=kind, id=id, reason=unreadable.reason)
+            last = await connection.fetchrow(_REVISION_OF, xid)
+            if last is not None:
+                # What it was before the next revision is not known: history begins there.
+                await connection.execute(FORGET, last["revision"], last["snap"], str(last["at_ms"]))
+            return
 
 
 async def _exists(connection: asyncpg.Connection, name: str) -> bool:

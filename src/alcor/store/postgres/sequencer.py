@@ -17,7 +17,7 @@ from alcor.model.change import Position
 from alcor.model.errors import AlcorError, Unavailable
 from alcor.store.postgres.announce import Announced, Waiters
 from alcor.store.postgres.connection import KEEPER, LOST, Connect, discard
-from alcor.store.postgres.identity import check_identity
+from alcor.store.postgres.identity import FORGET, check_identity
 from alcor.store.postgres.snapshot import Snapshot, Xids
 from alcor.telemetry import metrics
 from alcor.telemetry.log import get_log
@@ -64,13 +64,6 @@ UPDATE meta SET value = (value::bigint + 1)::text WHERE key = 'generation' RETUR
 """
 _OLD = """
 SELECT revision, snap, at_ms FROM revision WHERE at_ms < $1 ORDER BY at_ms DESC, revision DESC LIMIT 1
-"""
-_FORGET = """
-WITH gone AS (DELETE FROM change_log WHERE xid < pg_snapshot_xmax($2) AND pg_visible_in_snapshot(xid, $2)),
-cut AS (DELETE FROM revision WHERE revision < $1)
-UPDATE meta SET value = CASE key WHEN 'history_floor_ms' THEN $3::text
-                                 ELSE greatest(value::bigint, $1)::text END
-WHERE key IN ('history_floor', 'history_floor_ms', 'follow_floor')
 """
 
 _log = get_log("store")
@@ -248,5 +241,5 @@ class Sequencer:
         if old:
             revision, snap, at_ms = old[0]
             if revision > 0:
-                await self._ask(_FORGET, revision, snap, str(at_ms))
+                await self._ask(FORGET, revision, snap, str(at_ms))
         await self._ask("DELETE FROM claim WHERE owner IS NULL AND until_ms <= $1", self._clock())
