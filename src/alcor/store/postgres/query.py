@@ -50,7 +50,10 @@ class Key:
 
     @property
     def order(self) -> str:
-        return f"{self.expression.sql} {'DESC NULLS LAST' if self.descending else 'ASC NULLS FIRST'}"
+        way = "DESC" if self.descending else "ASC"
+        # Of what is never null (`id`) nothing is said: the indexes have it so, and a word more would make it a sort.
+        nulls = (" NULLS LAST" if self.descending else " NULLS FIRST") if self.nullable else ""
+        return f"{self.expression.sql} {way}{nulls}"
 
 
 @dataclass(frozen=True, slots=True)
