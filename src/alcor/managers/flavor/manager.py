@@ -22,9 +22,6 @@ _PROVIDER = "alcor"
 # What clients of the reference call kinds of routers: each is made of the attributes `distributed` and `ha`, and
 # served by the one above, which is both.
 _ROUTERS = {"dvrha": True, "dvr": False, "ha": False, "single_node": False}
-# What clients of the reference call kinds of routers: each is made of the attributes `distributed` and `ha`, and
-# served by the one above, which is both.
-_ROUTERS = {"dvrha": True, "dvr": False, "ha": False, "single_node": False}
 _ASSOCIATIONS = "/v2.0/flavors/{flavor_id}/service_profiles"
 _FLAVORS = Extension(
     "flavors",
