@@ -5,14 +5,20 @@ caused them. Match values are integers in network order; a mask of None matches 
 """
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, IntFlag
 from typing import NamedTuple, TypeVar
 
 _Action = TypeVar("_Action")
 
 
 class Field(Enum):
-    """A packet or metadata field: (name as ovs-ofctl prints it, width in bits)."""
+    """A packet or metadata field: (name as ovs-ofctl prints it, width in bits).
+
+    CT_STATE (bits: `CtState`), CT_ZONE, CT_MARK and CT_LABEL are 0 until `Conntrack` with a table has looked the
+    packet up. IP_FRAG (bits: `Fragment`) is 0 for what is no fragment. IP_DSCP and IP_ECN are the two parts of the
+    type of service, each as a small number. VLAN_VID is the 12-bit id with 0x1000 for "there is a tag"; 0 matches no
+    tag. CONJ_ID is met only by what has fulfilled a conjunction (see `Conjunction`), and never written.
+    """
 
     IN_PORT = ("in_port", 32)
     METADATA = ("metadata", 64)
@@ -25,16 +31,23 @@ class Field(Enum):
     ETH_DST = ("eth_dst", 48)
     ETH_TYPE = ("eth_type", 16)
     VLAN_TCI = ("vlan_tci", 16)
+    VLAN_VID = ("vlan_vid", 13)
     IP_PROTO = ("nw_proto", 8)
     IP_TTL = ("nw_ttl", 8)
+    IP_DSCP = ("ip_dscp", 6)
+    IP_ECN = ("nw_ecn", 2)
+    IP_FRAG = ("ip_frag", 2)
     IPV4_SRC = ("ip_src", 32)
     IPV4_DST = ("ip_dst", 32)
     IPV6_SRC = ("ipv6_src", 128)
     IPV6_DST = ("ipv6_dst", 128)
     TCP_SRC = ("tcp_src", 16)
     TCP_DST = ("tcp_dst", 16)
+    TCP_FLAGS = ("tcp_flags", 12)
     UDP_SRC = ("udp_src", 16)
     UDP_DST = ("udp_dst", 16)
+    SCTP_SRC = ("sctp_src", 16)
+    SCTP_DST = ("sctp_dst", 16)
     ICMPV4_TYPE = ("icmp_type", 8)
     ICMPV4_CODE = ("icmp_code", 8)
     ICMPV6_TYPE = ("icmpv6_type", 8)
@@ -49,6 +62,12 @@ class Field(Enum):
     ND_TLL = ("nd_tll", 48)
     ND_RESERVED = ("nd_reserved", 32)
     ND_OPTIONS_TYPE = ("nd_options_type", 8)
+    PKT_MARK = ("pkt_mark", 32)
+    CONJ_ID = ("conj_id", 32)
+    CT_STATE = ("ct_state", 32)
+    CT_ZONE = ("ct_zone", 16)
+    CT_MARK = ("ct_mark", 32)
+    CT_LABEL = ("ct_label", 128)
     REG0 = ("reg0", 32)
     REG1 = ("reg1", 32)
     REG2 = ("reg2", 32)
@@ -67,6 +86,8 @@ class Field(Enum):
     REG15 = ("reg15", 32)
     XXREG0 = ("xxreg0", 128)
     XXREG1 = ("xxreg1", 128)
+    XXREG2 = ("xxreg2", 128)
+    XXREG3 = ("xxreg3", 128)
 
     @property
     def bits(self) -> int:
@@ -76,6 +97,28 @@ class Field(Enum):
     __hash__ = (
         object.__hash__
     )  # members are single objects; Enum's own hash is a Python call, ten times slower
+
+
+class CtState(IntFlag):
+    """Bits of CT_STATE. A packet that was looked up has TRK, and of NEW, EST, INV exactly one; RELATED goes with
+    either of the first two. Each term of a match names the bits it means in its mask.
+    """
+
+    NEW = 1
+    EST = 2
+    RELATED = 4
+    REPLY = 8
+    INVALID = 16
+    TRACKED = 32
+    SOURCE_NAT = 64
+    DESTINATION_NAT = 128
+
+
+class Fragment(IntFlag):
+    """Bits of IP_FRAG: a first fragment has ANY alone and still has its ports, a later one has both and none."""
+
+    ANY = 1
+    LATER = 2
 
 
 class Term(NamedTuple):
@@ -167,7 +210,9 @@ class Controller(NamedTuple):
 
 @_distinct
 class Meter(NamedTuple):
-    """Drop what exceeds a meter; must be the first action."""
+    """Drop what exceeds a meter; must be the first action of the flow, and the only meter in it. A packet that is to
+    pass several meters goes through several tables.
+    """
 
     id: int
 
@@ -181,10 +226,120 @@ class Clone(NamedTuple):
 
 @_distinct
 class DecTtl(NamedTuple):
-    """Decrement the IP TTL or hop limit."""
+    """Decrement the IP TTL or hop limit. At 0 or 1 the rest of the actions does not happen, and nobody is told: who
+    wants to answer matches IP_TTL 0 and 1 before.
+    """
 
 
-Action = SetField | Move | Push | Pop | Output | OutputInPort | Resubmit | Controller | Meter | Clone | DecTtl
+class NatRange(NamedTuple):
+    """Addresses (as numbers, of IP `version` 4 or 6) and ports to choose from; no ports: keep the port if it is free,
+    else any from 1024. `ip_max` None: the one address. The choice is a hash of the connection, the next free one on
+    collision; none free: the packet is dropped by way of INVALID.
+    """
+
+    version: int
+    ip_min: int
+    ip_max: int | None = None
+    port_min: int | None = None
+    port_max: int | None = None
+
+
+class Nat(NamedTuple):
+    """What `Conntrack` does to addresses and ports. With a range: for a new connection, choose and keep (needs
+    `commit`). With neither: apply what the connection's first packet was given, in the packet's direction.
+    Not both ranges in one action.
+    """
+
+    source: NatRange | None = None
+    destination: NatRange | None = None
+
+
+@_distinct
+class Conntrack(NamedTuple):
+    """Look the packet up among the connections of a zone.
+
+    `zone`: its number, or a register whose low 16 bits are it.
+    `commit`: keep the connection; `force` too: an existing one in the other direction is forgotten for it.
+    `table`: a copy goes on there, whole if it was a fragment, with CT_… fields set (and addresses after `nat`);
+    None: nothing goes on with them, and this packet keeps the fields it had. The actions after this one see the
+    packet as it was before, in either case.
+    `actions`: SetField or Move to CT_MARK and CT_LABEL of the connection; only with `commit`.
+    """
+
+    zone: int | Field
+    commit: bool = False
+    table: int | None = None
+    nat: Nat | None = None
+    force: bool = False
+    actions: tuple["Action", ...] = ()
+
+
+@_distinct
+class ConntrackClear(NamedTuple):
+    """Forget what the look-up said: CT_… fields are 0 again."""
+
+
+@_distinct
+class Conjunction(NamedTuple):
+    """This flow's match is one alternative of clause `clause` (from 1) of `of` (2 to 64) of conjunction `id`.
+
+    A packet that meets, at one priority, an alternative of every clause meets CONJ_ID=id in the same table; the flow
+    that matches on it acts. Several conjunctions may share a flow; no other action may.
+    """
+
+    id: int
+    clause: int
+    of: int
+
+
+@_distinct
+class Group(NamedTuple):
+    """Hand the packet to a group, which works on copies: the packet goes on unchanged."""
+
+    id: int
+
+
+@_distinct
+class CheckPacketLarger(NamedTuple):
+    """Set bit `bit` of register `target` to whether the frame, without a VLAN tag's 4 bytes, is longer than `bytes`
+    (counted from the Ethernet header), clear it otherwise.
+    """
+
+    bytes: int
+    target: Field
+    bit: int
+
+
+@_distinct
+class PushVlan(NamedTuple):
+    """Put an 802.1Q tag with id 0 in front; then set VLAN_VID (with 0x1000)."""
+
+
+@_distinct
+class PopVlan(NamedTuple):
+    """Take the outer VLAN tag off; the match must say that there is one."""
+
+
+Action = (
+    SetField
+    | Move
+    | Push
+    | Pop
+    | Output
+    | OutputInPort
+    | Resubmit
+    | Controller
+    | Meter
+    | Clone
+    | DecTtl
+    | Conntrack
+    | ConntrackClear
+    | Conjunction
+    | Group
+    | CheckPacketLarger
+    | PushVlan
+    | PopVlan
+)
 
 
 class FlowKey(NamedTuple):
@@ -211,13 +366,56 @@ class Flow:
         return FlowKey(self.table, self.priority, self.match)
 
 
+class MeterUnit(Enum):
+    """What a meter counts a second: packets, or kilobits (1,000 bits) of whole frames."""
+
+    PPS = "pktps"
+    KBPS = "kbps"
+
+
 @dataclass(frozen=True, slots=True)
 class MeterSpec:
-    """A meter that drops above `rate_pps` packets a second, with a burst of `burst_packets`."""
+    """A meter that drops what is above `rate` units a second; `burst`: how many units may come at once.
+
+    Units: packets, or kilobits. TCP under a meter of kilobits wants a burst of 100 ms of its rate or more.
+    """
 
     id: int
-    rate_pps: int
-    burst_packets: int
+    rate: int
+    burst: int
+    unit: MeterUnit = MeterUnit.PPS
+
+
+class GroupKind(Enum):
+    """ALL: every bucket. SELECT: one by hash and weight. INDIRECT: the only one. FAST_FAILOVER: the first alive."""
+
+    ALL = "all"
+    SELECT = "select"
+    INDIRECT = "indirect"
+    FAST_FAILOVER = "fast_failover"
+
+
+class Bucket(NamedTuple):
+    """One action list of a group. `weight`: for SELECT, 0 is never chosen. `watch_port`: alive while that port's link
+    (with BFD: its session) is up; FAST_FAILOVER needs it, SELECT leaves dead buckets out, None is always alive.
+    """
+
+    id: int
+    actions: tuple[Action, ...]
+    weight: int = 1
+    watch_port: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSpec:
+    """A group. `hash_fields`, for SELECT alone: the fields whose hash chooses the bucket; none: the switch's own hash
+    of the connection's addresses, protocol and ports.
+    """
+
+    id: int
+    kind: GroupKind
+    buckets: tuple[Bucket, ...]
+    hash_fields: tuple[Field, ...] = ()
 
 
 _NAMES = {field: field.name for field in Field}

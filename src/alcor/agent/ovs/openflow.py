@@ -194,7 +194,7 @@ _METER_BAND_DROP: Final = 1
 
 def encode_meter_mod(command: MeterCommand, meter: MeterSpec) -> bytes:
     """Body of a meter-mod with one drop band."""
-    band = struct.pack("!HHII4x", _METER_BAND_DROP, 16, meter.rate_pps, meter.burst_packets)
+    band = struct.pack("!HHII4x", _METER_BAND_DROP, 16, meter.rate, meter.burst)
     return struct.pack("!HHI", command, _METER_FLAGS, meter.id) + (
         b"" if command is MeterCommand.DELETE else band
     )
