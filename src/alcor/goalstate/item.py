@@ -9,7 +9,16 @@ from typing import NamedTuple
 
 import msgspec
 
-from alcor.goalstate.scope import Scope, neighbours_scope, network_scope
+from alcor.goalstate.scope import (
+    Scope,
+    addresses_scope,
+    members_scope,
+    neighbours_scope,
+    network_scope,
+    qos_scope,
+    router_scope,
+    rules_scope,
+)
 
 
 class ItemKind(StrEnum):
@@ -22,6 +31,16 @@ class ItemKind(StrEnum):
     NETWORK_HOST = "network_host"
     NEIGHBOUR = "neighbour"
     REGION = "region"
+    CLAIM = "claim"
+    ROUTER = "router"
+    GATEWAY = "gateway"
+    FLOATING_IP = "floating_ip"
+    RULES = "rules"
+    MEMBER = "member"
+    PREFIX = "prefix"
+    QOS = "qos"
+    NETWORK_ACL = "network_acl"
+    FIREWALL = "firewall"
 
 
 class Key(NamedTuple):
@@ -31,13 +50,25 @@ class Key(NamedTuple):
     id: str
 
 
+class BridgeMapping(msgspec.Struct, frozen=True, gc=False):
+    """Which bridge of the host leads to a physical network."""
+
+    physical_network: str
+    bridge: str
+
+
 class HostItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The host itself. Scope: host. `token_digest`: SHA-256 (hex) of its agent's secret."""
+    """The host itself. Scope: host. `token_digest`: SHA-256 (hex) of its agent's secret.
+
+    `mac`: the host's own MAC on provider networks, where several hosts must not send with one router's.
+    """
 
     id: str
     name: str
     vtep_addresses: tuple[str, ...]
     token_digest: str
+    bridge_mappings: tuple[BridgeMapping, ...] = ()
+    mac: str = ""
 
 
 class Address(msgspec.Struct, frozen=True, gc=False):
@@ -47,10 +78,36 @@ class Address(msgspec.Struct, frozen=True, gc=False):
     ip: str
 
 
+class AddressPair(msgspec.Struct, frozen=True, order=True, gc=False):
+    """An address (CIDR form) and MAC that a port may use besides its own."""
+
+    cidr: str
+    mac: str
+
+
+class DhcpOption(msgspec.Struct, frozen=True, order=True, gc=False):
+    """An extra DHCP option of a port. `name`: as the Networking API has it, or the option's number as text."""
+
+    ip_version: int
+    name: str
+    value: str
+
+
+class TrunkParent(msgspec.Struct, frozen=True, gc=False):
+    """Where a subport's frames come from: the VIF of its trunk's parent port, with this VLAN id."""
+
+    port_id: str
+    vlan: int
+
+
 class LocalPort(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A port bound to this host. Scope: host.
 
-    `groups`: None is *unknown* and closed once groups are enforced; empty is none.
+    `groups`: None is *unknown* and closed; empty is none (default deny where port security is on).
+    `routers`: the routers with an interface on the port's network, sorted: what a packet of the port may meet.
+    `qos`: its own QoS policy or else its network's. `is_active`: False is the second binding of a live migration: the
+    VIF may be plugged, and nothing is sent to it yet. `trunk`: set for a subport; such a port has no VIF of its own.
+    `device_id`, `project_id`: the instance's identity, for the metadata service. `dns_name`: its short name.
     """
 
     id: str
@@ -61,16 +118,31 @@ class LocalPort(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     admin_state_up: bool
     port_security_enabled: bool
     groups: tuple[str, ...] | None
+    routers: tuple[str, ...] = ()
+    qos: str | None = None
+    pairs: tuple[AddressPair, ...] = ()
+    dhcp_options: tuple[DhcpOption, ...] = ()
+    trunk: TrunkParent | None = None
+    is_active: bool = True
+    device_id: str = ""
+    project_id: str = ""
+    dns_name: str = ""
 
 
 class NetworkItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A network. Scope: network. `segmentation_id` is the VNI of an overlay network."""
+    """A network. Scope: network. `segmentation_id`: VNI or key of an overlay network, VLAN id of a VLAN one, 0 if none.
+
+    `physical_network`: of a VLAN or flat network. `is_external`: routers may have their gateway on it.
+    """
 
     id: str
     network_type: str
     segmentation_id: int
     mtu: int
     admin_state_up: bool
+    physical_network: str | None = None
+    is_external: bool = False
+    dns_domain: str = ""
 
 
 class Route(msgspec.Struct, frozen=True, gc=False):
@@ -95,14 +167,21 @@ class SubnetItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class NetworkHost(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A host that holds ports of the network: broadcast and multicast go there. Scope: network. id: the host's."""
+    """A host that holds ports of the network: broadcast and multicast go there. Scope: network. id: the host's.
+
+    `takes_unknown`: it holds a port without port security: unknown unicast goes there too.
+    """
 
     id: str
     vtep: str
+    takes_unknown: bool = False
 
 
 class Neighbour(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A bound port as the rest of its network sees it. Scope: neighbours. id: the port's."""
+    """A bound port as the rest of its network sees it. Scope: neighbours. id: the port's.
+
+    `dns_name`: its short name in the network's domain; empty if it has none.
+    """
 
     id: str
     mac: str
@@ -110,17 +189,270 @@ class Neighbour(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     host_id: str
     vtep: str
     groups: tuple[str, ...] | None
+    dns_name: str = ""
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An address that a port holds now although none was given it: a virtual IP (VRRP), one of its allowed pairs.
+
+    Scope: neighbours. id: the address. The last claim wins; it yields to a neighbour with that address.
+    """
+
+    id: str
+    mac: str
+    port_id: str
+    host_id: str
+    vtep: str
+
+
+class InterfaceAddress(msgspec.Struct, frozen=True, order=True, gc=False):
+    """One address of a router on a subnet. `cidr`: the subnet's. `gateway_ip`: the subnet's, for outer networks."""
+
+    ip: str
+    cidr: str
+    subnet_id: str
+    gateway_ip: str | None = None
+
+
+class RouterInterface(msgspec.Struct, frozen=True, order=True, gc=False):
+    """A router's interface on an inner network. id: its port's. Addresses sorted."""
+
+    id: str
+    network_id: str
+    mac: str
+    addresses: tuple[InterfaceAddress, ...]
+
+
+class RouterGateway(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A router's port on an external network. `qos`: policy of the router's gateway."""
+
+    id: str
+    network_id: str
+    mac: str
+    addresses: tuple[InterfaceAddress, ...]
+    snat: bool
+    qos: str | None = None
+
+
+class RouterRoute(msgspec.Struct, frozen=True, order=True, gc=False):
+    """A route that is not of an interface's own subnet.
+
+    Exactly one of: `nexthop` (on a subnet of an interface or gateway), `network_id` (a peered network, delivered as if
+    connected), neither (unreachable). Several of one destination with next hops: equal cost.
+    """
+
+    destination: str
+    nexthop: str | None = None
+    network_id: str | None = None
+
+
+class GatewayHost(msgspec.Struct, frozen=True, gc=False):
+    """A host that may serve a router's gateway."""
+
+    host_id: str
+    vtep: str
+
+
+class RouterItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A router, whole: interfaces and routes are one item, so that no part of a change opens a wrong way (I10).
+
+    Scope: router. `interfaces` sorted, `gateways` in the router's order (the first is the default way out),
+    `gateway_hosts` in order of preference: the first that lives serves. `interfaces` of a peered network that no router
+    serves stand in an item of their own whose id is the network's.
+    """
+
+    id: str
+    admin_state_up: bool
+    interfaces: tuple[RouterInterface, ...]
+    routes: tuple[RouterRoute, ...] = ()
+    gateways: tuple[RouterGateway, ...] = ()
+    gateway_hosts: tuple[GatewayHost, ...] = ()
+
+
+class GatewayItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """This host is one of a router's gateway hosts. Scope: host. id: the router's. `networks`: its external ones."""
+
+    id: str
+    networks: tuple[str, ...]
+
+
+class Forward(msgspec.Struct, frozen=True, order=True, gc=False):
+    """One port forwarding. Ports inclusive; ranges are N to N or N to 1. `protocol`: number. id: its own."""
+
+    protocol: int
+    external_first: int
+    external_last: int
+    ip: str
+    internal_first: int
+    internal_last: int
+    port_id: str
+    id: str
+
+
+class FloatingIpItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A floating IP, whole, for a host that translates it. Scope: host.
+
+    It is in the scope of the port's own host if that host reaches the external network, else in those of the router's
+    gateway hosts (`is_central`), as are floating IPs with `forwards` (then `port_id` is None).
+    `mac`: its own, so that the outside finds it wherever it is. `network_id`: the external one.
+    """
+
+    id: str
+    ip: str
+    mac: str
+    network_id: str
+    router_id: str
+    port_id: str | None = None
+    fixed_ip: str | None = None
+    fixed_network_id: str | None = None
+    is_central: bool = False
+    qos: str | None = None
+    forwards: tuple[Forward, ...] = ()
+
+
+class GroupRule(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One rule of a security group. At most one of `prefix`, `group`, `addresses`; none: anybody.
+
+    `protocol`: IP protocol number, None is any. `first`, `last`: ports, or ICMP type and code; None is any.
+    """
+
+    id: str
+    is_ingress: bool
+    ip_version: int
+    protocol: int | None = None
+    first: int | None = None
+    last: int | None = None
+    prefix: str | None = None
+    group: str | None = None
+    addresses: str | None = None
+
+
+class RulesItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A security group's rules, sorted by id, as one item. Scope: rules. id: the group's."""
+
+    id: str
+    stateful: bool
+    rules: tuple[GroupRule, ...]
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A port of a security group, bound or not. Scope: members. id: the port's. `cidrs`: its addresses and pairs."""
+
+    id: str
+    cidrs: tuple[str, ...]
+
+
+class Prefix(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One entry of an address group. Scope: addresses. id: the prefix in canonical text."""
+
+    id: str
+
+
+class Limit(msgspec.Struct, frozen=True, order=True, gc=False):
+    """An upper bound of one direction, as the VM sees it: kbit/s and kbit, or packets/s and packets; burst 0: ours."""
+
+    is_ingress: bool
+    rate: int
+    burst: int
+
+
+class QosItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A QoS policy, whole. Scope: qos. `bandwidth` in kbit/s, `packets` in packets/s. `dscp`: 0 … 63."""
+
+    id: str
+    bandwidth: tuple[Limit, ...] = ()
+    packets: tuple[Limit, ...] = ()
+    dscp: int | None = None
+
+
+class AclRule(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One rule of a network ACL. The lowest `number` that matches decides. ICMP: `first`, `last` are type and code."""
+
+    id: str
+    number: int
+    is_ingress: bool
+    is_allow: bool
+    ip_version: int
+    prefix: str
+    protocol: int | None = None
+    first: int | None = None
+    last: int | None = None
+
+
+class NetworkAclItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A network ACL, whole, with the CIDRs of the subnets it guards. Scope: network. No rule matches: drop."""
+
+    id: str
+    cidrs: tuple[str, ...]
+    rules: tuple[AclRule, ...]
+
+
+class FirewallAction(StrEnum):
+    """What a firewall rule does."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+    REJECT = "reject"
+
+
+class FirewallRuleItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One enabled rule of a firewall policy. Port ranges inclusive; None is any."""
+
+    id: str
+    action: FirewallAction
+    ip_version: int
+    protocol: int | None = None
+    source: str | None = None
+    destination: str | None = None
+    source_ports: tuple[int, int] | None = None
+    destination_ports: tuple[int, int] | None = None
+
+
+class FirewallItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A firewall group that is up, whole. Rules in order: the first that matches decides; none matches: drop.
+
+    Scope: router, with the router's interfaces in `ports`; or host, with the local ports in `ports`. `ingress`: towards
+    the port's network (as the reference has it); None is no policy, hence drop.
+    """
+
+    id: str
+    ports: tuple[str, ...]
+    ingress: tuple[FirewallRuleItem, ...] | None
+    egress: tuple[FirewallRuleItem, ...] | None
 
 
 class RegionItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Parameters of all hosts. `responder_mac`: whom DHCP, ARP for the server id and RA answers come from."""
+    """Parameters of all hosts. `responder_mac`: whom DHCP, ARP for the server id and RA answers come from.
+
+    `dns_domain`: of networks that have none of their own. `dns_forwarders`: whom the agents ask for other names.
+    """
 
     id: str
     responder_mac: str
     dhcp_lease_s: int
+    dns_domain: str = ""
+    dns_forwarders: tuple[str, ...] = ()
 
 
-Item = HostItem | LocalPort | NetworkItem | SubnetItem | NetworkHost | Neighbour | RegionItem
+Item = (
+    HostItem
+    | LocalPort
+    | NetworkItem
+    | SubnetItem
+    | NetworkHost
+    | Neighbour
+    | RegionItem
+    | Claim
+    | RouterItem
+    | GatewayItem
+    | FloatingIpItem
+    | RulesItem
+    | Member
+    | Prefix
+    | QosItem
+    | NetworkAclItem
+    | FirewallItem
+)
 
 KINDS: dict[type, ItemKind] = {
     HostItem: ItemKind.HOST,
@@ -130,6 +462,16 @@ KINDS: dict[type, ItemKind] = {
     NetworkHost: ItemKind.NETWORK_HOST,
     Neighbour: ItemKind.NEIGHBOUR,
     RegionItem: ItemKind.REGION,
+    Claim: ItemKind.CLAIM,
+    RouterItem: ItemKind.ROUTER,
+    GatewayItem: ItemKind.GATEWAY,
+    FloatingIpItem: ItemKind.FLOATING_IP,
+    RulesItem: ItemKind.RULES,
+    Member: ItemKind.MEMBER,
+    Prefix: ItemKind.PREFIX,
+    QosItem: ItemKind.QOS,
+    NetworkAclItem: ItemKind.NETWORK_ACL,
+    FirewallItem: ItemKind.FIREWALL,
 }
 TYPES: dict[ItemKind, type] = {kind: type_ for type_, kind in KINDS.items()}
 
@@ -143,7 +485,27 @@ def key_of(item: Item) -> Key:
 
 
 def refers(item: Item) -> tuple[Scope, ...]:
-    """The scopes a holder of `item` needs too (protocol, section 3)."""
-    if isinstance(item, LocalPort):
-        return (network_scope(item.network_id), neighbours_scope(item.network_id))
-    return ()
+    """The scopes a holder of `item` needs too (protocol, section 3). Each once, in a fixed order."""
+    match item:
+        case LocalPort():
+            found = [network_scope(item.network_id), neighbours_scope(item.network_id)]
+            found += [router_scope(id) for id in item.routers]
+            found += [rules_scope(id) for id in item.groups or () if item.port_security_enabled]
+            found += [qos_scope(item.qos)] if item.qos is not None else []
+            return tuple(found)
+        case RouterItem():
+            inner = {interface.network_id for interface in item.interfaces}
+            inner |= {route.network_id for route in item.routes if route.network_id is not None}
+            scopes = [scope(id) for id in sorted(inner) for scope in (network_scope, neighbours_scope)]
+            return (*scopes, *(qos_scope(id) for id in sorted({g.qos for g in item.gateways if g.qos})))
+        case GatewayItem():
+            return (router_scope(item.id), *(network_scope(id) for id in item.networks))
+        case FloatingIpItem():
+            outer = (router_scope(item.router_id), network_scope(item.network_id))
+            return outer if item.qos is None else (*outer, qos_scope(item.qos))
+        case RulesItem():
+            groups = sorted({rule.group for rule in item.rules if rule.group is not None})
+            addresses = sorted({rule.addresses for rule in item.rules if rule.addresses is not None})
+            return (*map(members_scope, groups), *map(addresses_scope, addresses))
+        case _:
+            return ()

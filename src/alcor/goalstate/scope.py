@@ -1,13 +1,22 @@
 """Scopes: the units of delivery. Every item belongs to exactly one (I6).
 
     scope          holds                                                refers to
-    host(h)        the host itself, its ports                           network, neighbours of each port's network
-    network(n)     the network, its subnets, the hosts that hold ports  nothing yet (routers come later)
-    neighbours(n)  one item per port: MAC, addresses, VTEP, groups      nothing
+    host(h)        the host, its ports, gateways and floating IPs       network, neighbours, routers, rules, qos of each
+                   it serves, firewalls of its ports                    port; router and network of each gateway and
+                                                                        floating IP
+    network(n)     the network, its subnets, ACLs, hosts with ports     nothing
+    neighbours(n)  one item per port: MAC, addresses, VTEP, groups;     nothing
+                   claimed addresses
+    router(r)      interfaces and routes as one item; firewalls         network, neighbours of inner networks; qos
+    rules(g)       a security group's rules as one item                 members, addresses
+    members(g)     one item per port of a security group                nothing
+    addresses(a)   one item per prefix of an address group              nothing
+    qos(p)         a QoS policy                                         nothing
     region         parameters of all hosts                              nothing
 
-Every host needs `region`. A host's closure is its host scope, what that refers to, and `region`: depth 2 so
-far, at most `CLOSURE_DEPTH_MAX` for ever.
+Every host needs `region`. A host's closure is its host scope, what that refers to, and so on, and `region`: depth 3
+so far, at most `CLOSURE_DEPTH_MAX` for ever. A network does not refer to its routers (a port does), so that the
+closure stops at the networks of a port's own routers.
 """
 
 from enum import StrEnum
@@ -25,6 +34,11 @@ class ScopeKind(StrEnum):
     HOST = "host"
     NETWORK = "network"
     NEIGHBOURS = "neighbours"
+    ROUTER = "router"
+    RULES = "rules"
+    MEMBERS = "members"
+    ADDRESSES = "addresses"
+    QOS = "qos"
     REGION = "region"
 
 
@@ -54,6 +68,31 @@ def network_scope(network_id: str) -> Scope:
 def neighbours_scope(network_id: str) -> Scope:
     """The scope of the ports of one network, as others see them."""
     return Scope(ScopeKind.NEIGHBOURS, network_id)
+
+
+def router_scope(router_id: str) -> Scope:
+    """The scope of one router."""
+    return Scope(ScopeKind.ROUTER, router_id)
+
+
+def rules_scope(group_id: str) -> Scope:
+    """The scope of one security group's rules."""
+    return Scope(ScopeKind.RULES, group_id)
+
+
+def members_scope(group_id: str) -> Scope:
+    """The scope of the ports of one security group."""
+    return Scope(ScopeKind.MEMBERS, group_id)
+
+
+def addresses_scope(address_group_id: str) -> Scope:
+    """The scope of one address group."""
+    return Scope(ScopeKind.ADDRESSES, address_group_id)
+
+
+def qos_scope(policy_id: str) -> Scope:
+    """The scope of one QoS policy."""
+    return Scope(ScopeKind.QOS, policy_id)
 
 
 def shard_of(scope: Scope) -> int:
