@@ -45,7 +45,7 @@ def _pad(body: bytes) -> bytes:
 
 def _prefix_set_field(field: Field) -> tuple[bytes, int, bytes]:
     """What stands before a whole field's value, the value's size, and the padding after it."""
-    size = field.bits // 8
+    size = (field.bits + 7) // 8
     padding = -(8 + size) % 8
     return struct.pack("!HH", _SET_FIELD, 8 + size + padding) + encode_header(field), size, b"\0" * padding
 

@@ -26,7 +26,7 @@ _BASIC: Final = 0x8000
 _PACKET_REGISTERS: Final = 0x8001
 
 _REGISTERS: Final = {Field[f"REG{n}"]: n for n in range(16)}
-_WIDE_REGISTERS: Final = {Field.XXREG0: 0, Field.XXREG1: 1}
+_WIDE_REGISTERS: Final = {Field[f"XXREG{n}"]: n for n in range(4)}
 
 # Class and number of each field that has one of its own.
 _NUMBERS: Final[Mapping[Field, tuple[int, int]]] = {
@@ -36,6 +36,9 @@ _NUMBERS: Final[Mapping[Field, tuple[int, int]]] = {
     Field.ETH_SRC: (_BASIC, 4),
     Field.ETH_TYPE: (_BASIC, 5),
     Field.VLAN_TCI: (_NXM_0, 4),
+    Field.VLAN_VID: (_BASIC, 6),
+    Field.IP_DSCP: (_BASIC, 8),
+    Field.IP_ECN: (_BASIC, 9),
     Field.IP_PROTO: (_BASIC, 10),
     Field.IPV4_SRC: (_BASIC, 11),
     Field.IPV4_DST: (_BASIC, 12),
@@ -43,6 +46,8 @@ _NUMBERS: Final[Mapping[Field, tuple[int, int]]] = {
     Field.TCP_DST: (_BASIC, 14),
     Field.UDP_SRC: (_BASIC, 15),
     Field.UDP_DST: (_BASIC, 16),
+    Field.SCTP_SRC: (_BASIC, 17),
+    Field.SCTP_DST: (_BASIC, 18),
     Field.ICMPV4_TYPE: (_BASIC, 19),
     Field.ICMPV4_CODE: (_BASIC, 20),
     Field.ARP_OP: (_BASIC, 21),
@@ -58,7 +63,15 @@ _NUMBERS: Final[Mapping[Field, tuple[int, int]]] = {
     Field.ND_SLL: (_BASIC, 32),
     Field.ND_TLL: (_BASIC, 33),
     Field.TUN_ID: (_BASIC, 38),
+    Field.TCP_FLAGS: (_BASIC, 42),
+    Field.IP_FRAG: (_NXM_1, 26),
     Field.IP_TTL: (_NXM_1, 29),
+    Field.PKT_MARK: (_NXM_1, 33),
+    Field.CONJ_ID: (_NXM_1, 37),
+    Field.CT_STATE: (_NXM_1, 105),
+    Field.CT_ZONE: (_NXM_1, 106),
+    Field.CT_MARK: (_NXM_1, 107),
+    Field.CT_LABEL: (_NXM_1, 108),
     Field.TUN_IPV4_SRC: (_NXM_1, 31),
     Field.TUN_IPV4_DST: (_NXM_1, 32),
     Field.TUN_IPV6_SRC: (_NXM_1, 109),
@@ -153,22 +166,26 @@ class Unencodable(ValueError):
     """A match or action that OpenFlow 1.5 or Open vSwitch cannot hold; the text says which and why."""
 
 
+def _bytes(field: Field) -> int:
+    return (field.bits + 7) // 8
+
+
 def encode_header(field: Field, *, has_mask: bool = False) -> bytes:
     """The four bytes that name a field, with the length of the value (and mask) that follows it."""
     kind, number = _NUMBERS[field]
-    size = field.bits // 8
+    size = _bytes(field)
     return struct.pack("!HBB", kind, number << 1 | has_mask, size * 2 if has_mask else size)
 
 
 # Looked up a million times a second; an Enum's properties are ten times slower than a dictionary.
-_EXACT: Final = {field: (encode_header(field), field.bits // 8, (1 << field.bits) - 1) for field in Field}
+_EXACT: Final = {field: (encode_header(field), _bytes(field), (1 << field.bits) - 1) for field in Field}
 _MASKED: Final = {field: encode_header(field, has_mask=True) for field in Field}
 
 
 def encode_old_header(field: Field) -> bytes:
     """The four bytes that name a field in a stack action."""
     kind, number = _OLD_NUMBERS.get(field, _NUMBERS[field])
-    return struct.pack("!HBB", kind, number << 1, field.bits // 8)
+    return struct.pack("!HBB", kind, number << 1, _bytes(field))
 
 
 def encode_value(field: Field, value: int, mask: int | None) -> bytes:
