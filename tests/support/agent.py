@@ -431,7 +431,8 @@ def expected(ncm: FakeNcm, switch: SimulatedSwitch) -> dict[FlowKey, Flow]:
         kind, _, id = name.partition(":")
         {"port": ports, "network": networks}.get(kind, {})[id] = number
     tunnels = dict(switch.tunnels) if view.networks else {}
-    return flows(view, Allocation(ports, networks, dict(switch.vifs), tunnels))
+    found = Allocation(port_keys=ports, network_keys=networks, ofports=dict(switch.vifs), tunnels=tunnels)
+    return flows(view, found)
 
 
 def _show(view: View, scope: Scope, item: Item) -> None:

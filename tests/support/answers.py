@@ -38,7 +38,7 @@ def a_world(*subnets: SubnetItem, port: LocalPort | None = None, mtu: int = 1450
     view.region = A_REGION
     view.ports[port.id] = port
     view.networks["net"] = found
-    return view, Allocation({port.id: 1}, {"net": 1}, {port.id: OFPORT}, {})
+    return view, Allocation(port_keys={port.id: 1}, network_keys={"net": 1}, ofports={port.id: OFPORT})
 
 
 def ask(frame: bytes, world: tuple[View, Allocation]) -> Any:

@@ -17,13 +17,12 @@ from alcor.goalstate.item import ItemKind
 from alcor.goalstate.scope import ScopeKind
 from alcor.pipeline.compile import (
     affected,
-    affected_by_network,
-    affected_by_port,
-    affected_by_tunnels,
+    found,
     meters,
     unit_flows,
     units,
 )
+from alcor.pipeline.feature import Local, LocalChange
 from alcor.pipeline.flow import Flow, FlowKey, MeterSpec
 from alcor.pipeline.unit import SHARED, Unit
 from alcor.telemetry.metrics import FLOW_CHANGES
@@ -119,7 +118,7 @@ class Reconciler:
         """The view changed; call with the view as it is after the batch."""
         view, work = self._view.resolved, self._work
         for change in changes.items:
-            work.units |= affected(change.scope, change.key, change.before, change.after, view)
+            work.units |= affected(change, view)
             kind = change.key.kind
             if kind is ItemKind.LOCAL_PORT:
                 work.ports.add(change.key.id)
@@ -132,7 +131,7 @@ class Reconciler:
             elif kind is ItemKind.HOST:
                 work.tunnels = True
         for port_id in changes.reopened:
-            work.units |= affected_by_port(port_id, view)
+            work.units |= found(LocalChange(Local.PORT, port_id), view)
             work.meters = True
         self._note_hold(changes)
 
@@ -162,7 +161,7 @@ class Reconciler:
             self._hold.vif_unplugged(port_id)
         present |= {port_id: ofports[port_id] for port_id in moved}
         for port_id in (*gone, *moved):
-            self._work.units |= affected_by_port(port_id, self._view.resolved)
+            self._work.units |= found(LocalChange(Local.PORT, port_id), self._view.resolved)
             self._work.meters = True
         return gone
 
@@ -235,9 +234,9 @@ class Reconciler:
             raise
         numbers.saved(taken)
         for id in ports:
-            work.units |= affected_by_port(id, self._view.resolved)
+            work.units |= found(LocalChange(Local.PORT, id), self._view.resolved)
         for id in networks:
-            work.units |= affected_by_network(id, self._view.resolved)
+            work.units |= found(LocalChange(Local.NETWORK, id), self._view.resolved)
         work.meters = True
         return True
 
@@ -262,7 +261,7 @@ class Reconciler:
         self._tunnel_of = wanted
         if tunnels != allocation.tunnels:
             allocation.tunnels = tunnels
-            self._work.units |= affected_by_tunnels(self._view.resolved)
+            self._work.units |= found(LocalChange(Local.TUNNELS), self._view.resolved)
 
     def _observe(self) -> Turn:
         """What will be true when this turn's barrier replies."""
@@ -341,7 +340,9 @@ class Reconciler:
             remove = [key for key, flow in before.items() if flow is not None and key not in self._desired]
             changed = [meter for id, meter in wanted.items() if self._meters.get(id) != meter]
             # Before in-sync the switch may hold what only *seems* to be gone; the sweep at in-sync finds the rest.
-            await self._apply(FlowDiff(put, remove if may_remove else (), changed))
+            unused = tuple(id for id in self._meters if id not in wanted)
+            diff = FlowDiff(put, remove, changed, meters_removed=unused)
+            await self._apply(diff if may_remove else diff.without_removals())
             self._check(life)
         self._meters = wanted
 
@@ -350,7 +351,7 @@ class Reconciler:
         self._must_compare = True
         diff = await self._switch.compare(self._desired, list(wanted.values()))
         self._check(life)
-        await self._apply(diff if may_remove else FlowDiff(diff.put, (), diff.meters))
+        await self._apply(diff if may_remove else diff.without_removals())
         self._check(life)
         self._must_compare = False
 

@@ -25,22 +25,13 @@ from alcor.goalstate.item import (
     SubnetItem,
 )
 from alcor.goalstate.scope import REGION, Scope, ScopeKind, host_scope, shard_of
+from alcor.pipeline.feature import ItemChange
 from alcor.pipeline.view import NetworkView, View
 
 _T = TypeVar("_T", bound=Item)
 _NOTHING = -1
 _References = dict[Key, tuple[int, tuple[Scope, ...]]]
 """Item → (since, the scopes it refers to)."""
-
-
-@dataclass(frozen=True, slots=True)
-class ItemChange:
-    """One item's step in one scope, as the resolved view shows it. None: not there."""
-
-    scope: Scope
-    key: Key
-    before: Item | None
-    after: Item | None
 
 
 @dataclass(slots=True)

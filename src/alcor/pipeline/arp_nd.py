@@ -102,7 +102,7 @@ def port_rules(port: LivePort) -> Iterator[Rule]:
 
 def shared_rules() -> Iterator[Rule]:
     """The tails, and what goes on."""
-    on = (Resubmit(Table.L2),)
+    on = (Resubmit(Table.EGRESS_CT),)
     yield Rule(Table.ARP_ND, Priority.MISS, match(), on)
     solicitation = match(
         eth_type=ETH_IPV6, ip_proto=ICMPV6, icmpv6_type=NEIGHBOUR_SOLICITATION, icmpv6_code=0

@@ -22,7 +22,8 @@ def port_rules(port: LivePort) -> Iterator[Rule]:
 
 
 def network_rules(network: LiveNetwork) -> Iterator[Rule]:
-    """A packet from another host. It was checked where it entered, and is delivered to local ports only."""
+    """A packet from another host. It was checked where it entered, and goes to local ports only,
+    or to a router whose gateway this host is."""
     if network.tunnel is None:
         return
     yield Rule(
@@ -32,6 +33,6 @@ def network_rules(network: LiveNetwork) -> Iterator[Rule]:
         (
             SetField(NETWORK, network.key),
             SetField(FLAGS, Flag.FROM_TUNNEL, Flag.FROM_TUNNEL),
-            Resubmit(Table.L2),
+            Resubmit(Table.L3_ADMIT),
         ),
     )

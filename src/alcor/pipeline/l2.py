@@ -30,6 +30,15 @@ from alcor.pipeline.view import Allocation, View
 
 _M = TypeVar("_M")
 
+_ON = {
+    Table.EGRESS_QOS: Table.PUNT,
+    Table.EGRESS_CT: Table.ACL_OUT,
+    Table.ACL_OUT: Table.L3_ADMIT,
+    Table.L3_ADMIT: Table.L2,
+    Table.ACL_IN: Table.INGRESS_CT,
+    Table.INGRESS_CT: Table.INGRESS_QOS,
+    Table.INGRESS_QOS: Table.OUTPUT,
+}
 _GROUP_BIT = 1 << 40
 """The bit of a MAC address that says broadcast or multicast."""
 
@@ -38,6 +47,9 @@ def shared_rules() -> Iterator[Rule]:
     """A unicast frame that is for no local port goes to other hosts, unless it came from one."""
     from_here = match(**{FLAGS.name.lower(): (0, Flag.FROM_TUNNEL)})
     yield Rule(Table.L2, Priority.MISS, from_here, (Resubmit(Table.L2_REMOTE),))
+    # Where nothing is asked of a packet it goes on.
+    for table, following in _ON.items():
+        yield Rule(table, Priority.MISS, match(), (Resubmit(following),))
 
 
 def port_rules(port: LivePort, view: View) -> Iterator[Rule]:
@@ -47,7 +59,7 @@ def port_rules(port: LivePort, view: View) -> Iterator[Rule]:
             Table.L2,
             Priority.NORMAL,
             _addressed(port.network.key, port.item.mac),
-            (SetField(EGRESS, port.key), Resubmit(Table.OUTPUT)),
+            (SetField(EGRESS, port.key), Resubmit(Table.ACL_IN)),
         )
     yield Rule(
         Table.OUTPUT, Priority.NORMAL, match(**{EGRESS.name.lower(): port.key}), (Output(port.ofport),)
@@ -115,7 +127,7 @@ def _to_part(part: int) -> Clone:
 
 def _copies_to_ports(ports: Sequence[LivePort]) -> tuple[Action, ...]:
     keys = sorted(port.key for port in ports)
-    return tuple(Clone((SetField(EGRESS, key), Resubmit(Table.OUTPUT))) for key in keys)
+    return tuple(Clone((SetField(EGRESS, key), Resubmit(Table.ACL_IN))) for key in keys)
 
 
 def _copies_to_hosts(vni: int, tunnel: int) -> Callable[[Sequence[str]], tuple[Action, ...]]:

@@ -8,15 +8,17 @@ from alcor.pipeline.view import Allocation, NetworkView, View
 
 
 class LiveNetwork(NamedTuple):
-    """A network with open local ports, administratively up, that has its key.
+    """A known network, administratively up, that has its key: of local ports, or reached through their routers.
 
     `tunnel`: the ofport of its tunnels; None if it has none here (no such tunnel port, no segment, or the host
-    does not know itself): then nothing goes to other hosts or comes from them.
+    does not know itself): then nothing goes to other hosts or comes from them by tunnel.
+    `provider`: the ofport of the provider bridge of a VLAN or flat network; None if this host does not reach it.
     """
 
     id: str
     key: int
     tunnel: int | None
+    provider: int | None
     knowledge: NetworkView
 
 
@@ -33,13 +35,14 @@ def live_network(network_id: str, view: View, allocation: Allocation) -> LiveNet
     """The network, if it is live. Cost: O(1)."""
     knowledge = view.networks.get(network_id)
     key = allocation.network_keys.get(network_id, 0)
-    if knowledge is None or not key or not knowledge.network.admin_state_up or not view.ports_of(network_id):
+    if knowledge is None or not key or not knowledge.network.admin_state_up:
         return None
     item = knowledge.network
     tunnel = allocation.tunnels.get(item.network_type)
     if view.host is None or not item.segmentation_id:
         tunnel = None
-    return LiveNetwork(network_id, key, tunnel, knowledge)
+    provider = allocation.providers.get(item.physical_network or "")
+    return LiveNetwork(network_id, key, tunnel, provider, knowledge)
 
 
 def live_port(port_id: str, view: View, allocation: Allocation) -> LivePort | None:

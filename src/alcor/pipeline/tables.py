@@ -17,42 +17,93 @@ class Table(IntEnum):
     CLASSIFY = 0
     PORT_SECURITY = 4
     PORT_SECURITY_ND = 6
+    EGRESS_QOS = 8
     PUNT = 10
     PUNT_PORT = 12
+    METADATA = 14
     ARP_ND = 16
     ARP_ND_REPLY = 18
     ND_REPLY = 20
+    EGRESS_CT = 24
+    EGRESS_SET = 25
+    EGRESS_RULES = 26
+    EGRESS_ALLOWED = 27
+    ACL_OUT = 30
+    L3_ADMIT = 34
+    UN_NAT = 36
+    ROUTE = 38
+    FIREWALL = 40
+    FIREWALL_ALLOWED = 41
+    EXTERNAL = 44
+    SNAT = 46
+    HAIRPIN = 48
+    NEXT_HOP = 50
+    ROUTED = 52
     L2 = 60
     L2_REMOTE = 64
+    PROVIDER = 66
     FLOOD = 68
+    ACL_IN = 72
+    INGRESS_CT = 74
+    INGRESS_SET = 75
+    INGRESS_RULES = 76
+    INGRESS_ALLOWED = 77
+    INGRESS_QOS = 80
     OUTPUT = 90
     REPLY = 94
 
 
 TABLE_TEXTS: dict[Table, str] = {
     Table.CLASSIFY: (
-        "Where a packet comes from: an untagged frame from a VM's port gets its port and network key; one from a "
-        "tunnel gets the network key of its (tunnel type, tun_id) and skips to L2. A closed port has no flow here."
+        "Where a packet comes from: a frame from a VM's port gets its port and network key (a tagged one those of the "
+        "trunk's subport); one from a tunnel gets the network key of its (tunnel type, tun_id), one from a provider "
+        "bridge that of its VLAN; both skip to L3_ADMIT. A closed port has no flow here."
     ),
     Table.PORT_SECURITY: (
         "Only the port's own MAC and addresses may be sent from it (Ethernet, IPv4, IPv6, ARP), and no DHCP server's "
         "or router's messages. A port with port security off passes whole."
     ),
     Table.PORT_SECURITY_ND: "IPv6 that passed: link-layer options and targets of neighbour discovery are its own.",
-    Table.PUNT: "Is this a message to our DHCP server or router, and does a subnet of the network want one?",
+    Table.EGRESS_QOS: "What a VM may send: meters of its bandwidth and packet rate, its DSCP mark.",
+    Table.PUNT: "Is this a message to our DHCP server, router, name server or metadata service, and is one wanted?",
     Table.PUNT_PORT: "To the agent, through the port's meter.",
+    Table.METADATA: "To and from the metadata service of the host, with an address that names the port.",
     Table.ARP_ND: (
-        "Looks up the MAC of an ARP or ND target among the network's neighbours (local and remote) and servers; "
-        "a probe for the sender's own address meets silence; an unknown target goes on."
+        "Looks up the MAC of an ARP or ND target among the network's neighbours (local and remote), routers and "
+        "servers; a probe for the sender's own address meets silence; an unknown target goes on."
     ),
     Table.ARP_ND_REPLY: "Turns an ARP request into its reply, and a solicitation into an advertisement.",
     Table.ND_REPLY: (
         "The target link-layer option: it may be set only where the match says 'advertisement', hence a table."
     ),
-    Table.L2: "Local delivery by MAC; broadcast and multicast; all else from a VM goes on, from a tunnel ends here.",
-    Table.L2_REMOTE: "By MAC to the VTEP of the host that has the port. An unknown MAC ends here.",
+    Table.EGRESS_CT: "Connection tracking in the sending port's zone; what a port without groups may do.",
+    Table.EGRESS_SET: "The class of the destination address: which remote groups and address groups it is in.",
+    Table.EGRESS_RULES: "Rules of the sender's groups; replies and related packets pass, the rest is blocked.",
+    Table.EGRESS_ALLOWED: "Commits a new connection, clears the mark of one that is allowed again.",
+    Table.ACL_OUT: "Network ACLs of the subnet a packet leaves.",
+    Table.L3_ADMIT: "For a router's MAC: to the router; else L2.",
+    Table.UN_NAT: "From outside: back through the router's translation, and floating IPs to their fixed addresses.",
+    Table.ROUTE: (
+        "Longest prefix of the router's table: out network, next hop, source MAC, TTL; answers echo to the router."
+    ),
+    Table.FIREWALL: "Rules of the router's firewall groups for what crosses its interfaces.",
+    Table.FIREWALL_ALLOWED: "Commits what a firewall let through.",
+    Table.EXTERNAL: "The way out: a floating IP of this host, the gateway of this host, or another host's by tunnel.",
+    Table.SNAT: "Source translation in the router's zone.",
+    Table.HAIRPIN: "Towards a floating IP that is on this host: translated at once, without leaving it.",
+    Table.NEXT_HOP: "The MAC of the next hop; unknown ones on external networks are asked for by the agent.",
+    Table.ROUTED: "Packets too large for the way out are answered; else L2.",
+    Table.L2: "Local delivery by MAC; broadcast and multicast; all else from here goes on, from a tunnel ends here.",
+    Table.L2_REMOTE: "By MAC to the VTEP of the port's host, or to the provider bridge. An unknown MAC ends here.",
+    Table.PROVIDER: "To the provider bridge with the network's VLAN; routed packets with the host's own MAC.",
     Table.FLOOD: "One part of a network's flood: copies to local ports, or to the other hosts of the network.",
-    Table.OUTPUT: "To the port with the egress key. Later: what is checked on the way to a port comes before.",
+    Table.ACL_IN: "Network ACLs of the subnet a packet enters.",
+    Table.INGRESS_CT: "Connection tracking in the receiving port's zone; what a port without groups gets.",
+    Table.INGRESS_SET: "The class of the source address: which remote groups and address groups it is in.",
+    Table.INGRESS_RULES: "Rules of the receiver's groups, as in EGRESS_RULES.",
+    Table.INGRESS_ALLOWED: "As EGRESS_ALLOWED, in the receiver's zone.",
+    Table.INGRESS_QOS: "What a VM may be sent: meters of its bandwidth and packet rate.",
+    Table.OUTPUT: "To the port with the egress key, with the tag of a trunk's subport.",
     Table.REPLY: "Responders' packets: back to where the question came from.",
 }
 
@@ -70,21 +121,29 @@ EGRESS = Field.REG15
 FLAGS = Field.REG10
 PART = Field.REG11
 RESPONDER_MAC = Field.XXREG1
+NEXT_HOP = Field.XXREG0
+ROUTER = Field.REG9
+POLICY = (Field.REG0, Field.REG1)
+SET = (Field.REG2, Field.REG3)
 
 REGISTERS: tuple[Register, ...] = (
     Register(
         NETWORK, "network key: host-local, one per network, never a VNI (VNIs are unique per type only)"
     ),
-    Register(INGRESS, "ingress port key: host-local, 0 if the packet came from a tunnel"),
+    Register(INGRESS, "ingress port key: host-local, 0 if the packet came from a tunnel or provider bridge"),
     Register(EGRESS, "egress port key"),
     Register(FLAGS, "flags, see below"),
     Register(PART, "part of a flood"),
     Register(RESPONDER_MAC, "scratch: the MAC a responder answers with, in the low 48 bits (reg6, reg7)"),
-    Register(Field.XXREG0, "reserved: next hop"),
-    Register(Field.REG8, "reserved: remote VTEP"),
-    Register(Field.REG9, "reserved: router key"),
-    Register(Field.REG12, "reserved: conntrack zone of a router"),
-    Register(Field.REG13, "reserved: conntrack zone of the port under test"),
+    Register(NEXT_HOP, "from ROUTE to NEXT_HOP: the next hop's address (IPv4 in reg3)"),
+    Register(ROUTER, "from L3_ADMIT on: router key: host-local; its NAT zone is `ROUTER_ZONES_FROM` + key"),
+    Register(Field.REG8, "from EXTERNAL to SNAT: which gateway of the router"),
+    Register(Field.REG12, "scratch of NAT: conntrack zone"),
+    Register(Field.REG13, "scratch of groups: conntrack zone of the port under test"),
+    Register(POLICY[0], "in *_CT to *_RULES: high half of the policy (the port's set of groups, hashed)"),
+    Register(POLICY[1], "low half of the policy"),
+    Register(SET[0], "in *_SET to *_RULES: high half of the remote address's class (sets it is in, hashed)"),
+    Register(SET[1], "low half of the class"),
 )
 
 
@@ -92,10 +151,16 @@ class Flag(IntEnum):
     """Bits of the flags register."""
 
     FROM_TUNNEL = 1 << 0
+    FROM_PROVIDER = 1 << 1
+    ROUTED = 1 << 2
+    HAIRPINNED = 1 << 3
 
 
 FLAG_TEXTS: dict[Flag, str] = {
     Flag.FROM_TUNNEL: "came from another host: delivered to local ports only, never to a tunnel again",
+    Flag.FROM_PROVIDER: "came from a provider bridge: never sent there again on the same network",
+    Flag.ROUTED: "a router of this host has sent it on",
+    Flag.HAIRPINNED: "translated towards a floating IP of this host",
 }
 
 
@@ -128,6 +193,16 @@ class UnitKind(IntEnum):
     NETWORK = 3
     FLOOD = 4
     NEIGHBOUR = 5
+    POLICY = 6
+    SET = 7
+    ROUTER = 8
+    GATEWAY = 9
+    FLOATING_IP = 10
+    ACL = 11
+    FIREWALL = 12
+    CLAIM = 13
+    PROVIDER = 14
+    NEXT_HOP = 15
 
 
 UNIT_TEXTS: dict[UnitKind, str] = {
@@ -136,6 +211,16 @@ UNIT_TEXTS: dict[UnitKind, str] = {
     UnitKind.NETWORK: "a network: tunnel classification, punts, server addresses",
     UnitKind.FLOOD: "a network's broadcast and multicast",
     UnitKind.NEIGHBOUR: "a port as its network sees it: ARP and ND answers, the way to its host",
+    UnitKind.POLICY: "the rules of a set of security groups that local ports have",
+    UnitKind.SET: "the classes of addresses in one network that remote groups and address groups name",
+    UnitKind.ROUTER: "a router: its addresses, interfaces and routes",
+    UnitKind.GATEWAY: "a router's gateway on this host",
+    UnitKind.FLOATING_IP: "a floating IP that this host translates",
+    UnitKind.ACL: "a network ACL",
+    UnitKind.FIREWALL: "a firewall group",
+    UnitKind.CLAIM: "an address that a port claims",
+    UnitKind.PROVIDER: "a provider bridge",
+    UnitKind.NEXT_HOP: "the MAC of an address on an external network, as the agent found it",
 }
 
 # cookie = 0xa1 ‖ kind (8 bits) ‖ hash of the unit (48 bits). The marker says "ours", also beside flows that others
@@ -144,6 +229,11 @@ COOKIE_OURS = 0xA1 << 56
 COOKIE_OURS_MASK = 0xFF << 56
 COOKIE_KIND_SHIFT = 48
 COOKIE_HASH_BYTES = 6
+
+# Conntrack zones are 16 bits: a port's zone is its key (so port keys end here), a router's is this plus its key.
+ROUTER_ZONES_FROM = 1 << 15  # so that a port key and the use of a meter fit the 18 bits of a meter
+PORT_KEY_MAX = ROUTER_ZONES_FROM - 1
+ROUTER_KEY_MAX = 65_535 - ROUTER_ZONES_FROM
 
 # Where a VM finds a DHCP server whose subnet has no gateway. Source: RFC 3927 (link-local, hence never a tenant's).
 SERVER_ID_WITHOUT_GATEWAY = "169.254.169.254"
@@ -158,3 +248,29 @@ REMOTE_PARTS_FROM = 1 << 16
 # the whole host (measured), so a port may not take more than its share.
 PUNT_RATE_PPS = 20
 PUNT_BURST_PACKETS = 40
+
+
+class MeterUse(IntEnum):
+    """What a port's meter is for; `meter_id` makes its number. Others' meters on an adopted bridge are below."""
+
+    PUNT = 2
+    EGRESS_RATE = 3
+    INGRESS_RATE = 4
+    EGRESS_PACKETS = 5
+    INGRESS_PACKETS = 6
+    CLAIM = 7
+
+
+_METER_USE_SHIFT = 15
+METERS_OURS = range(min(MeterUse) << _METER_USE_SHIFT, (max(MeterUse) + 1) << _METER_USE_SHIFT)
+"""Numbers of meters that are ours to change and delete: a meter has no cookie. The switch has 18 bits of them."""
+
+GROUPS_OURS = range(0xA1 << 24, 0xA2 << 24)
+"""Numbers of groups that are ours to change and delete."""
+
+
+def meter_id(use: MeterUse, port_key: int) -> int:
+    """The number of a port's meter. Raises: ValueError if the key has more than 15 bits."""
+    if not 0 <= port_key < 1 << _METER_USE_SHIFT:
+        raise ValueError(f"port key {port_key} has more than {_METER_USE_SHIFT} bits")
+    return use << _METER_USE_SHIFT | port_key

@@ -10,14 +10,16 @@ from alcor.pipeline.tables import (
     COOKIE_KIND_SHIFT,
     COOKIE_OURS,
     NETWORK,
-    Priority,
     Table,
     UnitKind,
 )
 
 
 class Unit(NamedTuple):
-    """What owns flows. `id`: a port's or network's; `sub`: of a neighbour, its port id (`id` is the network's)."""
+    """What owns flows. `id`: of what it is about; `sub`: of a neighbour, its port id (`id` is the network's).
+
+    Of a policy and a set `id` is the hash in hex.
+    """
 
     kind: UnitKind
     id: str = ""
@@ -25,12 +27,17 @@ class Unit(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """A flow before it is known whose it is."""
+    """A flow before it is known whose it is.
+
+    `priority`: a band, or a number where the feature orders its flows itself (routes, ACLs). `about`: the id of what
+    decided (a security group rule, a route's destination …), for whoever asks why; it is not in the switch.
+    """
 
     table: Table
-    priority: Priority
+    priority: int
     match: Match
     actions: tuple[Action, ...]
+    about: str = ""
 
 
 SHARED = Unit(UnitKind.SHARED)

@@ -9,12 +9,22 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from alcor.goalstate.item import (
+    Claim,
+    FirewallItem,
+    FloatingIpItem,
+    GatewayItem,
     HostItem,
     LocalPort,
+    Member,
     Neighbour,
+    NetworkAclItem,
     NetworkHost,
     NetworkItem,
+    Prefix,
+    QosItem,
     RegionItem,
+    RouterItem,
+    RulesItem,
     SubnetItem,
 )
 
@@ -113,7 +123,24 @@ def _neighbour_names(neighbour: Neighbour) -> tuple[Hashable, ...]:
 
 
 def _port_names(port: LocalPort) -> tuple[Hashable, ...]:
-    return (port.network_id, (port.network_id, port.mac))
+    groups = tuple(("group", group) for group in port.groups or ())
+    return (port.network_id, (port.network_id, port.mac), *groups)
+
+
+def _router_networks(router: RouterItem) -> tuple[Hashable, ...]:
+    inner = (interface.network_id for interface in router.interfaces)
+    return tuple(dict.fromkeys((*inner, *(gateway.network_id for gateway in router.gateways))))
+
+
+def _floating_ip_uses(floating_ip: FloatingIpItem) -> tuple[Hashable, ...]:
+    ports = dict.fromkeys(forward.port_id for forward in floating_ip.forwards)
+    if floating_ip.port_id is not None:
+        ports[floating_ip.port_id] = None
+    return (*ports, floating_ip.router_id, floating_ip.network_id)
+
+
+def _firewall_ports(firewall: FirewallItem) -> tuple[Hashable, ...]:
+    return tuple(dict.fromkeys(firewall.ports))
 
 
 def neighbours_by_claim(items: Mapping[str, Neighbour] | None = None) -> Indexed[Neighbour]:
@@ -126,9 +153,24 @@ def ports_by_network(items: Mapping[str, LocalPort] | None = None) -> Indexed[Lo
     return Indexed(_port_names, items)
 
 
+def routers_by_network(items: Mapping[str, RouterItem] | None = None) -> Indexed[RouterItem]:
+    """Routers by id; `find(network_id)` for an interface's or gateway's network."""
+    return Indexed(_router_networks, items)
+
+
+def floating_ips_by_use(items: Mapping[str, FloatingIpItem] | None = None) -> Indexed[FloatingIpItem]:
+    """Floating IPs by id; `find` by the id of a port, router or external network."""
+    return Indexed(_floating_ip_uses, items)
+
+
+def firewalls_by_port(items: Mapping[str, FirewallItem] | None = None) -> Indexed[FirewallItem]:
+    """Firewalls by key; `find(port_id)`."""
+    return Indexed(_firewall_ports, items)
+
+
 @dataclass(slots=True)
 class NetworkView:
-    """One network as this host knows it. Keys: subnet id, host id, port id.
+    """One network as this host knows it. Keys: subnet id, host id, port id, ACL id, claimed address.
 
     A plain dict given as `neighbours` is copied into an indexed one: change it through the view.
     """
@@ -137,6 +179,8 @@ class NetworkView:
     subnets: dict[str, SubnetItem] = field(default_factory=dict)
     hosts: dict[str, NetworkHost] = field(default_factory=dict)
     neighbours: dict[str, Neighbour] = field(default_factory=neighbours_by_claim)
+    acls: dict[str, NetworkAclItem] = field(default_factory=dict)
+    claims: dict[str, Claim] = field(default_factory=dict)
 
     def claimants(self, name: str) -> tuple[str, ...]:
         """The ids of the neighbours that claim a MAC or an IP address. Cost: O(1)."""
@@ -147,7 +191,14 @@ class NetworkView:
 
 @dataclass(slots=True)
 class View:
-    """The union of a host's scopes, resolved. Keys: port id, network id.
+    """The union of a host's scopes, resolved.
+
+    Keys: `ports`, `closed`: port id; `networks`: network id; `routers`, `gateways`: router id; `firewalls`: scope id
+    and group id, joined by a slash (one group may guard several routers); `rules`, `members`: security group id, then
+    port id; `prefixes`: address group id, then prefix; `qos`: policy id; `floating_ips`: their id.
+
+    Law: of an open port everything it refers to is here, directly or through another item. A router, gateway or
+    floating IP is here only if everything it refers to is.
 
     A plain dict given as `ports` is copied into an indexed one: change it through the view.
     """
@@ -157,6 +208,14 @@ class View:
     ports: dict[str, LocalPort] = field(default_factory=ports_by_network)
     closed: dict[str, LocalPort] = field(default_factory=dict)
     networks: dict[str, NetworkView] = field(default_factory=dict)
+    routers: dict[str, RouterItem] = field(default_factory=routers_by_network)
+    gateways: dict[str, GatewayItem] = field(default_factory=dict)
+    floating_ips: dict[str, FloatingIpItem] = field(default_factory=floating_ips_by_use)
+    rules: dict[str, RulesItem] = field(default_factory=dict)
+    members: dict[str, dict[str, Member]] = field(default_factory=dict)
+    prefixes: dict[str, dict[str, Prefix]] = field(default_factory=dict)
+    qos: dict[str, QosItem] = field(default_factory=dict)
+    firewalls: dict[str, FirewallItem] = field(default_factory=firewalls_by_port)
 
     def ports_of(self, network_id: str) -> tuple[str, ...]:
         """The ids of the open local ports of a network, those that came first, first. Cost: O(1)."""
@@ -166,6 +225,28 @@ class View:
         """The ids of the open local ports that claim a MAC in a network. Cost: O(1)."""
         return self._indexed().find((network_id, mac))
 
+    def ports_in_group(self, group_id: str) -> tuple[str, ...]:
+        """The ids of the open local ports of a security group. Cost: O(1)."""
+        return self._indexed().find(("group", group_id))
+
+    def routers_on(self, network_id: str) -> tuple[str, ...]:
+        """The ids of the routers with an interface or gateway on a network. Cost: O(1)."""
+        if not isinstance(self.routers, Indexed):
+            self.routers = routers_by_network(self.routers)
+        return self.routers.find(network_id)
+
+    def floating_ips_for(self, name: Hashable) -> tuple[str, ...]:
+        """The ids of the floating IPs of a port, router or external network (its id). Cost: O(1)."""
+        if not isinstance(self.floating_ips, Indexed):
+            self.floating_ips = floating_ips_by_use(self.floating_ips)
+        return self.floating_ips.find(name)
+
+    def firewalls_on(self, port_id: str) -> tuple[str, ...]:
+        """The keys of the firewalls on a router's interface or a local port. Cost: O(1)."""
+        if not isinstance(self.firewalls, Indexed):
+            self.firewalls = firewalls_by_port(self.firewalls)
+        return self.firewalls.find(port_id)
+
     def _indexed(self) -> Indexed[LocalPort]:
         if not isinstance(self.ports, Indexed):
             self.ports = ports_by_network(self.ports)
@@ -174,13 +255,28 @@ class View:
 
 @dataclass(slots=True)
 class Allocation:
-    """Local numbers: state of the agent, kept in OVSDB before first use (protocol, section 7).
+    """Local numbers and what the agent found out about this host.
 
-    `port_keys`, `network_keys`: 1 … 2^16-1 and 1 … 2^24-1, never 0, each number once. `ofports`: the switch's numbers
-    of the VIFs that are plugged now. `tunnels`: network type → ofport of its tunnel port.
+    Kept in OVSDB before first use (protocol, section 7): `port_keys` 1 … `PORT_KEY_MAX`, also the port's conntrack
+    zone; `network_keys` 1 … 2^24-1; `router_keys` 1 … `ROUTER_KEY_MAX`. Never 0, each number once.
+
+    Of the switch: `ofports`: VIFs plugged now; `tunnels`: network type → its flow-based tunnel port; `probes`: (network
+    type, VTEP) → tunnel port with that remote, watched by BFD; `providers`: physical network → patch port to its
+    bridge;
+    `metadata_ofport`: internal port of the metadata service, 0 if there is none.
+
+    Observed: `lost_vteps`: gateway hosts that BFD says are down; `next_hops`: (external network id, address) → MAC;
+    `forwarding`: port id → VTEP, for a port that has just moved away by live migration.
     """
 
     port_keys: dict[str, int] = field(default_factory=dict)
     network_keys: dict[str, int] = field(default_factory=dict)
+    router_keys: dict[str, int] = field(default_factory=dict)
     ofports: dict[str, int] = field(default_factory=dict)
     tunnels: dict[str, int] = field(default_factory=dict)
+    probes: dict[tuple[str, str], int] = field(default_factory=dict)
+    providers: dict[str, int] = field(default_factory=dict)
+    metadata_ofport: int = 0
+    lost_vteps: frozenset[str] = frozenset()
+    next_hops: dict[tuple[str, str], str] = field(default_factory=dict)
+    forwarding: dict[str, str] = field(default_factory=dict)
