@@ -144,8 +144,8 @@ def test_a_network_without_open_local_ports_delivers_to_nobody(view: View) -> No
 
     tables = {flow.table for flow in flows(view, NUMBERS).values()}
 
-    assert Table.OUTPUT not in tables and Table.PUNT_PORT not in tables
-    assert matched(view, Table.CLASSIFY, Term(Field.IN_PORT, 1)) == 0
+    assert Table.PORT_SECURITY_ND in tables
+    assert tables.isdisjoint({Table.OUTPUT, Table.PUNT_PORT})
 
 
 def test_a_host_that_does_not_know_itself_sends_nothing_abroad(view: View) -> None:
