@@ -15,7 +15,8 @@ class Field(Enum):
     """A packet or metadata field: (name as ovs-ofctl prints it, width in bits).
 
     CT_STATE (bits: `CtState`), CT_ZONE, CT_MARK and CT_LABEL are 0 until `Conntrack` with a table has looked the
-    packet up. IP_FRAG (bits: `Fragment`) is 0 for what is no fragment. IP_DSCP and IP_ECN are the two parts of the
+    packet up; CT_IPV4_SRC to CT_PORT_DST are then the connection's first packet's, before translation, also of a later
+    fragment, which has no ports itself. IP_FRAG (bits: `Fragment`) is 0 for what is no fragment. IP_DSCP and IP_ECN are the two parts of the
     type of service, each as a small number. VLAN_VID is the 12-bit id with 0x1000 for "there is a tag"; 0 matches no
     tag. CONJ_ID is met only by what has fulfilled a conjunction (see `Conjunction`), and never written.
     """
@@ -68,6 +69,13 @@ class Field(Enum):
     CT_ZONE = ("ct_zone", 16)
     CT_MARK = ("ct_mark", 32)
     CT_LABEL = ("ct_label", 128)
+    CT_IPV4_SRC = ("ct_nw_src", 32)
+    CT_IPV4_DST = ("ct_nw_dst", 32)
+    CT_IPV6_SRC = ("ct_ipv6_src", 128)
+    CT_IPV6_DST = ("ct_ipv6_dst", 128)
+    CT_IP_PROTO = ("ct_nw_proto", 8)
+    CT_PORT_SRC = ("ct_tp_src", 16)
+    CT_PORT_DST = ("ct_tp_dst", 16)
     REG0 = ("reg0", 32)
     REG1 = ("reg1", 32)
     REG2 = ("reg2", 32)
@@ -100,8 +108,11 @@ class Field(Enum):
 
 
 class CtState(IntFlag):
-    """Bits of CT_STATE. A packet that was looked up has TRK, and of NEW, EST, INV exactly one; RELATED goes with
-    either of the first two. Each term of a match names the bits it means in its mask.
+    """Bits of CT_STATE. A packet that was looked up has TRACKED, and exactly one of NEW, EST, INVALID and (an ICMP
+    error that quotes a packet of a known connection) RELATED. REPLY goes with EST and RELATED. SOURCE_NAT and
+    DESTINATION_NAT say what this packet was subjected to: a reply to a source translation has DESTINATION_NAT.
+    A connection is established when a reply was seen, not before: until then its first direction stays NEW, also
+    after the commit. A match names the bits it means in its mask.
     """
 
     NEW = 1
@@ -234,7 +245,8 @@ class DecTtl(NamedTuple):
 class NatRange(NamedTuple):
     """Addresses (as numbers, of IP `version` 4 or 6) and ports to choose from; no ports: keep the port if it is free,
     else any from 1024. `ip_max` None: the one address. The choice is a hash of the connection, the next free one on
-    collision; none free: the packet is dropped by way of INVALID.
+    collision. None free: the packet goes on untranslated, NEW, without SOURCE_NAT or DESTINATION_NAT, and nothing is
+    kept: who must not leak matches those bits in the next table.
     """
 
     version: int
@@ -260,9 +272,9 @@ class Conntrack(NamedTuple):
 
     `zone`: its number, or a register whose low 16 bits are it.
     `commit`: keep the connection; `force` too: an existing one in the other direction is forgotten for it.
-    `table`: a copy goes on there, whole if it was a fragment, with CT_… fields set (and addresses after `nat`);
-    None: nothing goes on with them, and this packet keeps the fields it had. The actions after this one see the
-    packet as it was before, in either case.
+    `table`: a copy goes on there with CT_… fields set. None: nobody sees them. After this action the packet has none
+    of an earlier look-up either, and it too is translated: nothing that must not be may come after `nat`.
+    A fragment waits until all have come; then each goes on by itself, with the state of the whole packet.
     `actions`: SetField or Move to CT_MARK and CT_LABEL of the connection; only with `commit`.
     """
 

@@ -15,7 +15,7 @@ _ETH_ARP = 0x0806
 _ETH_IPV4 = 0x0800
 _ETH_IPV6 = 0x86DD
 _VLAN_PRESENT = 0x1000
-_ICMPV4, _TCP, _UDP, _ICMPV6 = 1, 6, 17, 58
+_ICMPV4, _TCP, _UDP, _ICMPV6, _SCTP = 1, 6, 17, 58, 132
 _HOP_BY_HOP, _ROUTING, _FRAGMENT, _DESTINATION_OPTIONS = 0, 43, 44, 60
 _SOLICITATION, _ADVERTISEMENT = 135, 136
 _SOURCE_OPTION, _TARGET_OPTION = 1, 2
@@ -23,14 +23,17 @@ _ETH_BYTES = 14
 _ND_BYTES = 24
 
 _CHECKSUM_OFFSETS = {_ICMPV4: 2, _TCP: 16, _UDP: 6, _ICMPV6: 2}
-_TRANSPORT_BYTES = {_ICMPV4: 8, _TCP: 20, _UDP: 8, _ICMPV6: 4}
+_TRANSPORT_BYTES = {_ICMPV4: 8, _TCP: 20, _UDP: 8, _ICMPV6: 4, _SCTP: 12}
+_PARTIAL = frozenset({Field.IP_DSCP, Field.IP_ECN, Field.TCP_FLAGS})
+"""Fields that share their bytes with others."""
 
 
 class Place(NamedTuple):
-    """Where a field lies in the frame, in bytes."""
+    """Where a field lies in the frame, in bytes; `shift`: how many bits below it are not its own."""
 
     offset: int
     length: int
+    shift: int = 0
 
 
 class Frame:
@@ -58,17 +61,71 @@ class Frame:
         place = self.places.get(field)
         if place is None:
             return 0
-        return int.from_bytes(self.data[place.offset : place.offset + place.length], "big")
+        value = int.from_bytes(self.data[place.offset : place.offset + place.length], "big")
+        if field in _PARTIAL:
+            return value >> place.shift & (1 << field.bits) - 1
+        return value
 
     def write(self, field: Field, value: int) -> None:
         """Write a field; nothing if the frame does not have it (an option that is not there)."""
+        if field in (Field.VLAN_TCI, Field.VLAN_VID):
+            self._write_tag(field, value)
+            return
         place = self.places.get(field)
         if place is None:
             return
+        if field in _PARTIAL:
+            rest = int.from_bytes(self.data[place.offset : place.offset + place.length], "big")
+            value = rest & ~((1 << field.bits) - 1 << place.shift) | value << place.shift
         self.data[place.offset : place.offset + place.length] = value.to_bytes(place.length, "big")
         self.written = True
         if field in (Field.ICMPV6_TYPE, Field.ND_OPTIONS_TYPE):
             self._parse()
+
+    def push_vlan(self) -> None:
+        """Put a tag with id 0 in front of what follows the addresses."""
+        self._put_tag(_ETH_VLAN.to_bytes(2, "big") + bytes(2))
+
+    def pop_vlan(self) -> None:
+        """Take the outer tag off; nothing if there is none."""
+        if self.read(Field.VLAN_TCI):
+            self._put_tag(b"", replaced=4)
+
+    def _put_tag(self, tag: bytes, replaced: int = 0) -> None:
+        if self.written:
+            self._put_checksums()
+        self.data[12 : 12 + replaced] = tag
+        self._parse()
+
+    def _write_tag(self, field: Field, value: int) -> None:
+        if field is Field.VLAN_VID:
+            value |= self.read(Field.VLAN_TCI) & 0xE000
+        if not value & _VLAN_PRESENT:
+            self.pop_vlan()
+            return
+        if not self.read(Field.VLAN_TCI):
+            self.push_vlan()
+        self.data[14:16] = (value & ~_VLAN_PRESENT).to_bytes(2, "big")
+        self._parse()
+
+    @property
+    def ip_offset(self) -> int | None:
+        """Where the IP header begins; None if there is none (or a broken one)."""
+        return self._ip_offset if Field.IP_TTL in self.places else None
+
+    @property
+    def transport(self) -> Place | None:
+        """Where the whole transport header and what follows lie; None for fragments, and if there is none."""
+        return self._transport
+
+    @property
+    def has_good_checksums(self) -> bool:
+        """Whether IPv4 header and TCP, UDP, ICMP sum up; true of what has no checksum."""
+        if self.written:
+            return True
+        again = self.copy()
+        again.written = True
+        return again.to_bytes() == bytes(self.data)
 
     def to_bytes(self) -> bytes:
         """The frame as it goes out, checksums right if anything was written."""
@@ -88,6 +145,7 @@ class Frame:
         eth_type = self._number(offset, 2)
         if eth_type == _ETH_VLAN and len(self.data) >= _ETH_BYTES + 4:
             constants[Field.VLAN_TCI] = self._number(offset + 2, 2) | _VLAN_PRESENT
+            constants[Field.VLAN_VID] = constants[Field.VLAN_TCI] & 0x1FFF
             offset += 4
             eth_type = self._number(offset, 2)
         constants[Field.ETH_TYPE] = eth_type
@@ -121,10 +179,13 @@ class Frame:
             return
         self._ip_offset = start
         places[Field.IP_TTL] = Place(start + 8, 1)
+        places[Field.IP_DSCP], places[Field.IP_ECN] = Place(start + 1, 1, 2), Place(start + 1, 1)
         places[Field.IPV4_SRC] = Place(start + 12, 4)
         places[Field.IPV4_DST] = Place(start + 16, 4)
         protocol = constants[Field.IP_PROTO] = self.data[start + 9]
         fragment = self._number(start + 6, 2)
+        if fragment & 0x3FFF:
+            constants[Field.IP_FRAG] = 3 if fragment & 0x1FFF else 1
         if not fragment & 0x1FFF:
             whole = not fragment & 0x2000
             self._parse_transport(protocol, start + header_bytes, start + total, places, whole=whole)
@@ -137,6 +198,7 @@ class Frame:
             return
         self._ip_offset = start
         places[Field.IP_TTL] = Place(start + 7, 1)
+        places[Field.IP_DSCP], places[Field.IP_ECN] = Place(start, 2, 6), Place(start, 2, 4)
         places[Field.IPV6_SRC] = Place(start + 8, 16)
         places[Field.IPV6_DST] = Place(start + 24, 16)
         protocol, offset = self.data[start + 6], start + 40
@@ -147,7 +209,9 @@ class Frame:
             following = self.data[offset]
             if protocol == _FRAGMENT:
                 fragment = self._number(offset + 2, 2)
-                first, whole = fragment < 8, False
+                first, whole = fragment < 8, not fragment & 0xFFF9
+                if not whole:
+                    constants[Field.IP_FRAG] = 1 if first else 3
                 offset += 8
             else:
                 offset += (self.data[offset + 1] + 1) * 8
@@ -167,8 +231,11 @@ class Frame:
             self._transport = Place(start, end - start)
         if protocol == _TCP:
             places[Field.TCP_SRC], places[Field.TCP_DST] = Place(start, 2), Place(start + 2, 2)
+            places[Field.TCP_FLAGS] = Place(start + 12, 2)
         elif protocol == _UDP:
             places[Field.UDP_SRC], places[Field.UDP_DST] = Place(start, 2), Place(start + 2, 2)
+        elif protocol == _SCTP:
+            places[Field.SCTP_SRC], places[Field.SCTP_DST] = Place(start, 2), Place(start + 2, 2)
         elif protocol == _ICMPV4:
             places[Field.ICMPV4_TYPE], places[Field.ICMPV4_CODE] = Place(start, 1), Place(start + 1, 1)
         elif protocol == _ICMPV6:
@@ -205,6 +272,8 @@ class Frame:
         if self._transport is None:
             return
         protocol = self.read(Field.IP_PROTO)
+        if protocol == _SCTP:
+            return  # a CRC that does not cover addresses, of ports that no flow changes
         at = self._transport.offset + _CHECKSUM_OFFSETS[protocol]
         if protocol == _UDP and eth_type == _ETH_IPV4 and not self._number(at, 2):
             return  # a UDP sender over IPv4 may leave it out

@@ -20,6 +20,7 @@ from alcor.pipeline.flow import (
     Conntrack,
     ConntrackClear,
     Controller,
+    CtState,
     DecTtl,
     Field,
     Flow,
@@ -57,6 +58,7 @@ _ARP: _Needs = ((Field.ETH_TYPE, frozenset({0x0806})),)
 _IPV4: _Needs = ((Field.ETH_TYPE, frozenset({0x0800})),)
 _IPV6: _Needs = ((Field.ETH_TYPE, frozenset({0x86DD})),)
 _IP: _Needs = ((Field.ETH_TYPE, frozenset({0x0800, 0x86DD})),)
+_WITH_PORTS = frozenset({1, 6, 17, 58, 132})
 _ICMPV6: _Needs = (*_IPV6, (Field.IP_PROTO, frozenset({58})))
 
 
@@ -94,6 +96,13 @@ NEEDS: Mapping[Field, _Needs] = {
     Field.ARP_TPA: _ARP,
     Field.ARP_SHA: _ARP,
     Field.ARP_THA: _ARP,
+    Field.CT_IPV4_SRC: _IPV4,
+    Field.CT_IPV4_DST: _IPV4,
+    Field.CT_IPV6_SRC: _IPV6,
+    Field.CT_IPV6_DST: _IPV6,
+    Field.CT_IP_PROTO: _IP,
+    Field.CT_PORT_SRC: (*_IP, (Field.CT_IP_PROTO, _WITH_PORTS)),
+    Field.CT_PORT_DST: (*_IP, (Field.CT_IP_PROTO, _WITH_PORTS)),
     Field.ND_TARGET: _nd(135, 136),
     Field.ND_RESERVED: _nd(135, 136),
     Field.ND_OPTIONS_TYPE: _nd(135, 136),
@@ -101,10 +110,19 @@ NEEDS: Mapping[Field, _Needs] = {
     Field.ND_TLL: _nd(136),
 }
 
+_ORIGINAL = frozenset(
+    {
+        *(Field.CT_IPV4_SRC, Field.CT_IPV4_DST, Field.CT_IPV6_SRC, Field.CT_IPV6_DST),
+        *(Field.CT_IP_PROTO, Field.CT_PORT_SRC, Field.CT_PORT_DST),
+    }
+)
+_KNOWN_CONNECTION = CtState.NEW | CtState.EST | CtState.RELATED | CtState.REPLY
+
 READ_ONLY = frozenset(
     {
         *(Field.ETH_TYPE, Field.IP_PROTO, Field.IP_FRAG, Field.TCP_FLAGS),
         *(Field.CT_STATE, Field.CT_ZONE, Field.CONJ_ID),
+        *_ORIGINAL,
     }
 )
 """Fields that no action writes: they say what a packet is, or what is known of it."""
@@ -204,6 +222,10 @@ def _missing(field: Field, known: Mapping[Field, Term]) -> Iterator[str]:
         if term is None or term.mask is not None or term.value not in values:
             wanted = " or ".join(f"{value:#x}" for value in sorted(values))
             yield f"{field.value[0]} needs the match to have {needed.value[0]}={wanted}"
+    if field in _ORIGINAL:
+        state = known.get(Field.CT_STATE)
+        if state is None or not state.value & _KNOWN_CONNECTION:
+            yield f"{field.value[0]} needs the match to have ct_state=+new, +est, +rel or +rpl"
 
 
 def _form_problems(term: Term) -> Iterator[str]:

@@ -44,9 +44,21 @@ _IPV4 = frozenset(
         Field.ARP_TPA,
         Field.TUN_IPV4_SRC,
         Field.TUN_IPV4_DST,
+        Field.CT_IPV4_SRC,
+        Field.CT_IPV4_DST,
     }
 )
-_IPV6 = frozenset({Field.IPV6_SRC, Field.IPV6_DST, Field.ND_TARGET, Field.TUN_IPV6_SRC, Field.TUN_IPV6_DST})
+_IPV6 = frozenset(
+    {
+        Field.CT_IPV6_SRC,
+        Field.CT_IPV6_DST,
+        Field.IPV6_SRC,
+        Field.IPV6_DST,
+        Field.ND_TARGET,
+        Field.TUN_IPV6_SRC,
+        Field.TUN_IPV6_DST,
+    }
+)
 _DECIMAL = frozenset(
     {
         Field.IN_PORT,
@@ -62,6 +74,9 @@ _DECIMAL = frozenset(
         Field.IP_ECN,
         Field.CT_ZONE,
         Field.CONJ_ID,
+        Field.CT_IP_PROTO,
+        Field.CT_PORT_SRC,
+        Field.CT_PORT_DST,
         Field.ICMPV4_TYPE,
         Field.ICMPV4_CODE,
         Field.ICMPV6_TYPE,
@@ -81,7 +96,14 @@ _FRAGMENTS = {
 }
 _GROUP_KINDS = {GroupKind.FAST_FAILOVER: "ff"}
 # The switch wants what a field needs before the field.
-_FIRST = (Field.ETH_TYPE, Field.IP_PROTO, Field.ICMPV6_TYPE, Field.ICMPV6_CODE)
+_FIRST = (
+    Field.ETH_TYPE,
+    Field.IP_PROTO,
+    Field.ICMPV6_TYPE,
+    Field.ICMPV6_CODE,
+    Field.CT_STATE,
+    Field.CT_IP_PROTO,
+)
 
 
 def render(flow: Flow) -> str:

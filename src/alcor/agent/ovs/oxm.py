@@ -72,6 +72,13 @@ _NUMBERS: Final[Mapping[Field, tuple[int, int]]] = {
     Field.CT_ZONE: (_NXM_1, 106),
     Field.CT_MARK: (_NXM_1, 107),
     Field.CT_LABEL: (_NXM_1, 108),
+    Field.CT_IP_PROTO: (_NXM_1, 119),
+    Field.CT_IPV4_SRC: (_NXM_1, 120),
+    Field.CT_IPV4_DST: (_NXM_1, 121),
+    Field.CT_IPV6_SRC: (_NXM_1, 122),
+    Field.CT_IPV6_DST: (_NXM_1, 123),
+    Field.CT_PORT_SRC: (_NXM_1, 124),
+    Field.CT_PORT_DST: (_NXM_1, 125),
     Field.TUN_IPV4_SRC: (_NXM_1, 31),
     Field.TUN_IPV4_DST: (_NXM_1, 32),
     Field.TUN_IPV6_SRC: (_NXM_1, 109),
@@ -106,6 +113,8 @@ _OLD_NUMBERS: Final[Mapping[Field, tuple[int, int]]] = {
     Field.IPV6_DST: (_NXM_1, 20),
     Field.ICMPV6_TYPE: (_NXM_1, 21),
     Field.ICMPV6_CODE: (_NXM_1, 22),
+    Field.IP_ECN: (_NXM_1, 28),
+    Field.TCP_FLAGS: (_NXM_1, 34),
     Field.ND_TARGET: (_NXM_1, 23),
     Field.ND_SLL: (_NXM_1, 24),
     Field.ND_TLL: (_NXM_1, 25),
@@ -118,6 +127,7 @@ _PACKET_TYPE_ETHERNET: Final = bytes.fromhex("8000580400000000")
 
 # The order in which Open vSwitch writes the terms of a match.
 _ORDER: Final = (
+    Field.CONJ_ID,
     Field.IN_PORT,
     Field.ETH_SRC,
     Field.ETH_DST,
@@ -127,12 +137,18 @@ _ORDER: Final = (
     Field.IPV4_DST,
     Field.IPV6_SRC,
     Field.IPV6_DST,
+    Field.IP_FRAG,
+    Field.IP_DSCP,
+    Field.IP_ECN,
     Field.IP_TTL,
     Field.IP_PROTO,
     Field.TCP_SRC,
     Field.TCP_DST,
+    Field.TCP_FLAGS,
     Field.UDP_SRC,
     Field.UDP_DST,
+    Field.SCTP_SRC,
+    Field.SCTP_DST,
     Field.ICMPV4_TYPE,
     Field.ICMPV4_CODE,
     Field.ICMPV6_TYPE,
@@ -155,10 +171,25 @@ _ORDER: Final = (
 )
 _RANK_OF_VLAN: Final = _ORDER.index(Field.VLAN_TCI)
 _RANK_OF_XREG0: Final = 100
-_RANK_OF_METADATA: Final = 200
+_RANK_AFTER_REGISTERS: Final = 150
+_AFTER_REGISTERS: Final = (
+    Field.PKT_MARK,
+    Field.CT_STATE,
+    Field.CT_ZONE,
+    Field.CT_MARK,
+    Field.CT_LABEL,
+    Field.CT_IPV4_SRC,
+    Field.CT_IPV4_DST,
+    Field.CT_IPV6_SRC,
+    Field.CT_IPV6_DST,
+    Field.CT_IP_PROTO,
+    Field.CT_PORT_SRC,
+    Field.CT_PORT_DST,
+    Field.METADATA,
+)
 _RANKS: Final[dict[Field, int]] = {
     **{field: rank for rank, field in enumerate(_ORDER) if field is not Field.VLAN_TCI},
-    Field.METADATA: _RANK_OF_METADATA,
+    **{field: rank for rank, field in enumerate(_AFTER_REGISTERS, _RANK_AFTER_REGISTERS)},
 }
 
 
@@ -277,6 +308,8 @@ def encode_oxms(match: Match) -> bytes:
             parts.append((rank, encode_value(field, value, mask)))
         elif field is Field.VLAN_TCI:
             parts.append((_RANK_OF_VLAN, _encode_vlan(value, 0xFFFF if mask is None else mask)))
+        elif field is Field.VLAN_VID:
+            parts.append((_RANK_OF_VLAN, _encode_vlan(value, 0x1FFF if mask is None else mask)))
         else:
             registers.append(term)
     if registers:
@@ -324,11 +357,17 @@ def without_packet_type(oxms: bytes) -> bytes:
 _FIELDS: Final[Mapping[tuple[int, int], Field]] = MappingProxyType({v: k for k, v in _NUMBERS.items()})
 
 
+def encode_mask(field: Field) -> bytes:
+    """A field with ones in all its bits, as a group names what it hashes."""
+    header, size, every = _EXACT[field]
+    return header + every.to_bytes(size, "big")
+
+
 def decode_fields(oxms: bytes) -> dict[str, int]:
     """Values by field name (`Field` names, lower case) as a packet-in carries them; unknown fields are left out.
 
     Packet registers are given as the two registers they hold, which are therefore there even where they are 0;
-    xxreg0 and xxreg1 are there as reg0 … reg7.
+    wide registers are there as the four they hold.
     """
     found: dict[str, int] = {}
     for oxm in split_oxms(oxms):
