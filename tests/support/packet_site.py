@@ -1,32 +1,22 @@
 """A site for packet cases: rows of intent, compiled to goal state, to flows, and run on simulated switches."""
 
 from collections import deque
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import msgspec
 
 from alcor.goalstate.compile import compile as compile_states
 from alcor.goalstate.intent import Intent
-from alcor.goalstate.item import (
-    HostItem,
-    LocalPort,
-    Neighbour,
-    NetworkHost,
-    NetworkItem,
-    RegionItem,
-    State,
-    SubnetItem,
-    refers,
-)
-from alcor.goalstate.scope import REGION, Scope, host_scope
+from alcor.goalstate.item import RegionItem, State
+from alcor.goalstate.scope import Scope
 from alcor.model.address import Ip, ip_int, ip_version
 from alcor.model.host import Host
 from alcor.model.port import Port
 from alcor.model.resource import Entity
 from alcor.pipeline.compile import flows
+from alcor.pipeline.resolve import resolve
 from alcor.pipeline.simulate import Emission, SimulatedTables, TunnelMetadata
-from alcor.pipeline.view import Allocation, NetworkView, View
+from alcor.pipeline.view import Allocation, View
 
 RESPONDER_MAC = "fe:00:00:00:00:01"
 A_REGION = RegionItem(id="region", responder_mac=RESPONDER_MAC, dhcp_lease_s=86_400)
@@ -78,43 +68,6 @@ class Site:
         return {row.id: row for row in self.rows if isinstance(row, Host)}
 
 
-def view_of(states: Mapping[Scope, State], host_id: str, closed: Iterable[str] = ()) -> View:
-    """What a host that received its whole closure knows."""
-    view = View()
-    pending, seen = [host_scope(host_id), REGION], set[Scope]()
-    while pending:
-        scope = pending.pop()
-        if scope in seen:
-            continue
-        seen.add(scope)
-        for item in states.get(scope, {}).values():
-            pending += refers(item)
-    networks = {scope.id: NetworkView(item) for scope in seen for item in _networks(states, scope)}
-    view.networks.update(sorted(networks.items()))
-    for scope in sorted(seen):
-        for item in states.get(scope, {}).values():
-            match item:
-                case HostItem():
-                    view.host = item
-                case RegionItem():
-                    view.region = item
-                case LocalPort():
-                    (view.closed if item.id in closed else view.ports)[item.id] = item
-                case SubnetItem():
-                    view.networks[scope.id].subnets[item.id] = item
-                case NetworkHost():
-                    view.networks[scope.id].hosts[item.id] = item
-                case Neighbour():
-                    view.networks[scope.id].neighbours[item.id] = item
-                case NetworkItem():
-                    pass
-    return view
-
-
-def _networks(states: Mapping[Scope, State], scope: Scope) -> Iterable[NetworkItem]:
-    return (item for item in states.get(scope, {}).values() if isinstance(item, NetworkItem))
-
-
 def allocation_of(site: Site, host_id: str, view: View) -> Allocation:
     """Numbers that differ from host to host, as they are in life: nothing may rest on their being equal."""
     first = 100 * (1 + sorted(site.hosts).index(host_id))
@@ -140,7 +93,7 @@ class Fabric:
 
     def __init__(self, site: Site) -> None:
         states = site.states()
-        self.views = {id: view_of(states, id, site.closed) for id in site.hosts}
+        self.views = {id: resolve(states, id, site.closed) for id in site.hosts}
         self.allocations = {id: allocation_of(site, id, view) for id, view in self.views.items()}
         self.switches = {
             id: SimulatedTables(flows(view, self.allocations[id]).values()) for id, view in self.views.items()

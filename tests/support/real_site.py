@@ -32,8 +32,9 @@ from alcor.model.address import Ip, ip_version
 from alcor.model.port import Port
 from alcor.pipeline.compile import flows, meters
 from alcor.pipeline.flow import Flow, FlowKey, MeterSpec
+from alcor.pipeline.resolve import resolve
 from alcor.pipeline.view import Allocation
-from tests.support.packet_site import Site, allocation_of, view_of
+from tests.support.packet_site import Site, allocation_of
 from tests.support.packets import BROADCAST, ethernet
 
 PATIENCE_S = 10.0
@@ -289,7 +290,7 @@ class RealSite:
     def _desired(
         self, site: Site, states: dict[Scope, State], host_id: str
     ) -> tuple[dict[FlowKey, Flow], tuple[MeterSpec, ...]]:
-        view = view_of(states, host_id, site.closed)
+        view = resolve(states, host_id, site.closed)
         allocation = self._allocation(site, states, host_id)
         return flows(view, allocation), tuple(meters(view, allocation).values())
 
@@ -300,7 +301,7 @@ class RealSite:
         """
         host = self._hosts[host_id]
         closed_off = host_id in site.without_tunnels or not site.hosts[host_id].vtep_addresses
-        numbers = allocation_of(site, host_id, view_of(states, host_id, site.closed))
+        numbers = allocation_of(site, host_id, resolve(states, host_id, site.closed))
         return replace(numbers, ofports=dict(host.vifs), tunnels={} if closed_off else dict(host.tunnels))
 
     async def _pass_fence(self, sender: _Machine) -> None:
