@@ -37,6 +37,7 @@ class Table(IntEnum):
     EXTERNAL = 44
     SNAT = 46
     HAIRPIN = 48
+    HAIRPIN_ROUTE = 49
     NEXT_HOP = 50
     ROUTED = 52
     L2 = 60
@@ -88,9 +89,17 @@ TABLE_TEXTS: dict[Table, str] = {
     ),
     Table.FIREWALL: "Rules of the router's firewall groups for what crosses its interfaces.",
     Table.FIREWALL_ALLOWED: "Commits what a firewall let through.",
-    Table.EXTERNAL: "The way out: a floating IP of this host, the gateway of this host, or another host's by tunnel.",
-    Table.SNAT: "Source translation in the router's zone.",
-    Table.HAIRPIN: "Towards a floating IP that is on this host: translated at once, without leaving it.",
+    Table.EXTERNAL: (
+        "What ROUTE sends out, by gateway number and next hop, with TTL, MACs and network as they came: translated to "
+        "a floating IP or the gateway's address if this host does that, in the router's zone; else by tunnel to the "
+        "host that serves the gateway."
+    ),
+    Table.SNAT: (
+        "After the translation: only with an address of the router's own, and with that address's MAC; what the "
+        "translation refused still has a tenant's address and ends here."
+    ),
+    Table.HAIRPIN: "Towards an address that this host translates: back at once, in its router's zone.",
+    Table.HAIRPIN_ROUTE: "From HAIRPIN to the inner network of that router. What was not translated ends here.",
     Table.NEXT_HOP: "The MAC of the next hop; unknown ones on external networks are asked for by the agent.",
     Table.ROUTED: "Packets too large for the way out are answered; else L2.",
     Table.L2: "Local delivery by MAC; broadcast and multicast; all else from here goes on, from a tunnel ends here.",
@@ -123,6 +132,7 @@ PART = Field.REG11
 RESPONDER_MAC = Field.XXREG1
 NEXT_HOP = Field.XXREG0
 ROUTER = Field.REG9
+GATEWAY = Field.REG8
 POLICY = (Field.REG0, Field.REG1)
 SET = (Field.REG2, Field.REG3)
 
@@ -137,7 +147,7 @@ REGISTERS: tuple[Register, ...] = (
     Register(RESPONDER_MAC, "scratch: the MAC a responder answers with, in the low 48 bits (reg6, reg7)"),
     Register(NEXT_HOP, "from ROUTE to NEXT_HOP: the next hop's address (IPv4 in reg3)"),
     Register(ROUTER, "from L3_ADMIT on: router key: host-local; its NAT zone is `ROUTER_ZONES_FROM` + key"),
-    Register(Field.REG8, "from EXTERNAL to SNAT: which gateway of the router"),
+    Register(GATEWAY, "from ROUTE to SNAT, on the way out: number of the router's gateway, the first is 1"),
     Register(Field.REG12, "scratch of NAT: conntrack zone"),
     Register(Field.REG13, "scratch of groups: conntrack zone of the port under test"),
     Register(POLICY[0], "in *_CT to *_RULES: high half of the policy (the port's set of groups, hashed)"),
