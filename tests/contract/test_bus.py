@@ -1,5 +1,6 @@
 """What every `GoalBus` promises; run against each adapter."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -8,10 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alcor.bus.codec import ProtobufCodec
-from alcor.bus.interface import Envelope, GoalBus, Heads, HostReport, PortReport, ScopeUpdate
+from alcor.bus.interface import (
+    Envelope,
+    GoalBus,
+    Heads,
+    HostReport,
+    PortReport,
+    Question,
+    Reply,
+    ScopeUpdate,
+)
 from alcor.bus.local import LocalBus
 from alcor.goalstate.item import ItemKind, Key, key_of
 from alcor.goalstate.scope import Scope, host_scope, neighbours_scope, network_scope
+from alcor.model.errors import Unavailable
 from tests.support.bus import EPOCH, FakePublisher, Reader, a_local_port, a_neighbour, a_network
 from tests.support.remote_bus import a_remote_bus, being_read
 
@@ -343,3 +354,51 @@ async def interleave(bus: GoalBus, steps: list[tuple[str, Scope, str]]) -> None:
     assert set(reader.held) == wanted
     for scope in wanted:
         assert {key: each.body for key, each in reader.held[scope].items()} == held_by(publisher, scope)
+
+
+async def test_a_question_is_answered(bus: GoalBus) -> None:
+    """A question reaches whoever serves the host, and the answer reaches whoever asked."""
+    reader = Reader(bus)
+    bus.report(HostReport(host_id="h1", epoch=EPOCH, alive=True, at_ms=1))
+    asking = await _asking(bus, reader)
+    question = await _question(reader)
+
+    bus.reply(Reply(question.number, b'{"seen":true}'))
+    taking = asyncio.create_task(reader.take())
+    answer = await asking
+    taking.cancel()
+
+    assert (question.host_id, question.body) == ("h1", b'{"ask":"status"}')
+    assert answer == b'{"seen":true}'
+
+
+async def test_a_question_that_cannot_be_answered(bus: GoalBus) -> None:
+    """Who asks hears why there is no answer."""
+    reader = Reader(bus)
+    bus.report(HostReport(host_id="h1", epoch=EPOCH, alive=True, at_ms=1))
+    asking = await _asking(bus, reader)
+    question = await _question(reader)
+
+    bus.reply(Reply(question.number, error="the switch is gone"))
+    taking = asyncio.create_task(reader.take())
+    with pytest.raises(Unavailable, match="the switch is gone"):
+        await asking
+    taking.cancel()
+
+
+async def _asking(bus: GoalBus, reader: Reader) -> asyncio.Task[bytes]:
+    """Ask host h1 as soon as it is known to be attached."""
+
+    async def ask() -> bytes:
+        async for _ in bus.reports():
+            break
+        return await bus.ask("h1", b'{"ask":"status"}', within_s=5.0)
+
+    return asyncio.create_task(ask())
+
+
+async def _question(reader: Reader) -> Question:
+    while True:
+        for message in await reader.take():
+            if isinstance(message, Question):
+                return message

@@ -5,7 +5,16 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 from hypothesis import strategies as st
 
-from alcor.bus.interface import DataplaneBus, Envelope, Heads, NcmBus, Publication, Put, ScopeUpdate
+from alcor.bus.interface import (
+    DataplaneBus,
+    Envelope,
+    Heads,
+    NcmBus,
+    Publication,
+    Put,
+    Question,
+    ScopeUpdate,
+)
 from alcor.goalstate.item import (
     Address,
     HostItem,
@@ -152,21 +161,21 @@ class Reader:
     """The ncm's side of a bus, applying what comes by the rules of protocol, section 4."""
 
     def __init__(self, bus: NcmBus) -> None:
-        self._updates: AsyncIterator[Sequence[ScopeUpdate | Heads]] = bus.updates()
-        self.batches: list[Sequence[ScopeUpdate | Heads]] = []
+        self._updates: AsyncIterator[Sequence[ScopeUpdate | Heads | Question]] = bus.updates()
+        self.batches: list[Sequence[ScopeUpdate | Heads | Question]] = []
         self.held: dict[Scope, dict[Key, Envelope]] = {}
         self.position: dict[Scope, int] = {}
         self.gaps: list[ScopeUpdate] = []
         self.heads: dict[int, int] = {}
 
-    async def take(self, within_s: float = 5.0) -> Sequence[ScopeUpdate | Heads]:
+    async def take(self, within_s: float = 5.0) -> Sequence[ScopeUpdate | Heads | Question]:
         """The next batch, applied. Raises: TimeoutError."""
         batch = await asyncio.wait_for(anext(self._updates), within_s)
         self.batches.append(batch)
         for message in batch:
             if isinstance(message, Heads):
                 self.heads.update(message.through)
-            else:
+            elif isinstance(message, ScopeUpdate):
                 self._apply(message)
         return batch
 

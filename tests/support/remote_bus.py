@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from alcor.bus.codec import ProtobufCodec
 from alcor.bus.goal_client import GoalClient
 from alcor.bus.goal_server import GRACE_S, GoalServer
-from alcor.bus.interface import Heads, HostReport, NcmBus, Publication, ScopeUpdate
+from alcor.bus.interface import Heads, HostReport, NcmBus, Publication, Question, Reply, ScopeUpdate
 from alcor.goalstate.scope import Scope
 
 SECRET = "the-bus-secret"
@@ -31,6 +31,14 @@ class RemoteBus:
         """As the server."""
         return self.server.reports()
 
+    async def ask(self, host_id: str, body: bytes, within_s: float) -> bytes:
+        """As the server."""
+        return await self.server.ask(host_id, body, within_s)
+
+    def reply(self, reply: Reply) -> None:
+        """As the client."""
+        self.client.reply(reply)
+
     def want(self, scope: Scope) -> None:
         """As the client."""
         self.client.want(scope)
@@ -39,7 +47,7 @@ class RemoteBus:
         """As the client."""
         self.client.unwant(scope)
 
-    def updates(self) -> AsyncIterator[Sequence[ScopeUpdate | Heads]]:
+    def updates(self) -> AsyncIterator[Sequence[ScopeUpdate | Heads | Question]]:
         """As the client."""
         return self.client.updates()
 

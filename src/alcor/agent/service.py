@@ -11,7 +11,7 @@ waits for the switch, the next turn does it at once. Cancelling `run` leaves all
 import asyncio
 import time
 from collections import ChainMap
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, assert_never
 
 from alcor.agent.advertise import Timetable
@@ -19,11 +19,12 @@ from alcor.agent.allocation import LocalNumbers
 from alcor.agent.answer.dispatch import Answer, Answerer
 from alcor.agent.driver import Connected, Lost, PacketIn, Switch, SwitchError, SwitchEvent, VifsChanged
 from alcor.agent.hold import Hold
+from alcor.agent.inquiry import Inquiry
 from alcor.agent.reconcile import Reconciler, Turn
 from alcor.agent.report import PortLedger
 from alcor.agent.session import Session, Step, full_jitter
 from alcor.agent.view import Changes, HostView
-from alcor.bus.interface import AgentConnector, Hello, ItemCodec, PortReport, Welcome
+from alcor.bus.interface import AgentConnector, Hello, ItemCodec, PortReport, Question, Reply, Welcome
 from alcor.goalstate.item import ItemKind
 from alcor.pipeline.live import is_remote
 from alcor.telemetry.log import get_log
@@ -66,6 +67,7 @@ class Agent:
         self._hold = Hold(is_released=release_hold)
         self._reconciler = Reconciler(switch, self._view, self._numbers, self._hold)
         self._session = Session(connector, self, random=random, sleep=sleep)
+        self._inquiry = Inquiry({"status": self._tell_status})
         self._ledger = PortLedger()
         self._answerer = Answerer(monotonic_s)
         self._answers: asyncio.Queue[Answer] = asyncio.Queue(ANSWERS_WAITING_MAX)
@@ -117,6 +119,13 @@ class Agent:
         self._peers_changed |= any(change.key.kind in _PEER_KINDS for change in changes.items)
         self._note_advertised(changes)
         self._wake.set()
+
+    async def answer(self, question: Question) -> Reply:
+        """Look, and say."""
+        return await self._inquiry.answer(question)
+
+    async def _tell_status(self, _: Mapping[str, Any]) -> Mapping[str, Any]:
+        return self.status()
 
     def detail(self) -> str:
         """One sentence about the switch; empty if all is well."""

@@ -20,7 +20,9 @@ from alcor.bus.interface import (
     Hello,
     NcmMessage,
     PortReport,
+    Question,
     Refused,
+    Reply,
     Resume,
     ScopeUpdate,
     Welcome,
@@ -35,6 +37,8 @@ RETRY_S_MAX = 10.0
 # A refusal (a wrong token, an unknown host) ends by an operator's hand, not by itself.
 REFUSED_RETRY_S = 30.0
 WELCOME_S_MAX = 10.0
+# Questions answered at a time; each is one look at the switch.
+ANSWERS_MAX = 8
 # A region that asks for more would be asking for a flood.
 HEARTBEAT_S_MIN = 0.1
 
@@ -56,6 +60,9 @@ class Owner(Protocol):
     def detail(self) -> str:
         """The sentence of a heartbeat."""
 
+    async def answer(self, question: Question) -> Reply:
+        """Look, and say; an error is said in the reply."""
+
 
 def full_jitter(attempt: int, random: Callable[[], float], *, base_s: float, max_s: float) -> float:
     """Seconds to wait before attempt `attempt` (0, 1 …): uniform in [0, min(max_s, base_s · 2^attempt)]."""
@@ -70,6 +77,7 @@ class Outbox:
     resume: dict[Scope, Resume] = field(default_factory=dict)
     realized: dict[int, int] = field(default_factory=dict)
     ports: dict[str, PortReport] = field(default_factory=dict)
+    replies: list[Reply] = field(default_factory=list)
     beat: bool = False
 
     def take(self, detail: Callable[[], str]) -> list[AgentMessage]:
@@ -79,11 +87,13 @@ class Outbox:
             messages.append(
                 Ack(epoch=self.epoch, realized=dict(self.realized), ports=tuple(self.ports.values()))
             )
+        messages += self.replies
         if self.beat:
             messages.append(Heartbeat(detail()))
         self.resume.clear()
         self.realized.clear()
         self.ports.clear()
+        self.replies.clear()
         self.beat = False
         return messages
 
@@ -102,6 +112,7 @@ class Session:
         self._connector, self._owner, self._random, self._sleep = connector, owner, random, sleep
         self._outbox = Outbox(epoch=0)
         self._wake = asyncio.Event()
+        self._answering: set[asyncio.Task[None]] = set()
         self.state = "connecting"
         self.error = ""
         self.connections = 0
@@ -184,7 +195,9 @@ class Session:
             finally:
                 reading.cancel()
                 writing.cancel()
-                await asyncio.gather(reading, writing, return_exceptions=True)
+                for task in self._answering:
+                    task.cancel()
+                await asyncio.gather(reading, writing, *self._answering, return_exceptions=True)
         finally:
             self.state = "disconnected"
             await stream.close()
@@ -215,10 +228,28 @@ class Session:
         for message in batch:
             if isinstance(message, Refused):
                 raise _RefusedError(message.reason)
-            if not isinstance(message, Welcome):
+            if isinstance(message, Question):
+                self._ask(message)
+            elif not isinstance(message, Welcome):
                 steps.append(message)
         if steps:
             self._owner.received(steps)
+
+    def _ask(self, question: Question) -> None:
+        outbox = self._outbox
+
+        async def answer() -> None:
+            outbox.replies.append(await self._owner.answer(question))
+            self._wake.set()
+
+        if len(self._answering) >= ANSWERS_MAX:
+            outbox.replies.append(Reply(question.number, error="the agent has too many questions to answer"))
+            self._wake.set()
+            return
+        # Whoever asks is not to hold up what the switch must be told.
+        task = asyncio.create_task(answer(), name="agent-answer")
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
 
     async def _write(self, stream: AgentStream, heartbeat_s: float) -> None:
         """Send what waits, and a heartbeat at least every `heartbeat_s`."""

@@ -22,7 +22,9 @@ from alcor.bus.interface import (
     Hello,
     NcmMessage,
     PortReport,
+    Question,
     Refused,
+    Reply,
     Resume,
     ScopeUpdate,
     Welcome,
@@ -96,6 +98,16 @@ def encode_port(port: PortReport) -> wire.PortReport:
     )
 
 
+def encode_reply(reply: Reply) -> wire.Reply:
+    """An answer on the wire."""
+    return wire.Reply(number=reply.number, body=reply.body, error=reply.error)
+
+
+def decode_reply(message: wire.Reply) -> Reply:
+    """The inverse of `encode_reply`."""
+    return Reply(message.number, message.body, message.error)
+
+
 def _wire_of_ncm(message: NcmMessage) -> wire.NcmMessage:
     match message:
         case Welcome():
@@ -110,6 +122,12 @@ def _wire_of_ncm(message: NcmMessage) -> wire.NcmMessage:
             return wire.NcmMessage(dropped=wire.Dropped(scope=encode_scope(message.scope)))
         case Refused():
             return wire.NcmMessage(refused=wire.Refused(reason=message.reason))
+        case Question():
+            return wire.NcmMessage(
+                question=wire.Question(
+                    number=message.number, host_id=encode_id(message.host_id), body=message.body
+                )
+            )
         case _:
             assert_never(message)
 
@@ -143,6 +161,8 @@ def _wire_of_agent(message: AgentMessage) -> wire.AgentMessage:
             )
         case Heartbeat():
             return wire.AgentMessage(heartbeat=wire.Heartbeat(detail=message.detail))
+        case Reply():
+            return wire.AgentMessage(reply=encode_reply(message))
         case _:
             assert_never(message)
 
@@ -268,6 +288,9 @@ def decode_ncm_message(message: wire.NcmMessage) -> NcmMessage:
             return Dropped(decode_scope(message.dropped.scope))
         case "refused":
             return Refused(message.refused.reason)
+        case "question":
+            question = message.question
+            return Question(question.number, question.body, decode_id(question.host_id))
         case _:
             raise ValueError("a message of a kind unknown to this version")
 
@@ -290,6 +313,8 @@ def _decode_agent_message(message: wire.AgentMessage) -> AgentMessage:
             return Resume(decode_scope(message.resume.scope), message.resume.position)
         case "heartbeat":
             return Heartbeat(message.heartbeat.detail)
+        case "reply":
+            return decode_reply(message.reply)
         case _:
             raise ValueError("a message of a kind unknown to this version")
 

@@ -20,7 +20,7 @@ from alcor.bus.goal_frame import (
 )
 from alcor.bus.goal_server import METHOD, NCM_KEY, SECRET_KEY, SERVICE, TAKEN_KEY
 from alcor.bus.host_memory import HostMemory
-from alcor.bus.interface import Envelope, Heads, HostReport, ScopeUpdate
+from alcor.bus.interface import Envelope, Heads, HostReport, Question, Reply, ScopeUpdate
 from alcor.bus.local import merge_reports
 from alcor.goalstate.scope import Scope
 from alcor.telemetry.log import get_log
@@ -98,6 +98,7 @@ class GoalClient:
         self._moves: dict[Scope, Want | Unwant] = {}
         self._hosts: dict[str, HostMemory] = {}
         self._reports: dict[str, HostReport] = {}
+        self._replies: list[Reply] = []
         self._stirred = asyncio.Event()
         self._link: _Link | None = None
         self._reader = 0
@@ -135,7 +136,12 @@ class GoalClient:
         self._reports[id] = report if before is None else merge_reports(before, report)
         self._stirred.set()
 
-    async def updates(self) -> AsyncIterator[Sequence[ScopeUpdate | Heads]]:
+    def reply(self, reply: Reply) -> None:
+        """As `NcmBus.reply`; an answer that a new connection would bring too late is dropped."""
+        self._replies.append(reply)
+        self._stirred.set()
+
+    async def updates(self) -> AsyncIterator[Sequence[ScopeUpdate | Heads | Question]]:
         """As `NcmBus.updates`. A new reader knows nothing: each wanted scope starts with its snapshot.
 
         A new reader's connection takes the place of the one before. Losses are logged, once per reason.
@@ -216,6 +222,7 @@ class GoalClient:
         """What a dataplane that knows nothing of us must be told: all wants, all that attached hosts said."""
         self._wanted = dict.fromkeys(self._wanted, 0)
         self._moves = {scope: Want(scope) for scope in self._wanted}
+        self._replies.clear()
         # What is left of hosts that went is their farewell.
         self._reports = {id: report for id, report in self._reports.items() if id not in self._hosts}
         self._reports |= {id: memory.whole() for id, memory in self._hosts.items()}
@@ -231,7 +238,7 @@ class GoalClient:
                 await link.call.write(frame)
             except _BROKEN:
                 return  # who receives sees it too, and says why
-            if not (self._moves or self._reports):
+            if not (self._moves or self._reports or self._replies):
                 self._stirred.clear()
                 await self._stirred.wait()
 
@@ -248,10 +255,13 @@ class GoalClient:
             id = next(iter(self._reports))
             records.append(encode_want_message(self._reports.pop(id)))
             size += len(records[-1])
+        while self._replies and size < FRAME_BYTES:
+            records.append(encode_want_message(self._replies.pop(0)))
+            size += len(records[-1])
         records.append(encode_number(number))
         return b"".join(records)
 
-    async def _receive(self, link: _Link) -> AsyncIterator[Sequence[ScopeUpdate | Heads]]:
+    async def _receive(self, link: _Link) -> AsyncIterator[Sequence[ScopeUpdate | Heads | Question]]:
         while True:
             try:
                 frame = await link.call.read()
@@ -275,10 +285,10 @@ class GoalClient:
                 yield batch
 
     def _wanted_part(
-        self, link: _Link, message: ScopeUpdate | Heads, taken: int
-    ) -> ScopeUpdate | Heads | None:
+        self, link: _Link, message: ScopeUpdate | Heads | Question, taken: int
+    ) -> ScopeUpdate | Heads | Question | None:
         """What the ncm is to get of a message: nothing of what answers an earlier want; snapshots in one piece."""
-        if isinstance(message, Heads):
+        if not isinstance(message, ScopeUpdate):
             return message
         number = self._wanted.get(message.scope, 0)
         if not 0 < number <= taken:

@@ -15,11 +15,13 @@ from alcor.bus.frame import (
     FrameEncoder,
     decode_ncm_message,
     decode_port,
+    decode_reply,
     decode_scope,
     encode_port,
+    encode_reply,
     encode_scope,
 )
-from alcor.bus.interface import Envelope, Heads, HostReport, ScopeUpdate
+from alcor.bus.interface import Envelope, Heads, HostReport, Question, Reply, ScopeUpdate
 from alcor.goalstate.scope import Scope
 
 # What an envelope takes beside its body and its references, at most.
@@ -39,7 +41,7 @@ class Unwant(msgspec.Struct, frozen=True, gc=False):
     scope: Scope
 
 
-WantMessage = Want | Unwant | HostReport
+WantMessage = Want | Unwant | HostReport | Reply
 
 
 # --- from the ncm ------------------------------------------------------------------------------------------
@@ -51,6 +53,8 @@ def encode_want_message(message: WantMessage) -> bytes:
         one = wire.WantMessage(want=wire.Want(scope=encode_scope(message.scope)))
     elif isinstance(message, Unwant):
         one = wire.WantMessage(unwant=wire.Unwant(scope=encode_scope(message.scope)))
+    elif isinstance(message, Reply):
+        one = wire.WantMessage(reply=encode_reply(message))
     else:
         one = wire.WantMessage(report=_wire_of_report(message))
     return wire.WantFrame(message=[one]).SerializeToString(deterministic=True)
@@ -93,6 +97,8 @@ def _decode_want_message(message: wire.WantMessage) -> WantMessage:
             return Unwant(decode_scope(message.unwant.scope))
         case "report":
             return _decode_report(message.report)
+        case "reply":
+            return decode_reply(message.reply)
         case _:
             raise ValueError("a message of a kind unknown to this version")
 
@@ -116,7 +122,7 @@ def _decode_report(message: wire.HostReport) -> HostReport:
 
 
 def encode_goal_frames(
-    encoder: FrameEncoder, batch: Iterable[ScopeUpdate | Heads], taken: int
+    encoder: FrameEncoder, batch: Iterable[ScopeUpdate | Heads | Question], taken: int
 ) -> list[bytes]:
     """The frames of one batch, each of about FRAME_BYTES at most; a large snapshot is divided into chunks.
 
@@ -126,8 +132,8 @@ def encode_goal_frames(
     return [frame + end for frame in encoder.encode([part for message in batch for part in _parts(message)])]
 
 
-def _parts(message: ScopeUpdate | Heads) -> Iterator[ScopeUpdate | Heads]:
-    if isinstance(message, Heads) or message.from_revision or len(message.put) < 2:
+def _parts(message: ScopeUpdate | Heads | Question) -> Iterator[ScopeUpdate | Heads | Question]:
+    if not isinstance(message, ScopeUpdate) or message.from_revision or len(message.put) < 2:
         yield message
         return
     chunk: list[Envelope] = []
@@ -147,14 +153,14 @@ def _parts(message: ScopeUpdate | Heads) -> Iterator[ScopeUpdate | Heads]:
     yield message if len(chunk) == len(message.put) else msgspec.structs.replace(message, put=tuple(chunk))
 
 
-def decode_goal_frame(frame: bytes) -> tuple[list[ScopeUpdate | Heads], int]:
+def decode_goal_frame(frame: bytes) -> tuple[list[ScopeUpdate | Heads | Question], int]:
     """The messages of a frame, and the number of the frame of wants they count from. Raises: ValueError."""
     try:
         read = wire.GoalFrame.FromString(frame)
         messages = [decode_ncm_message(each) for each in read.message]
     except (ValueError, DecodeError) as error:
         raise ValueError(f"a frame of {len(frame)} octets cannot be read: {error}") from error
-    found = [message for message in messages if isinstance(message, ScopeUpdate | Heads)]
+    found = [message for message in messages if isinstance(message, ScopeUpdate | Heads | Question)]
     if len(found) != len(messages):
         raise ValueError("the frame holds a message that is not for an ncm")
     return found, read.taken

@@ -23,10 +23,11 @@ from alcor.bus.frame import FRAME_BYTES_MAX, FrameEncoder
 from alcor.bus.goal_frame import Unwant, Want, WantMessage, decode_want_frame, encode_goal_frames
 from alcor.bus.grpc_listen import Addresses
 from alcor.bus.host_memory import HostMemory, with_unplugged
-from alcor.bus.interface import Heads, HostReport, ItemCodec, Publication
+from alcor.bus.interface import Heads, HostReport, ItemCodec, Publication, Reply
 from alcor.bus.local import LocalBus, merge_heads
 from alcor.goalstate.item import Item, Key
 from alcor.goalstate.scope import Scope
+from alcor.model.errors import Unavailable
 from alcor.telemetry.log import get_log
 
 log = get_log("bus")
@@ -184,6 +185,13 @@ class GoalServer:
         """As `DataplaneBus.reports`: at most one report per host and batch, whoever tells of it."""
         return self._inbox.reports()
 
+    async def ask(self, host_id: str, body: bytes, within_s: float) -> bytes:
+        """As `DataplaneBus.ask`: by the ncm that speaks for the host."""
+        channel = self._speakers.get(host_id)
+        if channel is None or channel not in self._channels:
+            raise Unavailable(f"no agent of host {host_id} is attached")
+        return await channel.bus.ask(host_id, body, within_s)
+
     # --- one ncm ---------------------------------------------------------------------------------------
 
     async def _attach(self, _: AsyncIterator[bytes], context: _Context) -> None:
@@ -275,6 +283,8 @@ class GoalServer:
             channel.bus.want(message.scope)
         elif isinstance(message, Unwant):
             channel.bus.unwant(message.scope)
+        elif isinstance(message, Reply):
+            channel.bus.reply(message)
         else:
             self._report(channel, message)
 

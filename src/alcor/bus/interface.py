@@ -97,6 +97,25 @@ class HostReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     session: int = 0
 
 
+class Question(msgspec.Struct, frozen=True, gc=False):
+    """To a host's agent: look, and answer; it changes nothing. `body`: JSON, an object whose `ask` says what.
+
+    `number`: counts the questions of whoever asks. `host_id`: empty on the agent's own stream.
+    """
+
+    number: int
+    body: bytes
+    host_id: str = ""
+
+
+class Reply(msgspec.Struct, frozen=True, gc=False):
+    """From an agent: the answer (JSON) to the question of that number, or the sentence why there is none."""
+
+    number: int
+    body: bytes = b""
+    error: str = ""
+
+
 class DataplaneBus(Protocol):
     """The dataplane's end of the bus. It does not know hosts."""
 
@@ -109,6 +128,9 @@ class DataplaneBus(Protocol):
     def reports(self) -> AsyncIterator[Sequence[HostReport]]:
         """What ncms report, in batches, without end."""
 
+    async def ask(self, host_id: str, body: bytes, within_s: float) -> bytes:
+        """Ask a host's agent. Raises: Unavailable if it is not attached, does not answer in time or cannot."""
+
 
 class NcmBus(Protocol):
     """An ncm's end of the bus."""
@@ -119,8 +141,11 @@ class NcmBus(Protocol):
     def unwant(self, scope: Scope) -> None:
         """Stop receiving a scope."""
 
-    def updates(self) -> AsyncIterator[Sequence[ScopeUpdate | Heads]]:
+    def updates(self) -> AsyncIterator[Sequence[ScopeUpdate | Heads | Question]]:
         """What arrives, in batches, without end."""
+
+    def reply(self, reply: Reply) -> None:
+        """Answer a question."""
 
     def report(self, report: HostReport) -> None:
         """Tell an observed fact."""
@@ -187,8 +212,8 @@ class Refused(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
-AgentMessage = Hello | Ack | Resume | Heartbeat
-NcmMessage = Welcome | ScopeUpdate | Heads | Dropped | Refused
+AgentMessage = Hello | Ack | Resume | Heartbeat | Reply
+NcmMessage = Welcome | ScopeUpdate | Heads | Dropped | Refused | Question
 
 
 class AgentStream(Protocol):

@@ -16,8 +16,11 @@ from alcor.bus.interface import (
     PortReport,
     Publication,
     Put,
+    Question,
+    Reply,
     ScopeUpdate,
 )
+from alcor.bus.question import Questions
 from alcor.goalstate.item import Key, key_of, refers
 from alcor.goalstate.scope import Scope, shard_of
 
@@ -86,6 +89,8 @@ class LocalBus:
         self._ready = asyncio.Event()
         self._reports: dict[str, HostReport] = {}
         self._reported = asyncio.Event()
+        self._questions = Questions()
+        self._asked: list[Question] = []
 
     # --- dataplane ---
 
@@ -152,7 +157,20 @@ class LocalBus:
             if batch:
                 yield batch
 
+    async def ask(self, host_id: str, body: bytes, within_s: float) -> bytes:
+        """As `GoalBus.ask`."""
+
+        def send(question: Question) -> None:
+            self._asked.append(question)
+            self._ready.set()
+
+        return await self._questions.ask(send, host_id, body, within_s)
+
     # --- ncm ---
+
+    def reply(self, reply: Reply) -> None:
+        """As `GoalBus.reply`."""
+        self._questions.answer(reply)
 
     def want(self, scope: Scope) -> None:
         """As `GoalBus.want`; wanting what is wanted already asks for its snapshot again."""
@@ -170,7 +188,7 @@ class LocalBus:
         for steps in (self._steps, self._taken_steps):
             steps.pop(scope, None)
 
-    async def updates(self) -> AsyncIterator[Sequence[ScopeUpdate | Heads]]:
+    async def updates(self) -> AsyncIterator[Sequence[ScopeUpdate | Heads | Question]]:
         """As `GoalBus.updates`. A new reader knows nothing: each wanted scope starts with its snapshot.
 
         Raises: ValueError if a published item has no wire form.
@@ -183,6 +201,9 @@ class LocalBus:
         while True:
             await self._ready.wait()
             self._ready.clear()
+            if self._asked:
+                asked, self._asked = self._asked, []
+                yield asked
             # Heads are taken together with the steps published before them, and given after the last of these.
             heads, self._heads = self._heads, None
             self._taken_steps, self._steps = self._steps, {}

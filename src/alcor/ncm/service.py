@@ -3,7 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
-from alcor.bus.interface import AgentMessage, AgentPeer, Heads, Hello, ItemCodec, NcmBus, Refused
+from alcor.bus.interface import (
+    AgentMessage,
+    AgentPeer,
+    Heads,
+    Hello,
+    ItemCodec,
+    NcmBus,
+    Question,
+    Refused,
+    Reply,
+)
 from alcor.ncm.delivery import CHUNK_BYTES
 from alcor.ncm.scope_cache import GRACE_S, ScopeCache
 from alcor.ncm.session import Refusal, Session
@@ -60,6 +70,9 @@ class Ncm:
             async for batch in self._bus.updates():
                 heads = False
                 for message in batch:
+                    if isinstance(message, Question):
+                        self._ask(message)
+                        continue
                     self.cache.take(message)
                     heads = heads or isinstance(message, Heads)
                 if heads:
@@ -69,6 +82,15 @@ class Ncm:
                 self._idle_timer.cancel()
                 self._idle_timer = None
             self.cache.close()
+
+    def _ask(self, question: Question) -> None:
+        """Pass a question on to the host's agent, or say that it is not here."""
+        session = self._sessions.get(question.host_id)
+        if session is None:
+            reason = f"no agent of host {question.host_id} is attached"
+            self._bus.reply(Reply(question.number, error=reason))
+        else:
+            session.ask(question, self._bus.reply)
 
     def _pace_idle(self) -> None:
         """Have agents that lack nothing but heads told of them, now or when it is time."""

@@ -21,7 +21,9 @@ from alcor.bus.interface import (
     HostReport,
     ItemCodec,
     PortReport,
+    Question,
     Refused,
+    Reply,
     Resume,
     Welcome,
 )
@@ -84,12 +86,21 @@ class Session:
         self._own = self._delivery.need(host_scope(hello.host_id))
         self._reported_ms = 0
         self._detail = ""
+        # Questions not sent yet, and those not answered: number → where the answer goes.
+        self._asked: list[Question] = []
+        self._askers: dict[int, Callable[[Reply], None]] = {}
 
     # --- life ---
 
     def wake(self) -> None:
         """Something changed: look."""
         self._woken.set()
+
+    def ask(self, question: Question, answer: Callable[[Reply], None]) -> None:
+        """Have the agent asked; an agent that goes without an answer has said that it went."""
+        self._asked.append(Question(question.number, question.body))
+        self._askers[question.number] = answer
+        self.wake()
 
     def end(self, reason: str) -> None:
         """Have the session tell the agent `reason` and end."""
@@ -107,6 +118,9 @@ class Session:
     def close(self, *, at_once: bool = False) -> None:
         """Need nothing of the cache any more; as `Delivery.close`."""
         self._delivery.close(at_once=at_once)
+        askers, self._askers = self._askers, {}
+        for number, answer in askers.items():
+            answer(Reply(number, error=f"the agent of host {self.host_id} went before it answered"))
 
     async def serve(self, messages: AsyncIterator[AgentMessage]) -> None:
         """Welcome the agent, send what it lacks and listen, until either side ends or it falls silent.
@@ -149,6 +163,9 @@ class Session:
         while True:
             self._woken.clear()
             finished = False
+            if self._asked:
+                asked, self._asked = self._asked, []
+                await self._peer.send(asked)
             while not finished:
                 self._verify()
                 messages, finished = self._delivery.turn()
@@ -196,6 +213,10 @@ class Session:
             log.info("gap_reported", host=self.host_id, scope=str(message.scope), position=message.position)
             self._delivery.resume(message.scope, message.position)
             self.wake()
+        elif isinstance(message, Reply):
+            answer = self._askers.pop(message.number, None)
+            if answer is not None:
+                answer(message)
         else:
             raise ConnectionError("the agent said hello twice")
 
