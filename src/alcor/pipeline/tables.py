@@ -21,6 +21,7 @@ class Table(IntEnum):
     PUNT = 10
     PUNT_PORT = 12
     METADATA = 14
+    METADATA_PORT = 15
     ARP_ND = 16
     ARP_ND_REPLY = 18
     ND_REPLY = 20
@@ -40,6 +41,8 @@ class Table(IntEnum):
     HAIRPIN_ROUTE = 49
     NEXT_HOP = 50
     ROUTED = 52
+    TOO_LARGE = 54
+    ICMP_ERROR = 56
     L2 = 60
     L2_REMOTE = 64
     PROVIDER = 66
@@ -68,7 +71,11 @@ TABLE_TEXTS: dict[Table, str] = {
     Table.EGRESS_QOS: "What a VM may send: meters of its bandwidth and packet rate, its DSCP mark.",
     Table.PUNT: "Is this a message to our DHCP server, router, name server or metadata service, and is one wanted?",
     Table.PUNT_PORT: "To the agent, through the port's meter.",
-    Table.METADATA: "To and from the metadata service of the host, with an address that names the port.",
+    Table.METADATA: (
+        "For the host's metadata service or name server: to the port it really listens on; from there: to the port "
+        "that was asked. Nothing else that is sent to their addresses gets anywhere."
+    ),
+    Table.METADATA_PORT: "To the host's services, through the port's meter, from an address that names the port.",
     Table.ARP_ND: (
         "Looks up the MAC of an ARP or ND target among the network's neighbours (local and remote), routers and "
         "servers; a probe for the sender's own address meets silence; an unknown target goes on."
@@ -101,7 +108,15 @@ TABLE_TEXTS: dict[Table, str] = {
     Table.HAIRPIN: "Towards an address that this host translates: back at once, in its router's zone.",
     Table.HAIRPIN_ROUTE: "From HAIRPIN to the inner network of that router. What was not translated ends here.",
     Table.NEXT_HOP: "The MAC of the next hop; unknown ones on external networks are asked for by the agent.",
-    Table.ROUTED: "Packets too large for the way out are answered; else L2.",
+    Table.ROUTED: "Routed packets are measured where a router's networks have different MTUs; then L2.",
+    Table.TOO_LARGE: (
+        "What is larger than the network's MTU: IPv6 goes to the agent; of IPv4 a copy does, which answers if it may not "
+        "be fragmented (a switch can neither see that nor do it), and the packet goes on."
+    ),
+    Table.ICMP_ERROR: (
+        "What a router could not send on, with the reason in a register: to the agent, through the meter of the port it "
+        "came from. From elsewhere it ends here."
+    ),
     Table.L2: "Local delivery by MAC; broadcast and multicast; all else from here goes on, from a tunnel ends here.",
     Table.L2_REMOTE: "By MAC to the VTEP of the port's host, or to the provider bridge. An unknown MAC ends here.",
     Table.PROVIDER: "To the provider bridge with the network's VLAN; routed packets with the host's own MAC.",
@@ -133,6 +148,7 @@ RESPONDER_MAC = Field.XXREG1
 NEXT_HOP = Field.XXREG0
 ROUTER = Field.REG9
 GATEWAY = Field.REG8
+REASON = Field.REG4
 POLICY = (Field.REG0, Field.REG1)
 SET = (Field.REG2, Field.REG3)
 
@@ -145,6 +161,7 @@ REGISTERS: tuple[Register, ...] = (
     Register(FLAGS, "flags, see below"),
     Register(PART, "part of a flood"),
     Register(RESPONDER_MAC, "scratch: the MAC a responder answers with, in the low 48 bits (reg6, reg7)"),
+    Register(REASON, "from ROUTE on, to ICMP_ERROR: why a router did not send it on (`icmp_error.Reason`)"),
     Register(NEXT_HOP, "from ROUTE to NEXT_HOP: the next hop's address (IPv4 in reg3)"),
     Register(ROUTER, "from L3_ADMIT on: router key: host-local; its NAT zone is `ROUTER_ZONES_FROM` + key"),
     Register(GATEWAY, "from ROUTE to SNAT, on the way out: number of the router's gateway, the first is 1"),
@@ -164,6 +181,7 @@ class Flag(IntEnum):
     FROM_PROVIDER = 1 << 1
     ROUTED = 1 << 2
     HAIRPINNED = 1 << 3
+    TOO_LARGE = 1 << 4
 
 
 FLAG_TEXTS: dict[Flag, str] = {
@@ -171,6 +189,7 @@ FLAG_TEXTS: dict[Flag, str] = {
     Flag.FROM_PROVIDER: "came from a provider bridge: never sent there again on the same network",
     Flag.ROUTED: "a router of this host has sent it on",
     Flag.HAIRPINNED: "translated towards a floating IP of this host",
+    Flag.TOO_LARGE: "larger than the MTU of the network it is routed to",
 }
 
 
@@ -179,6 +198,7 @@ class Priority(IntEnum):
 
     MISS = 0
     FALLBACK = 50
+    ROUTER = 75
     NORMAL = 100
     SPECIFIC = 200
     GUARD = 300
@@ -188,6 +208,7 @@ class Priority(IntEnum):
 PRIORITY_TEXTS: dict[Priority, str] = {
     Priority.MISS: "what to do when nothing else matches",
     Priority.FALLBACK: "holds where nobody better is known: a server's address may be a neighbour's",
+    Priority.ROUTER: "a router's own addresses: above a server's, below those that a port was given",
     Priority.NORMAL: "the table's look-up",
     Priority.SPECIFIC: "an exception to the look-up",
     Priority.GUARD: "drops that no address of a port excuses",
@@ -245,9 +266,6 @@ ROUTER_ZONES_FROM = 1 << 15  # so that a port key and the use of a meter fit the
 PORT_KEY_MAX = ROUTER_ZONES_FROM - 1
 ROUTER_KEY_MAX = 65_535 - ROUTER_ZONES_FROM
 
-# Where a VM finds a DHCP server whose subnet has no gateway. Source: RFC 3927 (link-local, hence never a tenant's).
-SERVER_ID_WITHOUT_GATEWAY = "169.254.169.254"
-
 # Copies in one flow's actions: at most 256 × 56 bytes, far from the 64 KB at which Open vSwitch refuses a flow.
 COPIES_PER_FLOW_MAX = 256
 # Parts of a flood are numbered from these: to local ports, to other hosts.
@@ -258,11 +276,16 @@ REMOTE_PARTS_FROM = 1 << 16
 # the whole host (measured), so a port may not take more than its share.
 PUNT_RATE_PPS = 20
 PUNT_BURST_PACKETS = 40
+# Metadata and name service are the host's own sockets: a boot reads some 100 packets of metadata at once, and other
+# clouds let a port ask about a thousand names a second.
+SERVICE_RATE_PPS = 1000
+SERVICE_BURST_PACKETS = 1000
 
 
 class MeterUse(IntEnum):
     """What a port's meter is for; `meter_id` makes its number. Others' meters on an adopted bridge are below."""
 
+    SERVICE = 1
     PUNT = 2
     EGRESS_RATE = 3
     INGRESS_RATE = 4
@@ -277,6 +300,24 @@ METERS_OURS = range(min(MeterUse) << _METER_USE_SHIFT, (max(MeterUse) + 1) << _M
 
 GROUPS_OURS = range(0xA1 << 24, 0xA2 << 24)
 """Numbers of groups that are ours to change and delete."""
+
+
+class GroupUse(IntEnum):
+    """What a router's group is for; `group_id` makes its number."""
+
+    EQUAL_COST = 0
+    GATEWAY = 1
+
+
+GROUP_SLOTS = 1 << 8
+"""How many groups of one use a router may have."""
+
+
+def group_id(use: GroupUse, router_key: int, slot: int = 0) -> int:
+    """The number of a router's group. Raises: ValueError if key or slot is out of range."""
+    if not 0 < router_key <= ROUTER_KEY_MAX or not 0 <= slot < GROUP_SLOTS:
+        raise ValueError(f"router key {router_key} or slot {slot} is out of range")
+    return GROUPS_OURS.start | use << 23 | router_key << 8 | slot
 
 
 def meter_id(use: MeterUse, port_key: int) -> int:

@@ -124,12 +124,16 @@ def _neighbour_names(neighbour: Neighbour) -> tuple[Hashable, ...]:
 
 def _port_names(port: LocalPort) -> tuple[Hashable, ...]:
     groups = tuple(("group", group) for group in port.groups or ())
-    return (port.network_id, (port.network_id, port.mac), *groups)
+    ips = tuple((port.network_id, address.ip) for address in port.addresses)
+    return (port.network_id, (port.network_id, port.mac), *ips, *groups)
 
 
 def _router_networks(router: RouterItem) -> tuple[Hashable, ...]:
-    inner = (interface.network_id for interface in router.interfaces)
-    return tuple(dict.fromkeys((*inner, *(gateway.network_id for gateway in router.gateways))))
+    inner = dict.fromkeys(interface.network_id for interface in router.interfaces)
+    peered = dict.fromkeys(route.network_id for route in router.routes if route.network_id is not None)
+    outer = (gateway.network_id for gateway in router.gateways)
+    reached = (("inner", network_id) for network_id in inner | peered)
+    return (*dict.fromkeys((*inner, *outer)), *reached)
 
 
 def _floating_ip_uses(floating_ip: FloatingIpItem) -> tuple[Hashable, ...]:
@@ -221,9 +225,9 @@ class View:
         """The ids of the open local ports of a network, those that came first, first. Cost: O(1)."""
         return self._indexed().find(network_id)
 
-    def ports_with(self, network_id: str, mac: str) -> tuple[str, ...]:
-        """The ids of the open local ports that claim a MAC in a network. Cost: O(1)."""
-        return self._indexed().find((network_id, mac))
+    def ports_with(self, network_id: str, name: str) -> tuple[str, ...]:
+        """The ids of the open local ports that claim a MAC or a fixed address in a network. Cost: O(1)."""
+        return self._indexed().find((network_id, name))
 
     def ports_in_group(self, group_id: str) -> tuple[str, ...]:
         """The ids of the open local ports of a security group. Cost: O(1)."""
@@ -234,6 +238,12 @@ class View:
         if not isinstance(self.routers, Indexed):
             self.routers = routers_by_network(self.routers)
         return self.routers.find(network_id)
+
+    def routers_into(self, network_id: str) -> tuple[str, ...]:
+        """The ids of the routers that deliver into a network: by an interface or to a peer. Cost: O(1)."""
+        if not isinstance(self.routers, Indexed):
+            self.routers = routers_by_network(self.routers)
+        return self.routers.find(("inner", network_id))
 
     def floating_ips_for(self, name: Hashable) -> tuple[str, ...]:
         """The ids of the floating IPs of a port, router or external network (its id). Cost: O(1)."""
