@@ -13,7 +13,7 @@ from alcor.model.address import Ip, ip_int, ip_version
 from alcor.model.host import Host
 from alcor.model.port import Port
 from alcor.model.resource import Entity
-from alcor.pipeline.compile import flows
+from alcor.pipeline.compile import flows, groups
 from alcor.pipeline.resolve import resolve
 from alcor.pipeline.simulate import Emission, SimulatedTables, TunnelMetadata
 from alcor.pipeline.view import Allocation, View
@@ -22,6 +22,8 @@ RESPONDER_MAC = "fe:00:00:00:00:01"
 A_REGION = RegionItem(id="region", responder_mac=RESPONDER_MAC, dhcp_lease_s=86_400)
 TUNNEL = 1
 """The OpenFlow port of each host's tunnels."""
+SERVICE = 2
+"""The OpenFlow port of each host's metadata service and name server."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,17 +77,22 @@ def allocation_of(site: Site, host_id: str, view: View) -> Allocation:
     return Allocation(
         port_keys={id: first + n for n, id in enumerate(ports)},
         network_keys={id: 7 * first + n for n, id in enumerate(sorted(view.networks))},
+        router_keys={id: 3 * first + n for n, id in enumerate(sorted(view.routers))},
         ofports={id: 1000 + first + n for n, id in enumerate(ports) if id not in site.unplugged},
         tunnels={} if host_id in site.without_tunnels else {"vxlan": TUNNEL},
+        metadata_ofport=SERVICE,
     )
 
 
 @dataclass
 class Outcome:
-    """Where one frame went. `delivered`: (port id, frame) as often as it arrived."""
+    """Where one frame went. `delivered`: (port id, frame) as often as it arrived; `served`: (host id, frame) for the
+    host's own services.
+    """
 
     delivered: list[tuple[str, bytes]] = field(default_factory=list)
     punted: list[tuple[str, Emission]] = field(default_factory=list)
+    served: list[tuple[str, bytes]] = field(default_factory=list)
 
 
 class Fabric:
@@ -96,7 +103,10 @@ class Fabric:
         self.views = {id: resolve(states, id, site.closed) for id in site.hosts}
         self.allocations = {id: allocation_of(site, id, view) for id, view in self.views.items()}
         self.switches = {
-            id: SimulatedTables(flows(view, self.allocations[id]).values()) for id, view in self.views.items()
+            id: SimulatedTables(
+                flows(view, self.allocations[id]).values(), groups(view, self.allocations[id]).values()
+            )
+            for id, view in self.views.items()
         }
         self._by_vtep = {vtep: host.id for host in site.hosts.values() for vtep in host.vtep_addresses}
         self._vteps = {host.id: host.vtep_addresses for host in site.hosts.values()}
@@ -117,6 +127,8 @@ class Fabric:
             for emission in self.switches[host_id].process(data, in_port, tunnel):
                 if emission.port is None:
                     outcome.punted.append((host_id, emission))
+                elif emission.port == SERVICE:
+                    outcome.served.append((host_id, emission.frame))
                 elif emission.port == TUNNEL:
                     assert emission.tunnel_end is not None
                     target = self._by_vtep[emission.tunnel_end]

@@ -30,8 +30,8 @@ from alcor.lab.ledger import Ledger
 from alcor.lab.vm import Vm
 from alcor.model.address import Ip, ip_version
 from alcor.model.port import Port
-from alcor.pipeline.compile import flows, meters
-from alcor.pipeline.flow import Flow, FlowKey, MeterSpec
+from alcor.pipeline.compile import flows, groups, meters
+from alcor.pipeline.flow import Flow, FlowKey, GroupSpec, MeterSpec
 from alcor.pipeline.resolve import resolve
 from alcor.pipeline.view import Allocation
 from tests.support.packet_site import Site, allocation_of
@@ -175,10 +175,9 @@ class RealSite:
         for host_id, host in self._hosts.items():
             if own := site.hosts[host_id].vtep_addresses:
                 host.tunnels = await host.switch.ensure_tunnels(own, ("vxlan",))
-            desired, specs = self._desired(site, states, host_id)
-            diff = await host.switch.compare(desired, specs)
+            diff = await host.switch.compare(*self._desired(site, states, host_id))
             await host.switch.apply(diff)
-            if diff.put or diff.remove:
+            if diff:
                 await host.forget_paths()
         self._site = site
 
@@ -289,10 +288,11 @@ class RealSite:
 
     def _desired(
         self, site: Site, states: dict[Scope, State], host_id: str
-    ) -> tuple[dict[FlowKey, Flow], tuple[MeterSpec, ...]]:
+    ) -> tuple[dict[FlowKey, Flow], tuple[MeterSpec, ...], tuple[GroupSpec, ...]]:
         view = resolve(states, host_id, site.closed)
         allocation = self._allocation(site, states, host_id)
-        return flows(view, allocation), tuple(meters(view, allocation).values())
+        specs = tuple(meters(view, allocation).values()), tuple(groups(view, allocation).values())
+        return flows(view, allocation), *specs
 
     def _allocation(self, site: Site, states: dict[Scope, State], host_id: str) -> Allocation:
         """The numbers of the simulated site, but ports and tunnels as the switch numbers them.
@@ -302,7 +302,8 @@ class RealSite:
         host = self._hosts[host_id]
         closed_off = host_id in site.without_tunnels or not site.hosts[host_id].vtep_addresses
         numbers = allocation_of(site, host_id, resolve(states, host_id, site.closed))
-        return replace(numbers, ofports=dict(host.vifs), tunnels={} if closed_off else dict(host.tunnels))
+        tunnels = {} if closed_off else dict(host.tunnels)
+        return replace(numbers, ofports=dict(host.vifs), tunnels=tunnels, metadata_ofport=0)
 
     async def _pass_fence(self, sender: _Machine) -> None:
         self._fence += 1
