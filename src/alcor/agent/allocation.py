@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from alcor.model.errors import Exhausted
 from alcor.pipeline.view import Allocation
 
-PORT_KEY_MAX = 2**16 - 1
+PORT_KEY_MAX = 2**15 - 1
 NETWORK_KEY_MAX = 2**24 - 1
 EPOCH = "epoch"
 _PORT, _NETWORK = "port:", "network:"

@@ -6,9 +6,11 @@ down, and says when one came back.
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import NamedTuple, Protocol
 
-from alcor.pipeline.flow import Flow, FlowKey, MeterSpec
+from alcor.model.address import Ip
+from alcor.pipeline.flow import Flow, FlowKey, GroupSpec, MeterSpec
 
 
 class SwitchError(Exception):
@@ -25,14 +27,32 @@ class RawKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FlowDiff:
-    """What to change: `put` adds or replaces by key, `remove` deletes exactly one flow each."""
+    """What to change: `put` adds or replaces by key, `remove` deletes exactly one flow each.
+
+    `meters` and `groups` are added, or changed in place; `…_removed` are numbers of what nobody wants any more. To
+    delete a meter or group that a flow still uses deletes that flow.
+    """
 
     put: Sequence[Flow] = ()
     remove: Sequence[FlowKey | RawKey] = ()
     meters: Sequence[MeterSpec] = ()
+    groups: Sequence[GroupSpec] = ()
+    meters_removed: Sequence[int] = ()
+    groups_removed: Sequence[int] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.put or self.remove or self.meters)
+        return bool(
+            self.put
+            or self.remove
+            or self.meters
+            or self.groups
+            or self.meters_removed
+            or self.groups_removed
+        )
+
+    def without_removals(self) -> "FlowDiff":
+        """Only what adds or changes."""
+        return FlowDiff(self.put, (), self.meters, self.groups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +84,70 @@ class PacketIn:
     fields: Mapping[str, int] = field(default_factory=dict)
 
 
-SwitchEvent = Connected | Lost | VifsChanged | PacketIn
+@dataclass(frozen=True, slots=True)
+class TunnelHealth:
+    """Whether a VTEP that a `TunnelPort` watches can be reached, when that changes (and first when it is known)."""
+
+    vtep: Ip
+    is_up: bool
+
+
+SwitchEvent = Connected | Lost | VifsChanged | PacketIn | TunnelHealth
+
+
+@dataclass(frozen=True, slots=True)
+class InternalPort:
+    """A port whose other end is a network device of this host (the metadata service's `md0`)."""
+
+    name: str
+    mac: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PatchPort:
+    """A cable to a provider bridge, which must be there: `name` here, `peer` there."""
+
+    name: str
+    bridge: str
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelPort:
+    """A tunnel to one VTEP beside the flow-based one of its type, watched by BFD: `TunnelHealth` tells, and a group
+    may watch the port. It takes only key 0 (BFD's own packets): tenants' packets come by the flow-based port.
+    """
+
+    name: str
+    type: str
+    remote: Ip
+    local: Ip | None = None
+
+
+PortSpec = InternalPort | PatchPort | TunnelPort
+
+
+class ConnectionProtocol(Enum):
+    """Transport protocols whose connections can be named by a full tuple."""
+
+    ICMP = 1
+    TCP = 6
+    UDP = 17
+    ICMPV6 = 58
+    SCTP = 132
+
+
+class ConnectionTuple(NamedTuple):
+    """A connection as its first packet went, before any translation. The switch forgets only what is named in full:
+    both addresses, and both ports (for echo: `source_port` is the identifier, `target_port` type and code, type in
+    the high byte).
+    """
+
+    protocol: ConnectionProtocol
+    source: Ip
+    target: Ip
+    source_port: int = 0
+    target_port: int = 0
 
 
 class Switch(Protocol):
@@ -85,11 +168,31 @@ class Switch(Protocol):
         `vteps`: this host's addresses on the underlay, at least one; tunnels go to ends of their families.
         """
 
-    async def compare(self, desired: Mapping[FlowKey, Flow], meters: Sequence[MeterSpec]) -> FlowDiff:
-        """Read back what is ours in the switch (by cookie) and say what differs; changes nothing."""
+    async def ensure_ports(self, ports: Sequence[PortSpec]) -> dict[str, int]:
+        """Have exactly these ports beside VIFs and flow-based tunnels: make, correct, and remove those that were made
+        by an earlier call. Returns name → OpenFlow port number.
+        """
+
+    async def compare(
+        self,
+        desired: Mapping[FlowKey, Flow],
+        meters: Sequence[MeterSpec],
+        groups: Sequence[GroupSpec] = (),
+    ) -> FlowDiff:
+        """Read back what is ours in the switch (flows by cookie, meters and groups by number) and say what differs;
+        changes nothing.
+        """
 
     async def apply(self, diff: FlowDiff) -> None:
-        """Meters first, then flows in ordered bundles, then a barrier; returns after its reply."""
+        """Meters and groups first, then flows in ordered bundles, then removals of groups and meters, then a
+        barrier; returns after its reply.
+        """
+
+    async def flush_conntrack(self, zone: int, connection: ConnectionTuple | None = None) -> None:
+        """Forget all connections of a zone, or the one; nothing if it is not there."""
+
+    async def dump_conntrack(self, zone: int) -> list[str]:
+        """The connections of a zone, one line each, for people."""
 
     async def send_packet(self, data: bytes, out_port: int) -> None:
         """Send a frame out of a port."""

@@ -12,15 +12,22 @@ from ipaddress import ip_address
 
 from alcor.agent.driver import (
     Connected,
+    ConnectionProtocol,
+    ConnectionTuple,
     FlowDiff,
     Lost,
     PacketIn,
+    PortSpec,
     RawKey,
     SwitchError,
     SwitchEvent,
+    TunnelHealth,
+    TunnelPort,
     VifsChanged,
 )
-from alcor.pipeline.flow import Flow, FlowKey, MeterSpec
+from alcor.model.address import Ip
+from alcor.pipeline.conntrack import End, Tuple, echo_kind
+from alcor.pipeline.flow import Flow, FlowKey, GroupSpec, MeterSpec
 from alcor.pipeline.simulate import Emission, SimulatedTables, TunnelMetadata
 
 _TUNNEL_PORTS = {"vxlan": 1, "geneve": 2, "gre": 3}
@@ -55,6 +62,8 @@ class SimulatedSwitch:
         self.numbers: dict[str, int] = {}
         self.vifs: dict[str, int] = {}
         self.tunnels: dict[str, int] = {}
+        self.ports: dict[str, int] = {}
+        self.port_specs: dict[str, PortSpec] = {}
         self.vteps: tuple[str, ...] = ()
         self.counts = MessageCounts()
         self.sent: list[tuple[int, bytes]] = []
@@ -96,14 +105,40 @@ class SimulatedSwitch:
         self.tunnels = {type: _TUNNEL_PORTS[type] for type in types}
         return dict(self.tunnels)
 
-    async def compare(self, desired: Mapping[FlowKey, Flow], meters: Sequence[MeterSpec]) -> FlowDiff:
+    async def ensure_ports(self, ports: Sequence[PortSpec]) -> dict[str, int]:
+        """As the driver says."""
+        await self._round_trip()
+        self._refuse()
+        names = {port.name for port in ports}
+        self.ports = {name: number for name, number in self.ports.items() if name in names}
+        for port in ports:
+            if port.name not in self.ports:
+                self.ports[port.name], self._next_ofport = self._next_ofport, self._next_ofport + 1
+        self.port_specs = {port.name: port for port in ports}
+        return dict(self.ports)
+
+    async def compare(
+        self,
+        desired: Mapping[FlowKey, Flow],
+        meters: Sequence[MeterSpec],
+        groups: Sequence[GroupSpec] = (),
+    ) -> FlowDiff:
         """As the driver says."""
         await self._round_trip()
         self.counts.compares += 1
         present = self.tables.flows
         put = [flow for key, flow in desired.items() if present.get(key) != flow]
         remove: list[FlowKey | RawKey] = [key for key in present if key not in desired]
-        return FlowDiff(put, remove, [meter for meter in meters if self.meters.get(meter.id) != meter])
+        wanted_meters = {meter.id: meter for meter in meters}
+        wanted_groups = {group.id: group for group in groups}
+        return FlowDiff(
+            put,
+            remove,
+            [meter for meter in meters if self.meters.get(meter.id) != meter],
+            tuple(group for group in groups if self.tables.groups.get(group.id) != group),
+            tuple(sorted(self.meters.keys() - wanted_meters)),
+            tuple(sorted(self.tables.groups.keys() - wanted_groups)),
+        )
 
     async def apply(self, diff: FlowDiff) -> None:
         """As the driver says."""
@@ -113,12 +148,32 @@ class SimulatedSwitch:
         self.counts.puts += len(diff.put)
         self.counts.removes += len(diff.remove)
         self.meters |= {meter.id: meter for meter in diff.meters}
+        for group in diff.groups:
+            self.tables.put_group(group)
         for flow in diff.put:
             self.tables.put(flow)
         for key in diff.remove:
             if isinstance(key, RawKey):
                 raise SwitchError(f"{self.name}: {key} is not a key of this driver")
             self.tables.remove(key)
+        for id in diff.groups_removed:
+            self.tables.remove_group(id)
+        for id in diff.meters_removed:
+            self.meters.pop(id, None)
+
+    async def flush_conntrack(self, zone: int, connection: ConnectionTuple | None = None) -> None:
+        """As the driver says."""
+        await self._round_trip()
+        self._refuse()
+        if connection is None:
+            self.tables.connections.flush(zone)
+        else:
+            self.tables.connections.forget(zone, _tuple_of(connection))
+
+    async def dump_conntrack(self, zone: int) -> list[str]:
+        """As the driver says."""
+        await self._round_trip()
+        return self.tables.connections.describe(zone)
 
     async def send_packet(self, data: bytes, out_port: int) -> None:
         """As the driver says; see `sent`."""
@@ -165,6 +220,14 @@ class SimulatedSwitch:
         self.is_up = True
         self._announce()
 
+    def set_health(self, vtep: Ip, *, is_up: bool) -> None:
+        """BFD finds a watched VTEP alive or dead: groups that watch its port follow, and the agent hears of it."""
+        for name, port in self.port_specs.items():
+            if isinstance(port, TunnelPort) and port.remote == vtep:
+                number = self.ports[name]
+                (self.tables.dead_ports.discard if is_up else self.tables.dead_ports.add)(number)
+                self._tell(TunnelHealth(vtep, is_up))
+
     def punt(self, packet: PacketIn) -> None:
         """Give the agent a packet."""
         self._tell(packet)
@@ -190,6 +253,16 @@ class SimulatedSwitch:
     def _refuse(self) -> None:
         if self.refusals:
             raise SwitchError(f"{self.name}: {self.refusals.pop(0)}")
+
+
+def _tuple_of(connection: ConnectionTuple) -> Tuple:
+    source, target = ip_address(connection.source), ip_address(connection.target)
+    ends = End(int(source), connection.source_port), End(int(target), connection.target_port)
+    if connection.protocol in (ConnectionProtocol.ICMP, ConnectionProtocol.ICMPV6):
+        identifier = connection.source_port
+        ends = End(int(source), identifier), End(int(target), identifier)
+        return Tuple(source.version, connection.protocol.value, *ends, echo_kind(connection.target_port))
+    return Tuple(source.version, connection.protocol.value, *ends)
 
 
 @dataclass(frozen=True, slots=True)

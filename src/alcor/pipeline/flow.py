@@ -15,10 +15,11 @@ class Field(Enum):
     """A packet or metadata field: (name as ovs-ofctl prints it, width in bits).
 
     CT_STATE (bits: `CtState`), CT_ZONE, CT_MARK and CT_LABEL are 0 until `Conntrack` with a table has looked the
-    packet up; CT_IPV4_SRC to CT_PORT_DST are then the connection's first packet's, before translation, also of a later
-    fragment, which has no ports itself. IP_FRAG (bits: `Fragment`) is 0 for what is no fragment. IP_DSCP and IP_ECN are the two parts of the
-    type of service, each as a small number. VLAN_VID is the 12-bit id with 0x1000 for "there is a tag"; 0 matches no
-    tag. CONJ_ID is met only by what has fulfilled a conjunction (see `Conjunction`), and never written.
+    packet up; CT_IPV4_SRC to CT_PORT_DST are then those of the connection's first packet, before translation: also
+    for a later fragment, which has no ports itself. IP_FRAG (bits: `Fragment`) is 0 for what is no fragment. IP_DSCP
+    and IP_ECN are the two parts of the type of service, each as a small number. VLAN_VID is the 12-bit id with
+    0x1000 for "there is a tag"; 0 matches no tag. CONJ_ID is met only by what has fulfilled a conjunction (see
+    `Conjunction`), and never written.
     """
 
     IN_PORT = ("in_port", 32)

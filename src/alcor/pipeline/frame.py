@@ -293,7 +293,7 @@ class Frame:
         self, at: int, covered: list[Place], pseudo: bytes = b"", *, zero_as_ones: bool = False
     ) -> None:
         self.data[at : at + 2] = b"\0\0"
-        text = pseudo + b"".join(bytes(self.data[offset : offset + length]) for offset, length in covered)
+        text = pseudo + b"".join(bytes(self.data[offset : offset + length]) for offset, length, _ in covered)
         value = internet_checksum(text)
         if zero_as_ones and not value:
             value = 0xFFFF

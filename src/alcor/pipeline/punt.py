@@ -21,7 +21,16 @@ from alcor.pipeline.port_security import (
     ROUTER_SOLICITATION,
     UDP,
 )
-from alcor.pipeline.tables import INGRESS, NETWORK, PUNT_BURST_PACKETS, PUNT_RATE_PPS, Priority, Table
+from alcor.pipeline.tables import (
+    INGRESS,
+    NETWORK,
+    PUNT_BURST_PACKETS,
+    PUNT_RATE_PPS,
+    MeterUse,
+    Priority,
+    Table,
+    meter_id,
+)
 from alcor.pipeline.unit import Rule
 
 _DHCPV6_MODES = ("dhcpv6-stateful", "dhcpv6-stateless")
@@ -71,5 +80,5 @@ def port_rules(port: LivePort) -> Iterator[Rule]:
 
 
 def meter_of(port: LivePort) -> MeterSpec:
-    """The meter on a port's punts; its id is the port's key."""
-    return MeterSpec(port.key, PUNT_RATE_PPS, PUNT_BURST_PACKETS)
+    """The meter on a port's punts; its id is made of the port's key."""
+    return MeterSpec(meter_id(MeterUse.PUNT, port.key), PUNT_RATE_PPS, PUNT_BURST_PACKETS)

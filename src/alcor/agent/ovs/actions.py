@@ -1,6 +1,7 @@
 """`pipeline.flow` actions as OpenFlow 1.5 bytes, in the form in which Open vSwitch 3.1 gives them back.
 
-Masked set-field and copy-field are OpenFlow 1.5's own; resubmit, clone and the stack are Nicira extensions.
+Masked set-field and copy-field are OpenFlow 1.5's own; resubmit, clone, the stack, conntrack and conjunctions are
+Nicira extensions.
 Source: OpenFlow Switch Specification 1.5.1, section 7.2.6; ovs-actions(7).
 """
 
@@ -11,16 +12,25 @@ from typing import Final, assert_never
 from alcor.agent.ovs.oxm import Unencodable, encode_header, encode_old_header, encode_value
 from alcor.pipeline.flow import (
     Action,
+    CheckPacketLarger,
     Clone,
+    Conjunction,
+    Conntrack,
+    ConntrackClear,
     Controller,
     DecTtl,
     Field,
+    Group,
     Meter,
     Move,
+    Nat,
+    NatRange,
     Output,
     OutputInPort,
     Pop,
+    PopVlan,
     Push,
+    PushVlan,
     Resubmit,
     SetField,
 )
@@ -29,9 +39,15 @@ PORT_IN_PORT: Final = 0xFFFF_FFF8
 PORT_CONTROLLER: Final = 0xFFFF_FFFD
 PORT_ANY: Final = 0xFFFF_FFFF
 
-_OUTPUT, _DEC_TTL, _SET_FIELD, _COPY_FIELD, _METER, _EXPERIMENTER = 0, 24, 25, 28, 29, 0xFFFF
+_OUTPUT, _PUSH_VLAN, _POP_VLAN, _GROUP, _DEC_TTL = 0, 17, 18, 22, 24
+_SET_FIELD, _COPY_FIELD, _METER, _EXPERIMENTER = 25, 28, 29, 0xFFFF
+_ETH_VLAN: Final = 0x8100
 _NICIRA: Final = 0x0000_2320
 _NX_RESUBMIT_TABLE, _NX_STACK_PUSH, _NX_STACK_POP, _NX_CLONE = 14, 27, 28, 42
+_NX_CONJUNCTION, _NX_CT, _NX_NAT, _NX_CT_CLEAR, _NX_CHECK_LARGER = 34, 35, 36, 43, 49
+_CT_COMMIT, _CT_FORCE, _CT_NO_TABLE = 1, 2, 0xFF
+_NAT_SOURCE, _NAT_DESTINATION = 1, 2
+_NAT_IPV4_MIN, _NAT_IPV4_MAX, _NAT_IPV6_MIN, _NAT_IPV6_MAX, _NAT_PORT_MIN, _NAT_PORT_MAX = 1, 2, 4, 8, 16, 32
 _NX_IN_PORT: Final = 0xFFF8
 _WHOLE_PACKET: Final = 0xFFFF  # OFPCML_NO_BUFFER
 _APPLY_ACTIONS: Final = 4
@@ -92,6 +108,53 @@ def _encode_clone(action: Clone) -> bytes:
     return struct.pack("!HHIH6x", _EXPERIMENTER, length, _NICIRA, _NX_CLONE) + body
 
 
+def _encode_conntrack(action: Conntrack) -> bytes:
+    flags = (_CT_COMMIT if action.commit else 0) | (_CT_FORCE if action.force else 0)
+    if isinstance(action.zone, Field):
+        zone = encode_header(action.zone) + struct.pack("!H", 15)  # bits 0 to 15
+    else:
+        zone = struct.pack("!IH", 0, action.zone)
+    table = _CT_NO_TABLE if action.table is None else action.table
+    nat = _encode_nat(action.nat) if action.nat is not None else b""
+    body = nat + encode_actions(action.actions)
+    head = struct.pack("!HHIHH", _EXPERIMENTER, 24 + len(body), _NICIRA, _NX_CT, flags)
+    return head + zone + struct.pack("!B5x", table) + body
+
+
+def _encode_nat(nat: Nat) -> bytes:
+    flags, present, body = 0, 0, b""
+    for side, chosen in ((_NAT_SOURCE, nat.source), (_NAT_DESTINATION, nat.destination)):
+        if chosen is not None:
+            flags |= side
+            present, body = _encode_range(chosen)
+    length = 16 + len(body)
+    head = struct.pack("!HHIH2xHH", _EXPERIMENTER, length + -length % 8, _NICIRA, _NX_NAT, flags, present)
+    return _pad(head + body)
+
+
+def _encode_range(chosen: NatRange) -> tuple[int, bytes]:
+    size, low, high = (
+        (4, _NAT_IPV4_MIN, _NAT_IPV4_MAX) if chosen.version == 4 else (16, _NAT_IPV6_MIN, _NAT_IPV6_MAX)
+    )
+    places = (
+        (low, size, chosen.ip_min),
+        (high, size, chosen.ip_max),
+        (_NAT_PORT_MIN, 2, chosen.port_min),
+        (_NAT_PORT_MAX, 2, chosen.port_max),
+    )
+    there = [(bit, length, value) for bit, length, value in places if value is not None]
+    try:
+        body = b"".join(value.to_bytes(length, "big") for _, length, value in there)
+    except OverflowError:
+        raise Unencodable(f"{chosen} does not fit its fields") from None
+    return sum(bit for bit, _, _ in there), body
+
+
+def _encode_check_larger(action: CheckPacketLarger) -> bytes:
+    head = struct.pack("!HHIH", _EXPERIMENTER, 24, _NICIRA, _NX_CHECK_LARGER)
+    return head + struct.pack("!HH", action.bytes, action.bit) + encode_header(action.target) + b"\0" * 6
+
+
 _RESUBMITS: Final = tuple(
     struct.pack("!HHIHHB3x", _EXPERIMENTER, 16, _NICIRA, _NX_RESUBMIT_TABLE, _NX_IN_PORT, table)
     for table in range(256)
@@ -99,6 +162,9 @@ _RESUBMITS: Final = tuple(
 _TO_IN_PORT: Final = _encode_output(PORT_IN_PORT, 0)
 _TO_CONTROLLER: Final = _encode_output(PORT_CONTROLLER, _WHOLE_PACKET)
 _DECREMENT: Final = struct.pack("!HH4x", _DEC_TTL, 8)
+_CT_FORGET: Final = struct.pack("!HHIH6x", _EXPERIMENTER, 16, _NICIRA, _NX_CT_CLEAR)
+_TAG: Final = struct.pack("!HHH2x", _PUSH_VLAN, 8, _ETH_VLAN)
+_UNTAG: Final = struct.pack("!HH4x", _POP_VLAN, 8)
 
 
 def _encode_action(action: Action) -> bytes:
@@ -125,6 +191,29 @@ def _encode_action(action: Action) -> bytes:
             return _DECREMENT
         case Clone():
             return _encode_clone(action)
+        case Conntrack():
+            return _encode_conntrack(action)
+        case _:
+            return _encode_rarer(action)
+
+
+def _encode_rarer(
+    action: ConntrackClear | Conjunction | Group | CheckPacketLarger | PushVlan | PopVlan,
+) -> bytes:
+    match action:
+        case Conjunction(id, clause, of):
+            head = struct.pack("!HHIH", _EXPERIMENTER, 16, _NICIRA, _NX_CONJUNCTION)
+            return head + struct.pack("!BBI", clause - 1, of, id)
+        case Group():
+            return struct.pack("!HHI", _GROUP, 8, action.id)
+        case CheckPacketLarger():
+            return _encode_check_larger(action)
+        case ConntrackClear():
+            return _CT_FORGET
+        case PushVlan():
+            return _TAG
+        case PopVlan():
+            return _UNTAG
         case _:
             assert_never(action)
 

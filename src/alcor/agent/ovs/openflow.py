@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from alcor.agent.ovs.actions import PORT_ANY, PORT_CONTROLLER, encode_actions, encode_instructions
 from alcor.agent.ovs.oxm import Unencodable, decode_fields, enclose, encode_match, encode_value
-from alcor.pipeline.flow import Action, Field, Flow, FlowKey, MeterSpec, Output
+from alcor.pipeline.flow import Action, Field, Flow, FlowKey, MeterSpec, MeterUnit, Output
 
 VERSION: Final = 6
 HEADER: Final = struct.Struct("!BBHI")  # version, type, length, xid
@@ -39,6 +39,7 @@ class Type(IntEnum):
     MULTIPART_REPLY = 19
     BARRIER_REQUEST = 20
     BARRIER_REPLY = 21
+    GROUP_MOD = 15
     METER_MOD = 29
     BUNDLE_CONTROL = 33
     BUNDLE_ADD_MESSAGE = 34
@@ -48,6 +49,7 @@ class Multipart(IntEnum):
     """Multipart bodies this driver asks for."""
 
     FLOW_DESC = 1
+    GROUP_DESC = 7
     METER_DESC = 10
 
 
@@ -188,16 +190,26 @@ def encode_packet_out(xid: int, data: bytes, actions: tuple[Action, ...]) -> byt
     return encode_message(Type.PACKET_OUT, xid, body)
 
 
-_METER_FLAGS: Final = 0x2 | 0x4  # packets a second; with a burst
+_METER_UNITS: Final = {MeterUnit.KBPS: 0x1, MeterUnit.PPS: 0x2}
+_METER_BURST: Final = 0x4
+_METER_STATS: Final = 0x8
 _METER_BAND_DROP: Final = 1
+_METER_UNITS_BY_FLAGS: Final = {bits | _METER_BURST: unit for unit, bits in _METER_UNITS.items()}
 
 
 def encode_meter_mod(command: MeterCommand, meter: MeterSpec) -> bytes:
-    """Body of a meter-mod with one drop band."""
-    band = struct.pack("!HHII4x", _METER_BAND_DROP, 16, meter.rate, meter.burst)
-    return struct.pack("!HHI", command, _METER_FLAGS, meter.id) + (
-        b"" if command is MeterCommand.DELETE else band
-    )
+    """Body of a meter-mod with one drop band; its burst is in the unit of its rate. Raises: Unencodable."""
+    flags = _METER_UNITS[meter.unit] | _METER_BURST
+    try:
+        band = struct.pack("!HHII4x", _METER_BAND_DROP, 16, meter.rate, meter.burst)
+        return struct.pack("!HHI", command, flags, meter.id) + band
+    except struct.error:
+        raise Unencodable("a number of more than 32 bits") from None
+
+
+def encode_meter_delete(id: int) -> bytes:
+    """Body of a meter-mod that deletes one meter, and with it all flows that still use it."""
+    return struct.pack("!HHI", MeterCommand.DELETE, 0, id)
 
 
 def encode_multipart(kind: Multipart, body: bytes) -> bytes:
@@ -253,10 +265,11 @@ def decode_meter_descs(part: bytes) -> dict[int, MeterSpec | None]:
     while at < len(part):
         length, flags, id = struct.unpack_from("!HHI", part, at)
         found[id] = None
-        if length == 24 and flags & ~0x8 == _METER_FLAGS:
+        unit = _METER_UNITS_BY_FLAGS.get(flags & ~_METER_STATS)
+        if length == 24 and unit is not None:
             kind, _, rate, burst = struct.unpack_from("!HHII", part, at + 8)
             if kind == _METER_BAND_DROP:
-                found[id] = MeterSpec(id, rate, burst)
+                found[id] = MeterSpec(id, rate, burst, unit)
         at += length
     return found
 

@@ -4,14 +4,15 @@ Pure but for the pauses that let other tasks run between slices of a large table
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from alcor.agent.driver import FlowDiff, RawKey, SwitchError
 from alcor.agent.ovs.actions import encode_instructions
+from alcor.agent.ovs.groups import GroupDesc, describe
 from alcor.agent.ovs.openflow import FlowDesc, decode_flow_descs, render_flow
 from alcor.agent.ovs.oxm import Unencodable, canonical, encode_oxms, without_packet_type
-from alcor.pipeline.flow import Flow, FlowKey, MeterSpec
+from alcor.pipeline.flow import Flow, FlowKey, GroupSpec, MeterSpec
 
 _SLICE: Final = 1_000
 """Flows handled between two pauses: about 5 ms."""
@@ -76,5 +77,19 @@ def _explain_reordered(
 
 
 def diff_meters(wanted: Sequence[MeterSpec], have: Mapping[int, MeterSpec | None]) -> list[MeterSpec]:
-    """The meters that are missing or differ. Meters nobody wants are left: they may be another's."""
+    """The meters that are missing or differ."""
     return [meter for meter in wanted if have.get(meter.id) != meter]
+
+
+def diff_groups(wanted: Sequence[GroupSpec], have: Mapping[int, GroupDesc]) -> list[GroupSpec]:
+    """The groups that are missing or differ. Raises: SwitchError naming one that cannot be encoded."""
+    try:
+        return [group for group in wanted if have.get(group.id) != describe(group)]
+    except Unencodable as error:
+        raise SwitchError(f"a group cannot be sent: {error}") from error
+
+
+def find_stale(have: Iterable[int], wanted: Iterable[int], ours: range) -> tuple[int, ...]:
+    """The numbers that are ours and that nobody wants; others' are left alone."""
+    kept = set(wanted)
+    return tuple(sorted(number for number in have if number in ours and number not in kept))
