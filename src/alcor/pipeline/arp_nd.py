@@ -20,6 +20,7 @@ from alcor.pipeline.flow import (
     Term,
     match,
 )
+from alcor.pipeline.host_service import SERVICE_IPV4, SERVICE_IPV6
 from alcor.pipeline.live import LiveNetwork, LivePort, owns_ip
 from alcor.pipeline.port_security import (
     ETH_ARP,
@@ -33,7 +34,6 @@ from alcor.pipeline.tables import (
     INGRESS,
     NETWORK,
     RESPONDER_MAC,
-    SERVER_ID_WITHOUT_GATEWAY,
     Priority,
     Table,
 )
@@ -66,7 +66,8 @@ def _question(asked_by: Term, ip: Ip) -> tuple[Term, ...]:
     return (*_ND_REQUEST, *ends)
 
 
-def _answer(network: LiveNetwork, ip: Ip, mac: str, priority: Priority) -> Rule:
+def answer(network: LiveNetwork, ip: Ip, mac: str, priority: Priority) -> Rule:
+    """Whoever asks in the network for `ip` is told `mac`. One flow."""
     actions = (SetField(RESPONDER_MAC, mac_int(Mac(mac))), _TO_REPLY)
     return Rule(Table.ARP_ND, priority, _question(in_network(network.key), ip), actions)
 
@@ -75,23 +76,24 @@ def neighbour_rules(neighbour: Neighbour, network: LiveNetwork) -> Iterator[Rule
     """One flow per address."""
     for ip in dict.fromkeys(neighbour.ips):
         if owns_ip(neighbour, ip, network.knowledge):
-            yield _answer(network, Ip(ip), neighbour.mac, Priority.NORMAL)
+            yield answer(network, Ip(ip), neighbour.mac, Priority.NORMAL)
 
 
 def network_rules(network: LiveNetwork, responder_mac: str) -> Iterator[Rule]:
-    """The addresses of our servers: each DHCPv4 server id, and the source of advertisements and DHCPv6 answers.
+    """The addresses of our servers: each DHCPv4 server id, the source of advertisements and DHCPv6 answers, and those
+    of metadata and name service (a VM without a router, or told that they are on its link, asks for them here).
 
     Below neighbours: an address that a port was given is the port's.
     """
     subnets = network.knowledge.subnets.values()
-    addresses = set()
+    addresses = {SERVICE_IPV4, *SERVICE_IPV6}
     for subnet in subnets:
         if wants_dhcpv4((subnet,)):
-            addresses.add(Ip(subnet.gateway_ip or SERVER_ID_WITHOUT_GATEWAY))
+            addresses.add(Ip(subnet.gateway_ip or SERVICE_IPV4))
     if wants_dhcpv6(subnets) or wants_advertisement(subnets):
         addresses.add(link_local(Mac(responder_mac)))
     for ip in sorted(addresses):
-        yield _answer(network, ip, responder_mac, Priority.FALLBACK)
+        yield answer(network, ip, responder_mac, Priority.FALLBACK)
 
 
 def port_rules(port: LivePort) -> Iterator[Rule]:

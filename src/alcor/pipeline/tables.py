@@ -18,6 +18,7 @@ class Table(IntEnum):
     PORT_SECURITY = 4
     PORT_SECURITY_ND = 6
     EGRESS_QOS = 8
+    EGRESS_PACKETS = 9
     PUNT = 10
     PUNT_PORT = 12
     METADATA = 14
@@ -53,6 +54,7 @@ class Table(IntEnum):
     INGRESS_RULES = 76
     INGRESS_ALLOWED = 77
     INGRESS_QOS = 80
+    INGRESS_PACKETS = 82
     OUTPUT = 90
     REPLY = 94
 
@@ -68,7 +70,8 @@ TABLE_TEXTS: dict[Table, str] = {
         "or router's messages. A port with port security off passes whole."
     ),
     Table.PORT_SECURITY_ND: "IPv6 that passed: link-layer options and targets of neighbour discovery are its own.",
-    Table.EGRESS_QOS: "What a VM may send: meters of its bandwidth and packet rate, its DSCP mark.",
+    Table.EGRESS_QOS: "What a VM may send: the meter of its bandwidth.",
+    Table.EGRESS_PACKETS: "The meter of its packet rate (a flow has one meter), and its DSCP mark.",
     Table.PUNT: "Is this a message to our DHCP server, router, name server or metadata service, and is one wanted?",
     Table.PUNT_PORT: "To the agent, through the port's meter.",
     Table.METADATA: (
@@ -117,8 +120,14 @@ TABLE_TEXTS: dict[Table, str] = {
         "What a router could not send on, with the reason in a register: to the agent, through the meter of the port it "
         "came from. From elsewhere it ends here."
     ),
-    Table.L2: "Local delivery by MAC; broadcast and multicast; all else from here goes on, from a tunnel ends here.",
-    Table.L2_REMOTE: "By MAC to the VTEP of the port's host, or to the provider bridge. An unknown MAC ends here.",
+    Table.L2: (
+        "Local delivery by MAC; broadcast and multicast; all else from here goes on; from a tunnel or provider bridge it "
+        "goes to the local ports without port security, if there are any."
+    ),
+    Table.L2_REMOTE: (
+        "By MAC to the VTEP of the port's host, or to the provider bridge. An unknown MAC: to the ports without port "
+        "security, here and elsewhere, and to the provider bridge; too large for a tunnel: dropped."
+    ),
     Table.PROVIDER: "To the provider bridge with the network's VLAN; routed packets with the host's own MAC.",
     Table.FLOOD: "One part of a network's flood: copies to local ports, or to the other hosts of the network.",
     Table.ACL_IN: "Network ACLs of the subnet a packet enters.",
@@ -126,7 +135,8 @@ TABLE_TEXTS: dict[Table, str] = {
     Table.INGRESS_SET: "The class of the source address: which remote groups and address groups it is in.",
     Table.INGRESS_RULES: "Rules of the receiver's groups, as in EGRESS_RULES.",
     Table.INGRESS_ALLOWED: "As EGRESS_ALLOWED, in the receiver's zone.",
-    Table.INGRESS_QOS: "What a VM may be sent: meters of its bandwidth and packet rate.",
+    Table.INGRESS_QOS: "What a VM may be sent: the meter of its bandwidth. Copies of a flood are not metered.",
+    Table.INGRESS_PACKETS: "The meter of the packet rate of what a VM may be sent.",
     Table.OUTPUT: "To the port with the egress key, with the tag of a trunk's subport.",
     Table.REPLY: "Responders' packets: back to where the question came from.",
 }
@@ -189,7 +199,7 @@ FLAG_TEXTS: dict[Flag, str] = {
     Flag.FROM_PROVIDER: "came from a provider bridge: never sent there again on the same network",
     Flag.ROUTED: "a router of this host has sent it on",
     Flag.HAIRPINNED: "translated towards a floating IP of this host",
-    Flag.TOO_LARGE: "larger than the MTU of the network it is routed to",
+    Flag.TOO_LARGE: "larger than the MTU of the network it goes to",
 }
 
 
@@ -198,6 +208,7 @@ class Priority(IntEnum):
 
     MISS = 0
     FALLBACK = 50
+    CLAIM = 60
     ROUTER = 75
     NORMAL = 100
     SPECIFIC = 200
@@ -271,6 +282,9 @@ COPIES_PER_FLOW_MAX = 256
 # Parts of a flood are numbered from these: to local ports, to other hosts.
 LOCAL_PARTS_FROM = 1
 REMOTE_PARTS_FROM = 1 << 16
+# The same of unknown unicast: to the ports without port security, to the hosts that hold such ports.
+UNKNOWN_LOCAL_PARTS_FROM = 2 << 16
+UNKNOWN_REMOTE_PARTS_FROM = 3 << 16
 
 # A guest that boots sends about ten DHCP, DHCPv6 and router solicitations in a second; the agent answers 4,000/s for
 # the whole host (measured), so a port may not take more than its share.
@@ -291,7 +305,7 @@ class MeterUse(IntEnum):
     INGRESS_RATE = 4
     EGRESS_PACKETS = 5
     INGRESS_PACKETS = 6
-    CLAIM = 7
+    LIMIT = 7
 
 
 _METER_USE_SHIFT = 15

@@ -215,6 +215,10 @@ class Host:
         self.allocation.tunnels = {"vxlan": 1} if there else {}
         self.touched.append(lambda: found(LocalChange(Local.TUNNELS), self.view))
 
+    def put_services(self, there: bool) -> None:
+        self.allocation.metadata_ofport = 9 if there else 0
+        self.touched.append(lambda: found(LocalChange(Local.METADATA), self.view))
+
     def put_member(self, network_id: str, item: Neighbour | SubnetItem | NetworkHost, there: bool) -> None:
         known = self.view.networks.get(network_id)
         if known is None:
@@ -264,6 +268,7 @@ def edits() -> st.SearchStrategy[Edit]:
         of(Host.put_host, host_items(), likely),
         of(Host.put_region, region_items(), likely),
         of(Host.put_tunnel, likely),
+        of(Host.put_services, likely),
         of(Host.put_member, st.sampled_from(NETWORKS), member, likely),
         of(Host.put_member, st.just("n1"), neighbours(), st.booleans()),
     )
@@ -299,6 +304,7 @@ def populated() -> Host:
     host.put_host(HostItem(id="h1", name="h1", vtep_addresses=("192.0.2.1",), token_digest=""), True)
     host.put_region(RegionItem(id="region", responder_mac="fe:00:00:00:00:01", dhcp_lease_s=1), True)
     host.put_tunnel(True)
+    host.put_services(True)
     return host
 
 
