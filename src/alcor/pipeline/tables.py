@@ -219,6 +219,7 @@ class Priority(IntEnum):
 PRIORITY_TEXTS: dict[Priority, str] = {
     Priority.MISS: "what to do when nothing else matches",
     Priority.FALLBACK: "holds where nobody better is known: a server's address may be a neighbour's",
+    Priority.CLAIM: "a claimed address: above a server's, below all that were given to somebody",
     Priority.ROUTER: "a router's own addresses: above a server's, below those that a port was given",
     Priority.NORMAL: "the table's look-up",
     Priority.SPECIFIC: "an exception to the look-up",
@@ -297,7 +298,10 @@ SERVICE_BURST_PACKETS = 1000
 
 
 class MeterUse(IntEnum):
-    """What a port's meter is for; `meter_id` makes its number. Others' meters on an adopted bridge are below."""
+    """What a port's meter is for; `meter_id` makes its number. Others' meters on an adopted bridge are below.
+
+    LIMIT is of floating IPs and gateways, which have no port key: `qos.limit_meter_id` makes its number.
+    """
 
     SERVICE = 1
     PUNT = 2

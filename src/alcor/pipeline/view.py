@@ -125,7 +125,10 @@ def _neighbour_names(neighbour: Neighbour) -> tuple[Hashable, ...]:
 def _port_names(port: LocalPort) -> tuple[Hashable, ...]:
     groups = tuple(("group", group) for group in port.groups or ())
     ips = tuple((port.network_id, address.ip) for address in port.addresses)
-    return (port.network_id, (port.network_id, port.mac), *ips, *groups)
+    more: list[Hashable] = [("qos", port.qos)] if port.qos is not None else []
+    if port.trunk is not None:
+        more.append(("trunk", port.trunk.port_id))
+    return (port.network_id, (port.network_id, port.mac), *ips, *groups, *more)
 
 
 def _router_networks(router: RouterItem) -> tuple[Hashable, ...]:
@@ -232,6 +235,14 @@ class View:
     def ports_in_group(self, group_id: str) -> tuple[str, ...]:
         """The ids of the open local ports of a security group. Cost: O(1)."""
         return self._indexed().find(("group", group_id))
+
+    def subports_of(self, port_id: str) -> tuple[str, ...]:
+        """The ids of the open subports of a trunk, by its parent port. Cost: O(1)."""
+        return self._indexed().find(("trunk", port_id))
+
+    def ports_with_qos(self, policy_id: str) -> tuple[str, ...]:
+        """The ids of the open local ports that a QoS policy limits. Cost: O(1)."""
+        return self._indexed().find(("qos", policy_id))
 
     def routers_on(self, network_id: str) -> tuple[str, ...]:
         """The ids of the routers with an interface or gateway on a network. Cost: O(1)."""
