@@ -25,15 +25,28 @@ from alcor.bus.interface import (
 )
 from alcor.goalstate.item import (
     Address,
+    Claim,
+    FirewallItem,
+    FloatingIpItem,
+    GatewayItem,
+    GroupRule,
     HostItem,
     Item,
     ItemKind,
     Key,
     LocalPort,
+    Member,
     Neighbour,
+    NetworkAclItem,
     NetworkHost,
     NetworkItem,
+    Prefix,
+    QosItem,
     RegionItem,
+    RouterInterface,
+    RouterItem,
+    RulesItem,
+    State,
     SubnetItem,
     key_of,
     refers,
@@ -41,15 +54,20 @@ from alcor.goalstate.item import (
 from alcor.goalstate.scope import (
     REGION,
     Scope,
-    ScopeKind,
+    addresses_scope,
     host_scope,
+    members_scope,
     neighbours_scope,
     network_scope,
+    qos_scope,
+    router_scope,
+    rules_scope,
     shard_of,
 )
 from alcor.pipeline.compile import flows
 from alcor.pipeline.flow import Flow, FlowKey
-from alcor.pipeline.view import Allocation, NetworkView, View
+from alcor.pipeline.resolve import closure, resolve
+from alcor.pipeline.view import Allocation
 
 HOST = "host-1"
 VTEP = "192.0.2.1"
@@ -117,17 +135,56 @@ def neighbour(number: int = 1, *, vtep: str = VTEP, **changes: object) -> Neighb
     return Neighbour(id=f"port-{number}", **(fields | changes))  # type: ignore[arg-type]  # as above
 
 
-def scope_of(item: Item, network_id: str = "net") -> Scope:
-    """Where an item of the host under test belongs; `network_id` is a neighbour's or network host's."""
-    if isinstance(item, HostItem | LocalPort):
-        return host_scope(HOST)
-    if isinstance(item, RegionItem):
-        return REGION
-    if isinstance(item, NetworkItem):
-        return network_scope(item.id)
-    if isinstance(item, SubnetItem):
-        return network_scope(item.network_id)
-    return network_scope(network_id) if isinstance(item, NetworkHost) else neighbours_scope(network_id)
+def router(id: str = "router", networks: Iterable[str] = ("net",), **changes: object) -> RouterItem:
+    """A router with an interface on each network."""
+    interfaces = tuple(
+        RouterInterface(f"{id}-{net}", net, mac_of(500 + number), ())
+        for number, net in enumerate(sorted(networks))
+    )
+    fields: dict[str, object] = {"admin_state_up": True, "interfaces": interfaces}
+    return RouterItem(id=id, **(fields | changes))  # type: ignore[arg-type]  # a builder of known fields
+
+
+def rules(id: str = "group", groups: Iterable[str] = (), address_groups: Iterable[str] = ()) -> RulesItem:
+    """A security group with one ingress rule per remote group and address group."""
+    return RulesItem(
+        id=id,
+        stateful=True,
+        rules=(
+            *(GroupRule(id=f"{id}-{g}", is_ingress=True, ip_version=4, group=g) for g in groups),
+            *(GroupRule(id=f"{id}-{a}", is_ingress=True, ip_version=4, addresses=a) for a in address_groups),
+        ),
+    )
+
+
+def scope_of(item: Item, of: str = "net") -> Scope:
+    """Where an item of the host under test belongs.
+
+    `of`: the network of a neighbour, claim, network host or ACL; the group of a member; the address group of a prefix.
+    """
+    match item:
+        case HostItem() | LocalPort() | GatewayItem() | FloatingIpItem() | FirewallItem():
+            return host_scope(HOST)
+        case RegionItem():
+            return REGION
+        case NetworkItem():
+            return network_scope(item.id)
+        case SubnetItem():
+            return network_scope(item.network_id)
+        case RouterItem():
+            return router_scope(item.id)
+        case RulesItem():
+            return rules_scope(item.id)
+        case QosItem():
+            return qos_scope(item.id)
+        case Member():
+            return members_scope(of)
+        case Prefix():
+            return addresses_scope(of)
+        case NetworkHost() | NetworkAclItem():
+            return network_scope(of)
+        case Neighbour() | Claim():
+            return neighbours_scope(of)
 
 
 def envelope(item: Item, since: int = 0) -> Envelope:
@@ -163,7 +220,7 @@ class FakeNcm:
     # --- intent ----------------------------------------------------------------------------------------
 
     def put(self, *items: Item, network_id: str = "net") -> None:
-        """One revision in which these items are put."""
+        """One revision in which these items are put; `network_id` as `of` of `scope_of`."""
         self.commit(put=[(scope_of(item, network_id), item) for item in items])
 
     def remove(self, *keys: tuple[Scope, Key]) -> None:
@@ -194,20 +251,21 @@ class FakeNcm:
             touched[scope] = None
         if self.stream is None:
             return
-        closure = self.closure()
-        messages: list[NcmMessage] = [self.snapshot(scope) for scope in sorted(closure - self._wanted)]
-        steps = [scope for scope in sorted(touched, key=_host_last) if scope in closure & self._wanted]
+        needed = self.closure()
+        messages: list[NcmMessage] = [self.snapshot(scope) for scope in sorted(needed - self._wanted)]
+        steps = [scope for scope in sorted(touched, key=_host_last) if scope in needed & self._wanted]
         messages += [self.step(scope, before) for scope in steps]
-        messages += [Dropped(scope) for scope in sorted(self._wanted - closure)]
-        self._wanted = closure
+        messages += [Dropped(scope) for scope in sorted(self._wanted - needed)]
+        self._wanted = needed
         self.deliver(*messages, self.heads())
 
     def closure(self) -> set[Scope]:
         """What the host needs."""
-        found = {REGION, host_scope(HOST)}
-        for _, item in self.items[host_scope(HOST)].values():
-            found.update(refers(item))
-        return found
+        return set(closure(self.states(), HOST))
+
+    def states(self) -> dict[Scope, State]:
+        """What every scope holds."""
+        return {scope: {key: item for key, (_, item) in items.items()} for scope, items in self.items.items()}
 
     # --- messages --------------------------------------------------------------------------------------
 
@@ -416,40 +474,18 @@ async def running(agent: Agent) -> AsyncIterator[Agent]:
 
 def expected(ncm: FakeNcm, switch: SimulatedSwitch) -> dict[FlowKey, Flow]:
     """The flows of everything the region tells this host, computed from nothing, with the numbers the switch keeps."""
-    view = View()
-    closure = ncm.closure()
-    for scope in closure:
-        found = ncm.items[scope].get(Key(ItemKind.NETWORK, scope.id))
-        if scope.kind is ScopeKind.NETWORK and found is not None and isinstance(found[1], NetworkItem):
-            view.networks[scope.id] = NetworkView(found[1])
-    for scope in closure:
-        for _, item in ncm.items[scope].values():
-            _show(view, scope, item)
-    ports: dict[str, int] = {}
-    networks: dict[str, int] = {}
+    view = resolve(ncm.states(), HOST)
+    return flows(view, numbers_of(switch))
+
+
+def numbers_of(switch: SimulatedSwitch) -> Allocation:
+    """What an agent that has found out nothing more knows of its switch."""
+    found = Allocation(ofports=dict(switch.vifs), tunnels=dict(switch.tunnels))
     for name, number in switch.numbers.items():
         kind, _, id = name.partition(":")
-        {"port": ports, "network": networks}.get(kind, {})[id] = number
-    tunnels = dict(switch.tunnels) if view.networks else {}
-    found = Allocation(port_keys=ports, network_keys=networks, ofports=dict(switch.vifs), tunnels=tunnels)
-    return flows(view, found)
-
-
-def _show(view: View, scope: Scope, item: Item) -> None:
-    network = view.networks.get(scope.id)
-    if isinstance(item, HostItem):
-        view.host = item
-    elif isinstance(item, RegionItem):
-        view.region = item
-    elif isinstance(item, LocalPort):
-        is_open = item.network_id in view.networks
-        (view.ports if is_open else view.closed)[item.id] = item
-    elif network is not None and isinstance(item, SubnetItem):
-        network.subnets[item.id] = item
-    elif network is not None and isinstance(item, NetworkHost):
-        network.hosts[item.id] = item
-    elif network is not None and isinstance(item, Neighbour):
-        network.neighbours[item.id] = item
+        keys = {"port": found.port_keys, "network": found.network_keys, "router": found.router_keys}
+        keys.get(kind, {})[id] = number
+    return found
 
 
 def a_site(ncm: FakeNcm, ports: Iterable[int] = (1, 2), *, remote: Mapping[int, str] | None = None) -> None:

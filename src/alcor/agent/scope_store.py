@@ -1,0 +1,217 @@
+"""The scopes a host holds, by the rules of delivery (protocol, section 4); knows nothing of what the items mean.
+
+A step is applied iff `from ≤ position < through`, ignored if it is old, and a gap asks to resume from the position.
+Lower (epoch, generation) are refused (I9). A snapshot is collected until its last chunk and then replaces the scope at
+once, so that no state is ever seen half.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from alcor.bus.interface import Envelope, Heads, ItemCodec, Resume, ScopeUpdate
+from alcor.goalstate.item import Item, Key
+from alcor.goalstate.scope import Scope, ScopeKind, shard_of
+
+_NOTHING = -1
+NOT_HELD = (_NOTHING, _NOTHING)
+"""The height of a scope that is not held whole."""
+
+
+class Reference(NamedTuple):
+    """What an item refers to, and the revision that introduced that."""
+
+    since: int
+    targets: tuple[Scope, ...]
+
+
+class Entry(NamedTuple):
+    """One item in a step. `before`, `after`: None is not there. `reference`: of `after`."""
+
+    key: Key
+    before: Item | None
+    after: Item | None
+    reference: Reference
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a scope's step came to. Equal items of a step are in `entries` too: their `since` may be another."""
+
+    scope: Scope
+    entries: list[Entry]
+    is_snapshot: bool
+
+
+@dataclass(slots=True)
+class _Held:
+    """One scope. `position` is -1 until its first snapshot is whole."""
+
+    epoch: int = 0
+    position: int = _NOTHING
+    items: dict[Key, Item] = field(default_factory=dict)
+    # Collected chunks of a snapshot that is not whole yet.
+    chunks: list[ScopeUpdate] = field(default_factory=list)
+    gap: bool = False
+    # Heads passed while this scope could not follow them: it must ask, or it might stay behind for ever.
+    passed: int = _NOTHING
+
+
+_NO_REFERENCE = Reference(0, ())
+
+
+class ScopeStore:
+    """The scopes of one host. Cost: O(items of the step); O(scopes of the shard) per head."""
+
+    def __init__(self, own: Scope, codec: ItemCodec) -> None:
+        self._own, self._codec = own, codec
+        self._scopes: dict[Scope, _Held] = {}
+        self._by_shard: dict[int, set[Scope]] = defaultdict(set)
+        self._fences: dict[int, tuple[int, int]] = {}
+        self.epoch = 0
+        self.resume: list[Resume] = []
+        """Scopes with a gap, to be asked for; whoever asks empties it."""
+
+    def begin(self, epoch: int) -> None:
+        """A stream begins: chunks and gaps of the last one are void. An epoch above ours is known from here on."""
+        self.epoch = max(self.epoch, epoch)
+        for held in self._scopes.values():
+            held.chunks.clear()
+            held.gap = False
+            held.passed = _NOTHING
+
+    def take(self, update: ScopeUpdate) -> Step | None:
+        """Apply a step; None if it changes nothing yet. Raises: ValueError if an item cannot be read: not applied."""
+        scope = update.scope
+        is_ours = scope.kind is not ScopeKind.HOST or scope == self._own
+        if not is_ours or self._refused(shard_of(scope), update.epoch, update.generation):
+            return None
+        held = self._scopes.get(scope)
+        if held is None:
+            held = self._scopes[scope] = _Held()
+            self._by_shard[shard_of(scope)].add(scope)
+        position = held.position if held.epoch == update.epoch else _NOTHING
+        if update.from_revision == 0 and (position == _NOTHING or position < update.through):
+            return self._snapshot(held, update)
+        if position != _NOTHING and update.from_revision <= position < update.through:
+            return self._step(held, update)
+        if update.through > position and not held.gap:
+            # One question per gap: its answer covers what else comes meanwhile.
+            held.gap = True
+            self.resume.append(Resume(scope, max(position, 0)))
+        return None
+
+    def _refused(self, shard: int, epoch: int, generation: int) -> bool:
+        fence = (epoch, generation)
+        if epoch < self.epoch or fence < self._fences.get(shard, (0, 0)):
+            return True
+        self._fences[shard] = fence
+        self.epoch = epoch
+        return False
+
+    def _snapshot(self, held: _Held, update: ScopeUpdate) -> Step | None:
+        if held.chunks and held.chunks[0].epoch != update.epoch:
+            held.chunks.clear()
+        held.chunks.append(update)
+        if update.more:
+            return None
+        read: dict[Key, tuple[Item, Reference]] = {}
+        for chunk in held.chunks:
+            for envelope in chunk.put:
+                read[envelope.key] = self._read(envelope)
+            for key in chunk.removed:
+                read.pop(key, None)
+        held.chunks = []
+        before = held.items
+        held.items = {key: item for key, (item, _) in read.items()}
+        held.epoch = update.epoch
+        self._moved(update.scope, held, update.through)
+        gone = [Entry(key, item, None, _NO_REFERENCE) for key, item in before.items() if key not in read]
+        put = [Entry(key, before.get(key), item, reference) for key, (item, reference) in read.items()]
+        return Step(update.scope, gone + put, is_snapshot=True)
+
+    def _step(self, held: _Held, update: ScopeUpdate) -> Step:
+        read = [(envelope.key, *self._read(envelope)) for envelope in update.put]
+        entries = [Entry(key, held.items.pop(key, None), None, _NO_REFERENCE) for key in update.removed]
+        for key, item, reference in read:
+            entries.append(Entry(key, held.items.get(key), item, reference))
+            held.items[key] = item
+        self._moved(update.scope, held, update.through)
+        return Step(update.scope, entries, is_snapshot=False)
+
+    def _read(self, envelope: Envelope) -> tuple[Item, Reference]:
+        try:
+            item = self._codec.decode(envelope.key, envelope.body)
+        except ValueError as error:
+            raise ValueError(
+                f"item {envelope.key.kind.value} {envelope.key.id} is unreadable: {error}"
+            ) from error
+        return item, Reference(envelope.since, envelope.refers) if envelope.refers else _NO_REFERENCE
+
+    def _moved(self, scope: Scope, held: _Held, through: int) -> None:
+        """The scope is whole through a revision; heads that passed meanwhile are asked for."""
+        held.position, held.gap = through, False
+        if held.passed > through:
+            held.gap = True
+            self.resume.append(Resume(scope, through))
+        held.passed = _NOTHING
+
+    def follow(self, heads: Heads) -> list[Scope]:
+        """Raise what is held up to the heads of its shard; returns the scopes that rose."""
+        risen: list[Scope] = []
+        for shard, through in heads.through.items():
+            if self._refused(shard, heads.epoch, heads.generation):
+                continue
+            for scope in self._by_shard.get(shard, ()):
+                held = self._scopes[scope]
+                if held.epoch != heads.epoch or held.gap or held.chunks or held.position == _NOTHING:
+                    held.passed = max(held.passed, through)
+                elif held.position < through:
+                    held.position = through
+                    risen.append(scope)
+        return risen
+
+    def drop(self, scope: Scope) -> dict[Key, Item] | None:
+        """Forget a scope; returns what it held, None if it was not there."""
+        held = self._scopes.pop(scope, None)
+        if held is None:
+            return None
+        self._by_shard[shard_of(scope)].discard(scope)
+        return held.items
+
+    # --- telling ---------------------------------------------------------------------------------------
+
+    def height(self, scope: Scope) -> tuple[int, int]:
+        """(epoch, position) of a scope that is held whole, else `NOT_HELD`: below every reference."""
+        held = self._scopes.get(scope)
+        return NOT_HELD if held is None or held.position == _NOTHING else (held.epoch, held.position)
+
+    def items(self, scope: Scope) -> dict[Key, Item]:
+        """What is held of a scope; not to be changed."""
+        held = self._scopes.get(scope)
+        return {} if held is None else held.items
+
+    def positions(self) -> dict[Scope, int]:
+        """What is held whole in the present epoch."""
+        return {
+            scope: held.position
+            for scope, held in self._scopes.items()
+            if held.epoch == self.epoch and held.position != _NOTHING
+        }
+
+    @property
+    def is_of_one_epoch(self) -> bool:
+        """Whether everything that has been begun is held whole in the present epoch. Cost: O(scopes)."""
+        return all(held.epoch == self.epoch for held in self._scopes.values())
+
+    def realizable(self, missing: set[int]) -> dict[int, int]:
+        """Shard → the lowest position of its scopes; without the shards in `missing` and those with an older epoch."""
+        through: dict[int, int] = {}
+        missing = set(missing)
+        for scope, held in self._scopes.items():
+            shard = shard_of(scope)
+            if held.epoch != self.epoch or held.position == _NOTHING:
+                missing.add(shard)
+            else:
+                through[shard] = min(held.position, through.get(shard, held.position))
+        return {shard: revision for shard, revision in through.items() if shard not in missing}
