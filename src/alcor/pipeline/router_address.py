@@ -1,0 +1,136 @@
+"""A router's own addresses: ARP, neighbour discovery and echo answered by flows (tables ARP_ND, L3_ADMIT, ROUTE).
+
+Every host answers for the router, for its own ports only: what comes from a tunnel or a provider bridge for an inner
+interface was routed where it came from, and is not admitted. An address or a MAC that two routers claim on one network
+(knowledge in transit) is nobody's.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from alcor.goalstate.item import RouterInterface, RouterItem
+from alcor.model.address import Ip, Mac, ip_int, ip_version, link_local, mac_int
+from alcor.pipeline.arp_nd import answer
+from alcor.pipeline.flow import Action, Field, Match, Pop, Push, Resubmit, SetField, match
+from alcor.pipeline.live import LiveNetwork
+from alcor.pipeline.port_security import ETH_IPV4, ETH_IPV6, ICMPV6
+from alcor.pipeline.tables import FLAGS, ROUTER, Flag, Priority, Table
+from alcor.pipeline.unit import Rule
+from alcor.pipeline.view import View
+
+ICMP = 1
+_ECHO, _ECHO_REPLY = {4: 8, 6: 128}, {4: 0, 6: 129}
+_TTL = 64
+_FROM_HERE = {FLAGS.name.lower(): (0, int(Flag.FROM_TUNNEL | Flag.FROM_PROVIDER))}
+"""The flags of what came from a local port, for `match`."""
+
+# Above every prefix: 3·128 and what is added to it. Among these no two overlap with different actions.
+ECHO_PRIORITY, OWN_PRIORITY, GUARD_PRIORITY, TTL_PRIORITY = 2000, 1900, 1800, 1700
+
+_NOT_ROUTED = {4: ("ipv4_dst", 0xE000_0000, 0xE000_0000), 6: ("ipv6_dst", 0xFF << 120, 0xFF << 120)}
+"""Multicast, and in IPv4 what is reserved above it with broadcast. Source: RFC 5771, RFC 1112, RFC 4291."""
+_LINK_LOCAL = (0xFE80 << 112, 0xFFC0 << 112)
+
+
+class LiveInterface(NamedTuple):
+    """A router's interface on a live network."""
+
+    item: RouterInterface
+    network: LiveNetwork
+
+
+def owns(router_id: str, network_id: str, name: str, view: View) -> bool:
+    """Whether no other router has the MAC or the address on the network. Cost: O(routers on the network)."""
+    return not any(
+        interface.network_id == network_id and (name == interface.mac or _has(interface, name))
+        for other in view.routers_on(network_id)
+        if other != router_id
+        for interface in view.routers[other].interfaces
+    )
+
+
+def _has(interface: RouterInterface, ip: str) -> bool:
+    return any(address.ip == ip for address in interface.addresses)
+
+
+def addresses(interface: RouterInterface) -> list[Ip]:
+    """Its addresses, each once; the link-local one too if it has any of IPv6."""
+    found = dict.fromkeys(Ip(address.ip) for address in interface.addresses)
+    if any(ip_version(ip) == 6 for ip in found):
+        found[link_local(Mac(interface.mac))] = None
+    return list(found)
+
+
+def interface_rules(router: RouterItem, key: int, live: list[LiveInterface], view: View) -> Iterator[Rule]:
+    """To the router by its MACs, and who asks for its addresses is told. One flow per MAC and per address."""
+    admitted: set[Match] = set()
+    answered: set[tuple[str, Ip]] = set()
+    for interface, network in live:
+        if not owns(router.id, network.id, interface.mac, view):
+            continue
+        on = match(**_FROM_HERE, metadata=network.key, eth_dst=mac_int(Mac(interface.mac)))
+        if on not in admitted:
+            admitted.add(on)
+            yield Rule(
+                Table.L3_ADMIT, Priority.NORMAL, on, (SetField(ROUTER, key), Resubmit(Table.ROUTE)), router.id
+            )
+        for ip in addresses(interface):
+            if (network.id, ip) not in answered and owns(router.id, network.id, ip, view):
+                answered.add((network.id, ip))
+                yield answer(network, ip, interface.mac, Priority.ROUTER)
+
+
+def own_rules(router: RouterItem, key: int, live: list[LiveInterface]) -> Iterator[Rule]:
+    """Echo to any of the router's addresses from any of its networks is answered, all else to them ends there.
+
+    Addresses of its gateways too: they answer the inside on every host. Cost: 2 flows per address.
+    """
+    inner = [ip for interface, _ in live for ip in addresses(interface)]
+    outer = [Ip(address.ip) for gateway in router.gateways for address in gateway.addresses]
+    for ip in dict.fromkeys((*inner, *outer)):
+        yield Rule(Table.ROUTE, ECHO_PRIORITY, _to(key, ip, echo=True), _echo_reply(ip_version(ip)), str(ip))
+        yield Rule(Table.ROUTE, OWN_PRIORITY, _to(key, ip), (), str(ip))
+
+
+def guard_rules(key: int) -> Iterator[Rule]:
+    """What no router sends on: multicast and broadcast, and from or to a link-local address (RFC 4291, 2.5.6)."""
+    router = {ROUTER.name.lower(): key}
+    for version, (field, value, mask) in _NOT_ROUTED.items():
+        on = match(**router, eth_type=_ETH[version], **{field: (value, mask)})
+        yield Rule(Table.ROUTE, GUARD_PRIORITY, on, ())
+    for field in ("ipv6_src", "ipv6_dst"):
+        on = match(**router, eth_type=ETH_IPV6, **{field: _LINK_LOCAL})
+        yield Rule(Table.ROUTE, GUARD_PRIORITY, on, ())
+
+
+_ETH = {4: ETH_IPV4, 6: ETH_IPV6}
+
+
+def _to(key: int, ip: Ip, *, echo: bool = False) -> Match:
+    version = ip_version(ip)
+    terms: dict[str, int | tuple[int, int]] = {
+        ROUTER.name.lower(): key,
+        "eth_type": _ETH[version],
+        f"ipv{version}_dst": ip_int(ip),
+    }
+    if echo:
+        terms |= _FROM_HERE
+        terms["ip_proto"] = ICMP if version == 4 else ICMPV6
+        terms[f"icmpv{version}_type"] = _ECHO[version]
+    return match(**terms)
+
+
+def _echo_reply(version: int) -> tuple[Action, ...]:
+    source, target = (Field.IPV4_SRC, Field.IPV4_DST) if version == 4 else (Field.IPV6_SRC, Field.IPV6_DST)
+    kind = Field.ICMPV4_TYPE if version == 4 else Field.ICMPV6_TYPE
+    return (
+        *_swap(Field.ETH_SRC, Field.ETH_DST),
+        *_swap(source, target),
+        SetField(kind, _ECHO_REPLY[version]),
+        SetField(Field.IP_TTL, _TTL),
+        Resubmit(Table.REPLY),
+    )
+
+
+def _swap(one: Field, other: Field) -> tuple[Action, ...]:
+    return (Push(one), Push(other), Pop(one), Pop(other))
