@@ -19,11 +19,12 @@ from alcor.pipeline.flow import Flow, FlowKey, GroupSpec, MeterSpec
 from alcor.pipeline.forwarding import FORWARDING
 from alcor.pipeline.host_service import HOST_SERVICE
 from alcor.pipeline.live import LiveNetwork, live_network, live_port
+from alcor.pipeline.route import ROUTE
 from alcor.pipeline.tables import UnitKind
 from alcor.pipeline.unit import SHARED, Rule, Unit, stamp
 from alcor.pipeline.view import Allocation, View
 
-FEATURES: tuple[Feature, ...] = (FORWARDING, HOST_SERVICE)
+FEATURES: tuple[Feature, ...] = (FORWARDING, HOST_SERVICE, ROUTE)
 """Everything the pipeline does."""
 
 _OWN_RULES = {kind: rules for feature in FEATURES for kind, rules in feature.rules.items()}
