@@ -8,7 +8,6 @@ Tracking Fields"; tried packet by packet on Open vSwitch 3.1 (`tests/ovs/test_sw
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import Enum
 from typing import NamedTuple
 
 from alcor.model.address import ip_of_int
@@ -16,8 +15,9 @@ from alcor.pipeline.flow import CtState, Field, Nat, NatRange
 from alcor.pipeline.frame import Frame
 from alcor.pipeline.quoted import find_quoted, rewrite_quoted
 
-_ICMPV4, _TCP, _UDP, _ICMPV6, _SCTP = 1, 6, 17, 58, 132
-_WITH_PORTS = frozenset({_TCP, _UDP, _SCTP})
+_ICMPV4, _TCP, _UDP, _ICMPV6 = 1, 6, 17, 58
+# All else, SCTP too, is known by its addresses alone.
+_WITH_PORTS = frozenset({_TCP, _UDP})
 _FIN, _SYN, _RST, _PSH, _ACK, _URG = 1, 2, 4, 8, 16, 32
 # Requests and their replies, which a connection is made of; in either direction.
 _REPLIES = {(_ICMPV4, 8): 0, (_ICMPV4, 13): 14, (_ICMPV4, 15): 16, (_ICMPV6, 128): 129}
@@ -25,7 +25,6 @@ _REQUESTS = {(protocol, reply): request for (protocol, request), reply in _REPLI
 _PORT_FIELDS = {
     _TCP: (Field.TCP_SRC, Field.TCP_DST),
     _UDP: (Field.UDP_SRC, Field.UDP_DST),
-    _SCTP: (Field.SCTP_SRC, Field.SCTP_DST),
 }
 _BOTH_NAT = CtState.SOURCE_NAT | CtState.DESTINATION_NAT
 # Where a port that may be chosen freely is looked for: a low one stays low. (from, to) by the wish.
@@ -55,7 +54,7 @@ class Tuple(NamedTuple):
         """The other direction."""
         kind = self.kind
         if kind:
-            type = kind >> 8
+            type = kind >> 8 & 0xFF
             other = _REPLIES.get((self.protocol, type), _REQUESTS.get((self.protocol, type), type))
             kind = (other << 8 | kind & 0xFF) | _ICMP_MARK
         return Tuple(self.version, self.protocol, self.target, self.source, kind)
@@ -70,22 +69,21 @@ def echo_kind(type_and_code: int) -> int:
     return type_and_code | _ICMP_MARK
 
 
-class _Life(Enum):
-    OPENED = "committed"
-    AGAIN = "more of the same direction"
-    ANSWERED = "both directions"
-
-
 @dataclass(slots=True)
 class Connection:
-    """A committed connection. `original` is its first packet before, `reply` what its replies look like."""
+    """A committed connection. `original`: its first packet before translation, `reply`: what its replies look like.
+
+    TCP alone: `is_moving`: more than the opening was seen; `closed`: 1 the opener, 2 the other, 3 both sides have
+    ended it.
+    """
 
     original: Tuple
     reply: Tuple
     nat: CtState = _NO_NAT
     mark: int = 0
     label: int = 0
-    life: _Life = _Life.OPENED
+    is_answered: bool = False
+    is_moving: bool = False
     closed: int = 0
 
 
@@ -181,7 +179,9 @@ class Connections:
             state |= _translate(frame, connection, is_reply=is_reply, is_related=seen.is_related)
         else:
             state |= translated
-        return Verdict(CtState.TRACKED | state, connection, connection.original)
+        # Of an error in the first direction, and of what is invalid, the switch does not say the original.
+        is_known = state & (CtState.NEW | CtState.EST | CtState.REPLY)
+        return Verdict(CtState.TRACKED | state, connection, connection.original if is_known else None)
 
     def _open(
         self,
@@ -267,31 +267,23 @@ def _are_invalid(flags: int) -> bool:
 
 def _update(connection: Connection, frame: Frame, *, is_reply: bool) -> CtState | None:
     """The state of a packet of a known connection; None if it opens a new one in its place."""
-    protocol = connection.original.protocol
-    if protocol == _TCP:
+    if connection.original.protocol == _TCP:
         return _update_tcp(connection, frame.read(Field.TCP_FLAGS), is_reply=is_reply)
+    connection.is_answered |= is_reply
     if is_reply:
-        connection.life = _Life.ANSWERED
         return CtState.EST | CtState.REPLY
-    if connection.life is _Life.OPENED and protocol not in (_ICMPV4, _ICMPV6):
-        # The second packet without an answer is the last that is new.
-        connection.life = _Life.AGAIN
-        return CtState.NEW
-    return CtState.NEW if connection.life is _Life.OPENED else CtState.EST
+    return CtState.EST if connection.is_answered else CtState.NEW
 
 
 def _update_tcp(connection: Connection, flags: int, *, is_reply: bool) -> CtState | None:
+    if _are_invalid(flags):
+        return CtState.INVALID
     if flags & (_SYN | _ACK) == _SYN:
         if connection.closed == 3:
             return None
-        if not is_reply and connection.life is _Life.OPENED:
+        if not is_reply and not connection.is_moving:
             return CtState.NEW
-    if _are_invalid(flags):
-        return CtState.INVALID
-    if is_reply:
-        connection.life = _Life.ANSWERED
-    elif connection.life is _Life.OPENED:
-        connection.life = _Life.AGAIN
+    connection.is_moving = True
     if flags & _RST:
         connection.closed = 3
     elif flags & _FIN:

@@ -15,11 +15,11 @@ class Field(Enum):
     """A packet or metadata field: (name as ovs-ofctl prints it, width in bits).
 
     CT_STATE (bits: `CtState`), CT_ZONE, CT_MARK and CT_LABEL are 0 until `Conntrack` with a table has looked the
-    packet up; CT_IPV4_SRC to CT_PORT_DST are then those of the connection's first packet, before translation: also
-    for a later fragment, which has no ports itself. IP_FRAG (bits: `Fragment`) is 0 for what is no fragment. IP_DSCP
-    and IP_ECN are the two parts of the type of service, each as a small number. VLAN_VID is the 12-bit id with
-    0x1000 for "there is a tag"; 0 matches no tag. CONJ_ID is met only by what has fulfilled a conjunction (see
-    `Conjunction`), and never written.
+    packet up; CT_IPV4_SRC to CT_PORT_DST are then those of the connection's first packet, before translation. A later
+    fragment has no ports, not even these. IP_FRAG (bits: `Fragment`) is 0 for what is no fragment. IP_DSCP and IP_ECN
+    are the two parts of the type of service, each as a small number. VLAN_VID is the 12-bit id with 0x1000 for "there
+    is a tag"; 0 matches no tag. CONJ_ID is met only by what has fulfilled a conjunction (see `Conjunction`), and never
+    written.
     """
 
     IN_PORT = ("in_port", 32)
@@ -113,7 +113,9 @@ class CtState(IntFlag):
     error that quotes a packet of a known connection) RELATED. REPLY goes with EST and RELATED. SOURCE_NAT and
     DESTINATION_NAT say what this packet was subjected to: a reply to a source translation has DESTINATION_NAT.
     A connection is established when a reply was seen, not before: until then its first direction stays NEW, also
-    after the commit. A match names the bits it means in its mask.
+    after the commit (TCP: until the first segment that is not a SYN). What has neither ports nor echo identifier,
+    SCTP too, is known by its addresses; ICMP that is neither echo nor an error, and neighbour discovery, is INVALID.
+    A match names the bits it means in its mask.
     """
 
     NEW = 1
@@ -314,8 +316,9 @@ class Group(NamedTuple):
 
 @_distinct
 class CheckPacketLarger(NamedTuple):
-    """Set bit `bit` of register `target` to whether the frame, without a VLAN tag's 4 bytes, is longer than `bytes`
-    (counted from the Ethernet header), clear it otherwise.
+    """Set bit `bit` of register `target` to whether the frame is longer than `bytes`, counted from the Ethernet header
+    with its VLAN tag; clear it otherwise. Ends this packet's way in one go: what follows is done twice, once for
+    either answer, so the tables behind it are better few.
     """
 
     bytes: int

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from alcor.pipeline.flow import Field
 from alcor.pipeline.frame import Frame, internet_checksum
 
-_ICMPV4, _TCP, _UDP, _ICMPV6, _SCTP = 1, 6, 17, 58, 132
+_ICMPV4, _TCP, _UDP, _ICMPV6 = 1, 6, 17, 58
 _ERRORS = {_ICMPV4: frozenset({3, 4, 5, 11, 12}), _ICMPV6: frozenset({1, 2, 3, 4})}
 _ECHOES = {_ICMPV4: frozenset({0, 8}), _ICMPV6: frozenset({128, 129})}
 
@@ -44,7 +44,7 @@ def find_quoted(frame: Frame) -> Quoted | None:
     source = int.from_bytes(data[start + at : start + at + width], "big")
     target = int.from_bytes(data[start + at + width : start + at + 2 * width], "big")
     ports, kind = (0, 0), None
-    if inner in (_TCP, _UDP, _SCTP):
+    if inner in (_TCP, _UDP):
         ports = _number(data, transport), _number(data, transport + 2)
     elif inner == protocol:
         if data[transport] not in _ECHOES[protocol]:
@@ -67,7 +67,7 @@ def rewrite_quoted(frame: Frame, *, is_source: bool, address: int, port: int) ->
     data[where : where + width] = new
     if is_ipv4:
         _fix(data, quoted.start + 10, old, new)
-    if quoted.protocol in (_TCP, _UDP, _SCTP):
+    if quoted.protocol in (_TCP, _UDP):
         port_at = quoted.transport + (0 if is_source else 2)
         old_port, new_port = bytes(data[port_at : port_at + 2]), port.to_bytes(2, "big")
         data[port_at : port_at + 2] = new_port

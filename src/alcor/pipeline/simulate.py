@@ -25,6 +25,7 @@ from alcor.pipeline.flow import (
     Field,
     Flow,
     FlowKey,
+    Fragment,
     Group,
     GroupKind,
     GroupSpec,
@@ -179,6 +180,8 @@ class _Packet:
             )
             self.carried[source], self.carried[target] = original.source.address, original.target.address
             self.carried[Field.CT_IP_PROTO] = original.protocol
+            if self.frame.read(Field.IP_FRAG) & Fragment.LATER:
+                return  # as the switch reads ports: of no later fragment, not even these
             ports = (original.kind >> 8 & 0xFF, original.kind & 0xFF) if original.kind else None
             self.carried[Field.CT_PORT_SRC], self.carried[Field.CT_PORT_DST] = ports or (
                 original.source.port,
@@ -389,9 +392,8 @@ def _execute_plain(action: ConntrackClear | CheckPacketLarger | PushVlan | PopVl
         case ConntrackClear():
             packet.know(0, None)
         case CheckPacketLarger(size, target, bit):
-            length = len(packet.frame.data) - (4 if packet.read(Field.VLAN_TCI) else 0)
             rest = packet.read(target) & ~(1 << bit)
-            packet.write(target, rest | (length > size) << bit)
+            packet.write(target, rest | (len(packet.frame.data) > size) << bit)
         case PushVlan():
             packet.frame.push_vlan()
         case PopVlan():
