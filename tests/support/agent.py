@@ -16,6 +16,7 @@ from alcor.bus.interface import (
     Heads,
     Heartbeat,
     Hello,
+    ItemCodec,
     NcmMessage,
     PortReport,
     Refused,
@@ -187,9 +188,25 @@ def scope_of(item: Item, of: str = "net") -> Scope:
             return neighbours_scope(of)
 
 
-def envelope(item: Item, since: int = 0) -> Envelope:
+def envelope(item: Item, since: int = 0, codec: ItemCodec = CODEC) -> Envelope:
     """The item as ncm forwards it."""
-    return Envelope(key_of(item), since, refers(item), CODEC.encode(item))
+    return Envelope(key_of(item), since, refers(item), codec.encode(item))
+
+
+class KeptItems:
+    """A codec that keeps the items, so that a test can hold what no real codec would let pass."""
+
+    def __init__(self) -> None:
+        self.items: list[Item] = []
+
+    def encode(self, item: Item) -> bytes:
+        """As the protocol says."""
+        self.items.append(item)
+        return str(len(self.items) - 1).encode()
+
+    def decode(self, key: Key, body: bytes) -> Item:
+        """As the protocol says."""
+        return self.items[int(body)]
 
 
 class FakeNcm:

@@ -13,8 +13,8 @@ from alcor.agent.hold import Hold
 from alcor.agent.reconcile import Reconciler
 from alcor.agent.simulated import SimulatedSwitch
 from alcor.agent.view import HostView
-from alcor.bus.interface import Envelope, ScopeUpdate
-from alcor.goalstate.item import Item, ItemKind, Key, NetworkHost, key_of, refers
+from alcor.bus.interface import ScopeUpdate
+from alcor.goalstate.item import Item, ItemKind, Key, NetworkHost
 from alcor.goalstate.scope import REGION, Scope, host_scope, neighbours_scope, network_scope
 from alcor.pipeline.compile import flows
 from tests.support.agent import (
@@ -25,7 +25,9 @@ from tests.support.agent import (
     VTEP,
     Clock,
     FakeNcm,
+    KeptItems,
     an_agent,
+    envelope,
     expected,
     local_port,
     neighbour,
@@ -160,20 +162,6 @@ class World:
         self.switch.refusals = ["no"] * number
 
 
-class KeptItems:
-    """A codec that keeps the items, so that a test can hold what no real codec would let pass."""
-
-    def __init__(self) -> None:
-        self.items: list[Item] = []
-
-    def encode(self, item: Item) -> bytes:
-        self.items.append(item)
-        return str(len(self.items) - 1).encode()
-
-    def decode(self, key: Key, body: bytes) -> Item:
-        return self.items[int(body)]
-
-
 async def test_an_error_half_way_loses_nothing() -> None:
     """If computing flows fails in the middle, the next turn after the cause is gone has every flow again."""
     codec, switch = KeptItems(), SimulatedSwitch("s1")
@@ -183,7 +171,7 @@ async def test_an_error_half_way_loses_nothing() -> None:
     reconciler.vifs_changed({"port-1": switch.plug("port-1")})
 
     def told(scope: Scope, steps: tuple[int, int], *items: Item) -> None:
-        put = tuple(Envelope(key_of(item), 0, refers(item), codec.encode(item)) for item in items)
+        put = tuple(envelope(item, codec=codec) for item in items)
         update = ScopeUpdate(
             scope=scope, epoch=1, generation=1, from_revision=steps[0], through=steps[1], put=put
         )
