@@ -12,6 +12,7 @@ from alcor.model.address import Mac, link_local, mac_bytes
 
 ETHERTYPE_IPV4 = 0x0800
 ETHERTYPE_IPV6 = 0x86DD
+PROTOCOL_ICMP = 1
 PROTOCOL_UDP = 17
 PROTOCOL_ICMPV6 = 58
 
@@ -25,7 +26,7 @@ _IPV4_BYTES_MIN = 20
 _IPV6_BYTES = 40
 _UDP_BYTES = 8
 # RFC 1122, section 3.2.1.7, recommends 64 for what is not sent to neighbours only.
-_TTL = 64
+TTL = 64
 # RFC 4861, section 4: neighbour discovery is valid only with a hop limit that no router has lowered.
 HOP_LIMIT_ND = 255
 
@@ -162,7 +163,7 @@ def build_udp_ipv4(
     """
     segment = _udp(source, destination, ports, payload)
     length = _IPV4_BYTES_MIN + len(segment)
-    header = struct.pack("!BBHHHBBH", 0x45, 0, length, 0, 0, _TTL, PROTOCOL_UDP, 0) + source + destination
+    header = struct.pack("!BBHHHBBH", 0x45, 0, length, 0, 0, TTL, PROTOCOL_UDP, 0) + source + destination
     header = header[:10] + internet_checksum(header).to_bytes(2, "big") + header[12:]
     return _ethernet(*eth, ETHERTYPE_IPV4, header + segment)
 
@@ -172,15 +173,32 @@ def build_udp_ipv6(
 ) -> bytes:
     """An Ethernet frame with one UDP datagram over IPv6; `eth` and `ports` as in `build_udp_ipv4`."""
     segment = _udp(source, destination, ports, payload)
-    return _ethernet(*eth, ETHERTYPE_IPV6, _ipv6(source, destination, PROTOCOL_UDP, _TTL, segment))
+    return _ethernet(*eth, ETHERTYPE_IPV6, _ipv6(source, destination, PROTOCOL_UDP, TTL, segment))
 
 
-def build_icmpv6(*, eth: tuple[bytes, Mac], source: bytes, destination: bytes, message: bytes) -> bytes:
-    """An Ethernet frame with one neighbour discovery message, its checksum field (octets 2 and 3) filled in."""
+def build_icmp(*, eth: tuple[bytes, Mac], source: bytes, destination: bytes, message: bytes) -> bytes:
+    """An Ethernet frame with one ICMP message over IPv4, its checksum field (octets 2 and 3, given as 0) filled in.
+
+    It has the precedence of network control, as RFC 1812, section 4.3.2.5, wants for errors.
+    """
+    message = message[:2] + internet_checksum(message).to_bytes(2, "big") + message[4:]
+    length = _IPV4_BYTES_MIN + len(message)
+    header = struct.pack("!BBHHHBBH", 0x45, 0xC0, length, 0, 0, TTL, PROTOCOL_ICMP, 0) + source + destination
+    header = header[:10] + internet_checksum(header).to_bytes(2, "big") + header[12:]
+    return _ethernet(*eth, ETHERTYPE_IPV4, header + message)
+
+
+def build_icmpv6(
+    *, eth: tuple[bytes, Mac], source: bytes, destination: bytes, message: bytes, hops: int = HOP_LIMIT_ND
+) -> bytes:
+    """An Ethernet frame with one ICMPv6 message, its checksum field (octets 2 and 3, given as 0) filled in.
+
+    `hops`: by default that of neighbour discovery.
+    """
     pseudo = _pseudo_header(source, destination, PROTOCOL_ICMPV6, len(message))
     checksum = internet_checksum(pseudo + message)
     message = message[:2] + checksum.to_bytes(2, "big") + message[4:]
-    return _ethernet(*eth, ETHERTYPE_IPV6, _ipv6(source, destination, PROTOCOL_ICMPV6, HOP_LIMIT_ND, message))
+    return _ethernet(*eth, ETHERTYPE_IPV6, _ipv6(source, destination, PROTOCOL_ICMPV6, hops, message))
 
 
 def _ipv6(source: bytes, destination: bytes, protocol: int, hops: int, payload: bytes) -> bytes:

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 
+from alcor.agent.answer.icmp_error import icmp_error_handler
 from alcor.agent.handler import Maker, PacketHandler, Tools
 
-MAKERS: tuple[Maker, ...] = ()
+MAKERS: tuple[Maker, ...] = (icmp_error_handler,)
 """One line per feature."""
 
 
