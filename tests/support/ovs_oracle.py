@@ -17,7 +17,7 @@ from alcor.agent.ovs.oxm import enclose, encode_value
 from alcor.agent.ovs.switch import OvsSwitch
 from alcor.pipeline.flow import Controller, Field, Flow, GroupSpec, match
 from alcor.pipeline.tables import COOKIE_OURS
-from tests.support.ovs import OvsPair, a_connected_driver
+from tests.support.ovs import OvsPair, a_connected_driver, eventually
 
 PORTS = (1, 2)
 """OpenFlow ports that are there."""
@@ -61,6 +61,17 @@ class OracleTables:
         wanted = {flow.key: flow for flow in (*flows, marker)}
         await self.switch.apply(await self.switch.compare(wanted, [], groups))
         self._pair.appctl("dpctl/flush-conntrack")
+
+    async def set_up(self, ports: Sequence[int]) -> None:
+        """Have the links of these ports up, of the others down, and the switch know it."""
+        for port in PORTS:
+            name, state = f"{self._bridge[-8:]}p{port}", "up" if port in ports else "down"
+            self._pair.ip("link", "set", name, state)
+            words = ("get", "interface", name, "link_state")
+            await eventually(
+                lambda words=words, state=state: self._pair.vsctl(*words).strip() == state,  # type: ignore[misc]  # mypy infers no defaults
+                f"{name} is {state}",
+            )
 
     async def process(self, frame: bytes, in_port: int) -> list[Punt]:
         """What leaves when a frame enters by a port. Waits for the switch to be through with it."""

@@ -14,7 +14,9 @@ def _pseudo(ip: Ends, protocol: int, text: bytes) -> bytes:
     return ip_text(ip[0]) + ip_text(ip[1]) + struct.pack("!II", len(text), protocol)
 
 
-def tcp_text(ip: Ends, ports: tuple[int, int], flags: int, seq: tuple[int, int] = (1, 1), text: bytes = b"") -> bytes:
+def tcp_text(
+    ip: Ends, ports: tuple[int, int], flags: int, seq: tuple[int, int] = (1, 1), text: bytes = b""
+) -> bytes:
     """A TCP segment; `seq` is (sequence, acknowledgement)."""
     head = struct.pack("!HHIIBBHHH", *ports, *seq, 0x50, flags, 0xFFFF, 0, 0)
     whole = head + text
@@ -84,7 +86,13 @@ def fragments(ip: Ends, protocol: int, text: bytes, first_bytes: int, *, identif
     found = []
     for offset, more, part in parts:
         whole = packet(ip, protocol, part)
-        head = whole[:4] + struct.pack("!HH", identifier, more << 13 | offset) + whole[8:10] + bytes(2) + whole[12:20]
+        head = (
+            whole[:4]
+            + struct.pack("!HH", identifier, more << 13 | offset)
+            + whole[8:10]
+            + bytes(2)
+            + whole[12:20]
+        )
         head = head[:10] + checksum(head) + head[12:]
         found.append(ethernet(M1, M2, 0x0800, head + part))
     return found

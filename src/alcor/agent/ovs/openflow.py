@@ -90,9 +90,16 @@ def encode_hello(xid: int) -> bytes:
     return encode_message(Type.HELLO, xid, struct.pack("!HHI", 1, 8, 1 << VERSION))
 
 
+_FRAGMENTS_MATCHED: Final = 3  # an extension of Open vSwitch: OFPC_FRAG_NX_MATCH
+
+
 def encode_config(xid: int, packet_bytes_max: int) -> bytes:
-    """Ask for packet-ins of up to so many bytes; without it a service connection gets none."""
-    return encode_message(Type.SET_CONFIG, xid, struct.pack("!HH", 0, packet_bytes_max))
+    """Ask for packet-ins of up to so many bytes; without it a service connection gets none.
+
+    Also asks that a first fragment be matched by its ports: else the whole bridge reads them as 0, and no rule that
+    names a port would ever meet a fragmented datagram.
+    """
+    return encode_message(Type.SET_CONFIG, xid, struct.pack("!HH", _FRAGMENTS_MATCHED, packet_bytes_max))
 
 
 _ADD: Final = int(FlowCommand.ADD)
