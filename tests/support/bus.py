@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -16,17 +17,42 @@ from alcor.bus.interface import (
     ScopeUpdate,
 )
 from alcor.goalstate.item import (
+    AclRule,
     Address,
+    AddressPair,
+    BridgeMapping,
+    Claim,
+    DhcpOption,
+    FirewallAction,
+    FirewallItem,
+    FirewallRuleItem,
+    FloatingIpItem,
+    Forward,
+    GatewayHost,
+    GatewayItem,
+    GroupRule,
     HostItem,
+    InterfaceAddress,
     Item,
     Key,
+    Limit,
     LocalPort,
+    Member,
     Neighbour,
+    NetworkAclItem,
     NetworkHost,
     NetworkItem,
+    Prefix,
+    QosItem,
     RegionItem,
     Route,
+    RouterGateway,
+    RouterInterface,
+    RouterItem,
+    RouterRoute,
+    RulesItem,
     SubnetItem,
+    TrunkParent,
     key_of,
 )
 from alcor.goalstate.scope import SHARDS, Scope, neighbours_scope, shard_of
@@ -219,13 +245,37 @@ _groups = st.none() | st.lists(ids, max_size=3).map(tuple)
 _uint = st.integers(0, 2**32 - 1)
 _mode = st.none() | st.sampled_from(("", "slaac", "dhcpv6-stateful"))
 
+_flags = st.booleans()
+_ports = st.none() | st.integers(0, 65_535)
+_protocols = st.none() | st.integers(0, 255)
+
+
+def _some(one: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
+    return st.lists(one, max_size=3).map(tuple)
+
+
+_inside = st.builds(InterfaceAddress, ips, cidrs, ids, st.none() | ips)
+_limits = _some(st.builds(Limit, _flags, _uint, _uint))
+_firewall_rules = st.builds(
+    FirewallRuleItem,
+    id=ids,
+    action=st.sampled_from(FirewallAction),
+    ip_version=st.sampled_from((4, 6)),
+    protocol=_protocols,
+    source=st.none() | cidrs,
+    destination=st.none() | cidrs,
+    source_ports=st.none() | st.tuples(st.integers(0, 9), st.integers(0, 9)),
+)
+
 items: dict[str, st.SearchStrategy[Item]] = {
     "host": st.builds(
         HostItem,
         id=ids,
         name=_text,
-        vtep_addresses=st.lists(ips, max_size=3).map(tuple),
+        vtep_addresses=_some(ips),
         token_digest=_text,
+        bridge_mappings=_some(st.builds(BridgeMapping, _text, _text)),
+        mac=macs | st.just(""),
     ),
     "local_port": st.builds(
         LocalPort,
@@ -233,10 +283,19 @@ items: dict[str, st.SearchStrategy[Item]] = {
         network_id=ids,
         name=_text,
         mac=macs,
-        addresses=st.lists(st.builds(Address, ids, ips), max_size=3).map(tuple),
-        admin_state_up=st.booleans(),
-        port_security_enabled=st.booleans(),
+        addresses=_some(st.builds(Address, ids, ips)),
+        admin_state_up=_flags,
+        port_security_enabled=_flags,
         groups=_groups,
+        routers=_some(ids),
+        qos=st.none() | ids,
+        pairs=_some(st.builds(AddressPair, cidrs, macs)),
+        dhcp_options=_some(st.builds(DhcpOption, st.sampled_from((4, 6)), _text, _text)),
+        trunk=st.none() | st.builds(TrunkParent, ids, st.integers(1, 4094)),
+        is_active=_flags,
+        device_id=ids,
+        project_id=ids,
+        dns_name=_text,
     ),
     "network": st.builds(
         NetworkItem,
@@ -244,7 +303,10 @@ items: dict[str, st.SearchStrategy[Item]] = {
         network_type=_text,
         segmentation_id=_uint,
         mtu=_uint,
-        admin_state_up=st.booleans(),
+        admin_state_up=_flags,
+        physical_network=st.none() | _text,
+        is_external=_flags,
+        dns_domain=_text,
     ),
     "subnet": st.builds(
         SubnetItem,
@@ -252,22 +314,112 @@ items: dict[str, st.SearchStrategy[Item]] = {
         network_id=ids,
         cidr=cidrs,
         gateway_ip=st.none() | ips,
-        dns_nameservers=st.lists(ips, max_size=3).map(tuple),
-        host_routes=st.lists(st.builds(Route, cidrs, ips), max_size=3).map(tuple),
-        enable_dhcp=st.booleans(),
+        dns_nameservers=_some(ips),
+        host_routes=_some(st.builds(Route, cidrs, ips)),
+        enable_dhcp=_flags,
         ipv6_ra_mode=_mode,
         ipv6_address_mode=_mode,
     ),
-    "network_host": st.builds(NetworkHost, id=ids, vtep=ips | st.just("")),
+    "network_host": st.builds(NetworkHost, id=ids, vtep=ips | st.just(""), takes_unknown=_flags),
     "neighbour": st.builds(
         Neighbour,
         id=ids,
         mac=macs,
-        ips=st.lists(ips, max_size=3).map(tuple),
+        ips=_some(ips),
         host_id=ids,
         vtep=ips | st.just(""),
         groups=_groups,
+        dns_name=_text,
     ),
-    "region": st.builds(RegionItem, id=ids, responder_mac=macs, dhcp_lease_s=_uint),
+    "region": st.builds(
+        RegionItem,
+        id=ids,
+        responder_mac=macs,
+        dhcp_lease_s=_uint,
+        dns_domain=_text,
+        dns_forwarders=_some(ips),
+    ),
+    "claim": st.builds(Claim, id=ids, mac=macs, port_id=ids, host_id=ids, vtep=ips),
+    "router": st.builds(
+        RouterItem,
+        id=ids,
+        admin_state_up=_flags,
+        interfaces=_some(st.builds(RouterInterface, ids, ids, macs, _some(_inside))),
+        routes=_some(st.builds(RouterRoute, cidrs, st.none() | ips, st.none() | ids)),
+        gateways=_some(
+            st.builds(
+                RouterGateway,
+                id=ids,
+                network_id=ids,
+                mac=macs,
+                addresses=_some(_inside),
+                snat=_flags,
+                qos=st.none() | ids,
+            )
+        ),
+        gateway_hosts=_some(st.builds(GatewayHost, ids, ips)),
+    ),
+    "gateway": st.builds(GatewayItem, id=ids, networks=_some(ids)),
+    "floating_ip": st.builds(
+        FloatingIpItem,
+        id=ids,
+        ip=ips,
+        mac=macs,
+        network_id=ids,
+        router_id=ids,
+        port_id=st.none() | ids,
+        is_central=_flags,
+        forwards=_some(st.builds(Forward, *[st.integers(0, 9)] * 3, ips, *[st.integers(0, 9)] * 2, ids, ids)),
+    ),
+    "rules": st.builds(
+        RulesItem,
+        id=ids,
+        stateful=_flags,
+        rules=_some(
+            st.builds(
+                GroupRule,
+                id=ids,
+                is_ingress=_flags,
+                ip_version=st.sampled_from((4, 6)),
+                protocol=_protocols,
+                first=_ports,
+                last=_ports,
+                prefix=st.none() | cidrs,
+                group=st.none() | ids,
+                addresses=st.none() | ids,
+            )
+        ),
+    ),
+    "member": st.builds(Member, id=ids, cidrs=_some(cidrs)),
+    "prefix": st.builds(Prefix, id=ids),
+    "qos": st.builds(
+        QosItem, id=ids, bandwidth=_limits, packets=_limits, dscp=st.none() | st.integers(0, 63)
+    ),
+    "network_acl": st.builds(
+        NetworkAclItem,
+        id=ids,
+        cidrs=_some(cidrs),
+        rules=_some(
+            st.builds(
+                AclRule,
+                id=ids,
+                number=_uint,
+                is_ingress=_flags,
+                is_allow=_flags,
+                ip_version=st.sampled_from((4, 6)),
+                prefix=cidrs,
+                protocol=_protocols,
+                first=_ports,
+                last=_ports,
+            )
+        ),
+    ),
+    "firewall": st.builds(
+        FirewallItem,
+        id=ids,
+        ports=_some(ids),
+        ingress=st.none() | _some(_firewall_rules),
+        egress=st.none() | _some(_firewall_rules),
+    ),
 }
 scopes = st.builds(neighbours_scope, ids)

@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, settings
 
 from alcor.goalstate.compile import compile as compile_states
 from alcor.goalstate.graph import Graph, Outcome
-from alcor.goalstate.intent import Intent
+from alcor.goalstate.intent import Input, Intent
 from alcor.goalstate.item import RegionItem, State, key_of
-from alcor.goalstate.node.contract import Handler, Input, ItemNode
+from alcor.goalstate.node.contract import Handler, ItemNode
 from alcor.goalstate.scope import Scope
 from alcor.model.catalogue import BY_ENTITY
 from alcor.model.change import Change
@@ -49,10 +49,10 @@ def a_subnet(id: str, network_id: str, **fields: Any) -> Subnet:
 
 
 def a_port(id: str, network_id: str, host: str = "", *ips: str, **fields: Any) -> Port:
-    """A port, bound to the host with this id if one is named; its addresses are of subnet `s`."""
+    """A port, bound to the host with this id if one is named; its addresses are of subnet `s`. It is in no group."""
     binding = {"binding_host_id": f"host-{host}", "binding_vif_type": "ovs"} if host else {}
     fixed = tuple(FixedIp("s", ip) for ip in ips)
-    defaults = {"mac_address": "fa:16:3e:00:00:01", "fixed_ips": fixed, "security_groups": ("g",)}
+    defaults = {"mac_address": "fa:16:3e:00:00:01", "fixed_ips": fixed, "security_groups": ()}
     return Port(**{"id": id, "network_id": network_id, **binding, **defaults, **fields})
 
 

@@ -19,6 +19,7 @@ from alcor.goalstate.item import (
     HostItem,
     Item,
     LocalPort,
+    Member,
     Neighbour,
     NetworkHost,
     NetworkItem,
@@ -76,6 +77,8 @@ def _line(item: Item) -> str:
             return f"at {item.id} {item.vtep}"
         case Neighbour():
             return f"{item.id} {' '.join(item.ips)} at {item.host_id} {item.vtep}"
+        case Member():
+            return f"{item.id} {' '.join(item.cidrs)}"
     raise AssertionError(f"no line for {item}")
 
 

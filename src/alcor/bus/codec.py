@@ -1,8 +1,9 @@
 """Items to bytes and back, by the schema of `wire.proto`.
 
-An item's id is not in its bytes: it stands in the envelope's key, once. Equal items with equal ids give equal bytes.
-Cost: 2 to 6 µs an item either way; building protobuf's Python objects is most of it, which is why an item is
-encoded once and forwarded as bytes.
+Kinds that there are many of have a message each; the others are packed: MessagePack of their declared fields
+(docs/decisions/0010-item-bodies.md). An item's id is not in its bytes: it stands in the envelope's key, once. Equal
+items with equal ids give equal bytes. Cost: 2 to 6 µs an item either way; building protobuf's Python objects is most of it,
+which is why an item is encoded once and forwarded as bytes.
 """
 
 import ipaddress
@@ -10,6 +11,7 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import msgspec
 from google.protobuf.message import DecodeError, Message
 
 from alcor.bus import wire_pb2 as wire
@@ -121,6 +123,11 @@ def _encode_host(item: goal.HostItem) -> Message:
         name=item.name,
         vtep_address=[encode_ip(ip) for ip in item.vtep_addresses],
         token_digest=item.token_digest,
+        bridge_mapping=[
+            wire.BridgeMapping(physical_network=one.physical_network, bridge=one.bridge)
+            for one in item.bridge_mappings
+        ],
+        mac=encode_mac(item.mac) if item.mac else b"",
     )
 
 
@@ -131,6 +138,10 @@ def _decode_host(id: str, body: bytes) -> Item:
         name=message.name,
         vtep_addresses=_ips(message.vtep_address),
         token_digest=message.token_digest,
+        bridge_mappings=tuple(
+            [goal.BridgeMapping(one.physical_network, one.bridge) for one in message.bridge_mapping]
+        ),
+        mac=decode_mac(message.mac) if message.mac else "",
     )
 
 
@@ -143,6 +154,20 @@ def _encode_local_port(item: goal.LocalPort) -> Message:
         admin_state_up=item.admin_state_up,
         port_security_enabled=item.port_security_enabled,
         groups=_encode_groups(item.groups),
+        router=[encode_id(id) for id in item.routers],
+        qos=None if item.qos is None else encode_id(item.qos),
+        pair=[wire.AddressPair(cidr=encode_cidr(one.cidr), mac=encode_mac(one.mac)) for one in item.pairs],
+        dhcp_option=[
+            wire.DhcpOption(ip_version=one.ip_version, name=one.name, value=one.value)
+            for one in item.dhcp_options
+        ],
+        trunk=None
+        if item.trunk is None
+        else wire.TrunkParent(port_id=encode_id(item.trunk.port_id), vlan=item.trunk.vlan),
+        is_standby=not item.is_active,
+        device_id=encode_id(item.device_id),
+        project_id=encode_id(item.project_id),
+        dns_name=item.dns_name,
     )
 
 
@@ -157,6 +182,19 @@ def _decode_local_port(id: str, body: bytes) -> Item:
         admin_state_up=message.admin_state_up,
         port_security_enabled=message.port_security_enabled,
         groups=_decode_groups(message),
+        routers=_ids(message.router),
+        qos=decode_id(message.qos) if message.HasField("qos") else None,
+        pairs=tuple([goal.AddressPair(decode_cidr(one.cidr), decode_mac(one.mac)) for one in message.pair]),
+        dhcp_options=tuple(
+            [goal.DhcpOption(one.ip_version, one.name, one.value) for one in message.dhcp_option]
+        ),
+        trunk=goal.TrunkParent(decode_id(message.trunk.port_id), message.trunk.vlan)
+        if message.HasField("trunk")
+        else None,
+        is_active=not message.is_standby,
+        device_id=decode_id(message.device_id),
+        project_id=decode_id(message.project_id),
+        dns_name=message.dns_name,
     )
 
 
@@ -166,6 +204,9 @@ def _encode_network(item: goal.NetworkItem) -> Message:
         segmentation_id=item.segmentation_id,
         mtu=item.mtu,
         admin_state_up=item.admin_state_up,
+        physical_network=item.physical_network,
+        is_external=item.is_external,
+        dns_domain=item.dns_domain,
     )
 
 
@@ -177,6 +218,9 @@ def _decode_network(id: str, body: bytes) -> Item:
         segmentation_id=message.segmentation_id,
         mtu=message.mtu,
         admin_state_up=message.admin_state_up,
+        physical_network=message.physical_network if message.HasField("physical_network") else None,
+        is_external=message.is_external,
+        dns_domain=message.dns_domain,
     )
 
 
@@ -217,11 +261,12 @@ def _decode_subnet(id: str, body: bytes) -> Item:
 
 
 def _encode_network_host(item: goal.NetworkHost) -> Message:
-    return wire.NetworkHost(vtep=_encode_vtep(item.vtep))
+    return wire.NetworkHost(vtep=_encode_vtep(item.vtep), takes_unknown=item.takes_unknown)
 
 
 def _decode_network_host(id: str, body: bytes) -> Item:
-    return goal.NetworkHost(id=id, vtep=_decode_vtep(wire.NetworkHost.FromString(body).vtep))
+    message = wire.NetworkHost.FromString(body)
+    return goal.NetworkHost(id=id, vtep=_decode_vtep(message.vtep), takes_unknown=message.takes_unknown)
 
 
 def _encode_neighbour(item: goal.Neighbour) -> Message:
@@ -231,6 +276,7 @@ def _encode_neighbour(item: goal.Neighbour) -> Message:
         host_id=encode_id(item.host_id),
         vtep=_encode_vtep(item.vtep),
         groups=_encode_groups(item.groups),
+        dns_name=item.dns_name,
     )
 
 
@@ -243,17 +289,35 @@ def _decode_neighbour(id: str, body: bytes) -> Item:
         host_id=decode_id(message.host_id),
         vtep=_decode_vtep(message.vtep),
         groups=_decode_groups(message),
+        dns_name=message.dns_name,
     )
 
 
+def _encode_member(item: goal.Member) -> Message:
+    return wire.Member(cidr=[encode_cidr(cidr) for cidr in item.cidrs])
+
+
+def _decode_member(id: str, body: bytes) -> Item:
+    return goal.Member(id=id, cidrs=tuple([decode_cidr(cidr) for cidr in wire.Member.FromString(body).cidr]))
+
+
 def _encode_region(item: goal.RegionItem) -> Message:
-    return wire.RegionItem(responder_mac=encode_mac(item.responder_mac), dhcp_lease_s=item.dhcp_lease_s)
+    return wire.RegionItem(
+        responder_mac=encode_mac(item.responder_mac),
+        dhcp_lease_s=item.dhcp_lease_s,
+        dns_domain=item.dns_domain,
+        dns_forwarder=[encode_ip(ip) for ip in item.dns_forwarders],
+    )
 
 
 def _decode_region(id: str, body: bytes) -> Item:
     message = wire.RegionItem.FromString(body)
     return goal.RegionItem(
-        id=id, responder_mac=decode_mac(message.responder_mac), dhcp_lease_s=message.dhcp_lease_s
+        id=id,
+        responder_mac=decode_mac(message.responder_mac),
+        dhcp_lease_s=message.dhcp_lease_s,
+        dns_domain=message.dns_domain,
+        dns_forwarders=_ips(message.dns_forwarder),
     )
 
 
@@ -265,6 +329,7 @@ _ENCODERS: dict[type, Callable[[Any], Message]] = {
     goal.SubnetItem: _encode_subnet,
     goal.NetworkHost: _encode_network_host,
     goal.Neighbour: _encode_neighbour,
+    goal.Member: _encode_member,
     goal.RegionItem: _encode_region,
 }
 _DECODERS: dict[ItemKind, Callable[[str, bytes], Item]] = {
@@ -274,8 +339,32 @@ _DECODERS: dict[ItemKind, Callable[[str, bytes], Item]] = {
     ItemKind.SUBNET: _decode_subnet,
     ItemKind.NETWORK_HOST: _decode_network_host,
     ItemKind.NEIGHBOUR: _decode_neighbour,
+    ItemKind.MEMBER: _decode_member,
     ItemKind.REGION: _decode_region,
 }
+
+# --- packed ------------------------------------------------------------------------------------------------
+
+_PACKER = msgspec.msgpack.Encoder()
+_FIELDS: dict[ItemKind, tuple[str, ...]] = {
+    kind: tuple(one.name for one in msgspec.structs.fields(type_) if one.name != "id")
+    for kind, type_ in goal.TYPES.items()
+    if kind not in _DECODERS
+}
+
+
+def _pack(item: Item) -> bytes:
+    fields = _FIELDS[goal.KINDS[type(item)]]
+    return _PACKER.encode({name: getattr(item, name) for name in fields}) if fields else b""
+
+
+def _unpack(key: Key, body: bytes) -> Item:
+    fields = _FIELDS[key.kind]
+    said = msgspec.msgpack.decode(body, type=dict[str, Any]) if fields or body else {}
+    if tuple(said) != fields:
+        raise ValueError(f"its fields are {sorted(said)}, not {sorted(fields)}")
+    item: Item = msgspec.convert(said | {"id": key.id}, goal.TYPES[key.kind])
+    return item
 
 
 class ProtobufCodec:
@@ -283,8 +372,11 @@ class ProtobufCodec:
 
     def encode(self, item: Item) -> bytes:
         """The wire form of an item, its id left out. Raises: ValueError if a field is not in canonical form."""
+        encoder = _ENCODERS.get(type(item))
+        if encoder is None:
+            return _pack(item)
         try:
-            message = _ENCODERS[type(item)](item)
+            message = encoder(item)
         except (ValueError, TypeError) as error:
             raise ValueError(f"{type(item).__name__} {item.id} has no wire form: {error}") from error
         # Deterministic although no item holds a map today: bytes are compared instead of items.
@@ -292,7 +384,8 @@ class ProtobufCodec:
 
     def decode(self, key: Key, body: bytes) -> Item:
         """The item named `key`. Raises: ValueError that names it and the reason."""
+        decoder = _DECODERS.get(key.kind)
         try:
-            return _DECODERS[key.kind](key.id, body)
-        except (ValueError, DecodeError) as error:
+            return _unpack(key, body) if decoder is None else decoder(key.id, body)
+        except (ValueError, DecodeError, msgspec.MsgspecError) as error:
             raise ValueError(f"{key.kind.value} {key.id} cannot be read: {error}") from error

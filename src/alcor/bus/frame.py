@@ -42,6 +42,11 @@ SCOPE_KINDS: dict[ScopeKind, wire.ScopeKind] = {
     ScopeKind.NETWORK: wire.SCOPE_KIND_NETWORK,
     ScopeKind.NEIGHBOURS: wire.SCOPE_KIND_NEIGHBOURS,
     ScopeKind.REGION: wire.SCOPE_KIND_REGION,
+    ScopeKind.ROUTER: wire.SCOPE_KIND_ROUTER,
+    ScopeKind.RULES: wire.SCOPE_KIND_RULES,
+    ScopeKind.MEMBERS: wire.SCOPE_KIND_MEMBERS,
+    ScopeKind.ADDRESSES: wire.SCOPE_KIND_ADDRESSES,
+    ScopeKind.QOS: wire.SCOPE_KIND_QOS,
 }
 ITEM_KINDS: dict[ItemKind, wire.ItemKind] = {
     ItemKind.HOST: wire.ITEM_KIND_HOST,
@@ -51,6 +56,16 @@ ITEM_KINDS: dict[ItemKind, wire.ItemKind] = {
     ItemKind.NETWORK_HOST: wire.ITEM_KIND_NETWORK_HOST,
     ItemKind.NEIGHBOUR: wire.ITEM_KIND_NEIGHBOUR,
     ItemKind.REGION: wire.ITEM_KIND_REGION,
+    ItemKind.CLAIM: wire.ITEM_KIND_CLAIM,
+    ItemKind.ROUTER: wire.ITEM_KIND_ROUTER,
+    ItemKind.GATEWAY: wire.ITEM_KIND_GATEWAY,
+    ItemKind.FLOATING_IP: wire.ITEM_KIND_FLOATING_IP,
+    ItemKind.RULES: wire.ITEM_KIND_RULES,
+    ItemKind.MEMBER: wire.ITEM_KIND_MEMBER,
+    ItemKind.PREFIX: wire.ITEM_KIND_PREFIX,
+    ItemKind.QOS: wire.ITEM_KIND_QOS,
+    ItemKind.NETWORK_ACL: wire.ITEM_KIND_NETWORK_ACL,
+    ItemKind.FIREWALL: wire.ITEM_KIND_FIREWALL,
 }
 _SCOPE_KINDS_READ: dict[int, ScopeKind] = {int(number): kind for kind, number in SCOPE_KINDS.items()}
 _ITEM_KINDS_READ: dict[int, ItemKind] = {int(number): kind for kind, number in ITEM_KINDS.items()}

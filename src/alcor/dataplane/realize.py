@@ -2,7 +2,7 @@
 
 Rules (protocol, section 5), for a port whose last binding or change of administrative state was in revision r:
 - ACTIVE: administratively up, its VIF plugged on the host it is bound to, and that host confirmed at least r in the
-  shards of its own scope and of every scope the port refers to;
+  shards of its own scope and of every scope the port refers to, and these refer to;
 - BUILD:  the same, not yet confirmed;
 - DOWN:   everything else.
 Later edits do not move r, so they do not lower a status. A confirmation of another epoch counts for nothing.
@@ -20,9 +20,8 @@ import msgspec
 
 from alcor.bus.interface import DataplaneBus, HostReport, PortReport
 from alcor.goalstate.graph import Graph, Outcome
-from alcor.goalstate.item import refers
 from alcor.goalstate.node.contract import Placement
-from alcor.goalstate.scope import Scope, host_scope, shard_of
+from alcor.goalstate.scope import shard_of
 from alcor.store.interface import HostObservation, PortObservation, Store
 from alcor.telemetry.log import get_log
 
@@ -63,9 +62,9 @@ class _HostFacts:
     agent_version: str = ""
     detail: str = ""
 
-    def realized_through(self, scopes: Iterable[Scope]) -> int:
-        """The lowest revision confirmed in the shards of these scopes; 0 if one was never confirmed."""
-        return min(self.realized.get(shard_of(scope), 0) for scope in scopes)
+    def realized_through(self, shards: Iterable[int]) -> int:
+        """The lowest revision confirmed in these shards; 0 if one was never confirmed."""
+        return min(self.realized.get(shard, 0) for shard in shards)
 
 
 @dataclass(slots=True)
@@ -265,7 +264,7 @@ class Realizer:
         )
         if vif is None or not local.admin_state_up:
             return new
-        if facts.realized_through((host_scope(host_id), *refers(local))) < placement.bound_at:
+        if facts.realized_through(self._present().shards_of(placement)) < placement.bound_at:
             return msgspec.structs.replace(new, status=BUILD)
         since_ms = float(facts.at_ms) if at_ms is None else at_ms
         if old is not None and old.status == ACTIVE and _of_one_binding(old, new):
@@ -315,7 +314,7 @@ class Realizer:
             alive=facts.alive,
             seen_at_ms=facts.seen_ms,
             agent_version=facts.agent_version,
-            realized_revision=facts.realized_through(self._present().closure(host_id)),
+            realized_revision=facts.realized_through(map(shard_of, self._present().closure(host_id))),
             detail=facts.detail,
         )
         self._pending.hosts_gone.pop(host_id, None)

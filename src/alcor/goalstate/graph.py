@@ -12,18 +12,34 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from alcor.goalstate.delta import diff
-from alcor.goalstate.intent import Intent, Step
-from alcor.goalstate.item import Item, Key, RegionItem, State, key_of, refers
+from alcor.goalstate.fact import ClaimFact
+from alcor.goalstate.intent import NO_CLAIMS, Input, Intent, Step
+from alcor.goalstate.item import Item, ItemKind, Key, RegionItem, State, key_of, refers
 from alcor.goalstate.node.contract import ItemNode, Node, Placement, Turn
+from alcor.goalstate.node.derived import (
+    acl_node,
+    claim_node,
+    floating_ip_node,
+    gateway_node,
+    host_firewall_node,
+    qos_node,
+    router_firewall_node,
+    router_node,
+    rules_node,
+)
 from alcor.goalstate.node.local_port import LocalPortNode
 from alcor.goalstate.node.neighbour import NeighbourNode
 from alcor.goalstate.node.network_host import NetworkHostNode
 from alcor.goalstate.node.placement import PlacementNode
 from alcor.goalstate.node.region import RegionNode
-from alcor.goalstate.node.row import host_node, network_node, subnet_node
-from alcor.goalstate.scope import REGION, Scope, ScopeKind, host_scope, neighbours_scope, network_scope
+from alcor.goalstate.node.row import host_node, member_node, network_node, prefix_node, subnet_node
+from alcor.goalstate.reference import REFERRING, References
+from alcor.goalstate.scope import REGION, Scope, ScopeKind, host_scope, shard_of
 from alcor.model.change import Change
 from alcor.model.resource import Entity
+
+# What the scopes of these kinds refer to refers to nothing.
+_REFERRED = frozenset({ScopeKind.ROUTER, ScopeKind.RULES})
 
 
 class Entry(NamedTuple):
@@ -77,6 +93,17 @@ def item_nodes() -> tuple[ItemNode, ...]:
         LocalPortNode(),
         NetworkHostNode(),
         NeighbourNode(),
+        claim_node(),
+        router_node(),
+        gateway_node(),
+        floating_ip_node(),
+        rules_node(),
+        member_node(),
+        prefix_node(),
+        qos_node(),
+        acl_node(),
+        router_firewall_node(),
+        host_firewall_node(),
     )
 
 
@@ -89,6 +116,10 @@ class Graph:
         """Use `Graph.load`."""
         self.intent, self.revision = intent, revision
         self._placement, self._nodes = placement, nodes
+        self._references = {node.name: References() for node in nodes if node.kind in REFERRING}
+        self._reach: dict[
+            Scope, frozenset[int]
+        ] = {}  # scope of `_REFERRED` → shards of it and what it refers to
         self._by_scope_kind: dict[ScopeKind, list[ItemNode]] = {kind: [] for kind in ScopeKind}
         for node in nodes:
             self._by_scope_kind[node.scope_kind].append(node)
@@ -119,14 +150,42 @@ class Graph:
         turn = Turn(revision, placed=graph._placement.placed, row_revisions=row_revisions)
         graph._placement.run(graph.intent, turn)
         graph._placement.take()
+        if earlier is not None:
+            graph.intent.claims.update(earlier.intent.claims)
         for node in graph._nodes:
             node.run(graph.intent, turn)
             node.table.settle()
+            if node.kind in REFERRING:
+                graph._load_references(node, turn, earlier)
         return graph
 
-    def advance(self, changes: Iterable[Change], revision: int) -> Outcome:
-        """Take in the changes of one or more cuts that lead to `revision`. Cost: see the module."""
-        turn = Turn(revision, self.intent.advance(changes), placed=self._placement.placed)
+    def _load_references(self, node: ItemNode, turn: Turn, earlier: "Graph | None") -> None:
+        former = earlier._node_named(node.name) if earlier is not None else None
+
+        def before(scope_id: str, id: str) -> tuple[Item | None, int]:
+            if earlier is None or former is None:
+                return None, 0
+            item: Item | None = former.table.rows.get(scope_id, {}).get(id)
+            return item, earlier._references[node.name].since(scope_id, id)
+
+        rows = node.table.rows.items()
+        items = ((scope_id, item) for scope_id, held in rows for item in held.values())
+        self._references[node.name].load(items, turn.row_revisions, turn.revision, before)
+
+    def _node_named(self, name: str) -> ItemNode | None:
+        return next((node for node in self._nodes if node.name == name), None)
+
+    def advance(
+        self,
+        changes: Iterable[Change],
+        revision: int,
+        claims: Mapping[str, ClaimFact | None] = NO_CLAIMS,
+    ) -> Outcome:
+        """Take in the changes of one or more cuts that lead to `revision`. Cost: see the module.
+
+        `claims`: addresses that were seen to be taken (None: given up), by id. They outlive a reload, not a restart.
+        """
+        turn = Turn(revision, self.intent.advance(changes, claims), placed=self._placement.placed)
         self.revision = revision
         recomputed: list[str] = []
         handled = self._bring(self._placement, turn, recomputed)
@@ -156,7 +215,7 @@ class Graph:
         """What a scope holds; nothing if there is no such scope. Cost: O(its items)."""
         for node in self._by_scope_kind[scope.kind]:
             for item in node.table.rows.get(scope.id, {}).values():
-                yield self._entry(item)
+                yield self._entry(node, scope.id, item)
 
     def state(self, scope: Scope) -> State:
         """What a scope holds, by key."""
@@ -169,16 +228,51 @@ class Graph:
     def ports_on(self, host_id: str) -> Iterator[Placement]:
         """The ports placed on a host."""
         host = self.intent.hosts.get(host_id)
-        for port in self.intent.ports_named(host.name) if host is not None else ():
-            yield self._placement.placed[port.local.id]
+        for port in self.intent.ports_named(host.item.name) if host is not None else ():
+            placement = self._placement.placed.get(port.local.id)
+            if placement is not None and placement.host_id == host_id:
+                yield placement
 
     def closure(self, host_id: str) -> Iterator[Scope]:
-        """Every scope a host must hold, once: its own, the region's, and what its ports refer to."""
-        yield REGION
-        yield host_scope(host_id)
-        for network_id in {placement.port.local.network_id for placement in self.ports_on(host_id)}:
-            yield network_scope(network_id)
-            yield neighbours_scope(network_id)
+        """Every scope a host must hold, once: its own, the region's, and what their items refer to, and so on.
+
+        Cost: O(items that refer).
+        """
+        found = dict.fromkeys((REGION, host_scope(host_id)))
+        wave = list(found)
+        while wave:
+            targets = [target for scope in wave for item in self._referring(scope) for target in refers(item)]
+            wave = [target for target in dict.fromkeys(targets) if target not in found]
+            found.update(dict.fromkeys(wave))
+        yield from found
+
+    def shards_of(self, placement: Placement) -> set[int]:
+        """The shards of a placed port's host's scope and of all that the port refers to, and so on.
+
+        Cost: O(scopes it refers to itself); what lies behind a router or group is remembered.
+        """
+        host = host_scope(placement.host_id)
+        shards = {shard_of(host)}
+        for node in self._by_scope_kind[ScopeKind.HOST]:
+            if node.kind is ItemKind.LOCAL_PORT:
+                item = node.table.rows[placement.host_id][placement.port.local.id]
+                for scope in refers(item):
+                    shards |= self._shards_behind(scope)
+        return shards
+
+    def _shards_behind(self, scope: Scope) -> frozenset[int]:
+        if scope.kind not in _REFERRED:
+            return frozenset((shard_of(scope),))
+        reach = self._reach.get(scope)
+        if reach is None:
+            targets = {shard_of(target) for item in self._referring(scope) for target in refers(item)}
+            reach = self._reach[scope] = frozenset({shard_of(scope), *targets})
+        return reach
+
+    def _referring(self, scope: Scope) -> Iterator[Item]:
+        for node in self._by_scope_kind[scope.kind]:
+            if node.kind in REFERRING:
+                yield from node.table.rows.get(scope.id, {}).values()
 
     def _bring(self, node: Node, turn: Turn, recomputed: list[str]) -> int:
         """Bring one node up to date; returns the steps its handlers took."""
@@ -195,26 +289,31 @@ class Graph:
             handled += steps
         return handled
 
-    def _entry(self, item: Item) -> Entry:
-        return Entry(item, self._placement.placed[item.id].since if refers(item) else 0)
+    def _entry(self, node: ItemNode, scope_id: str, item: Item) -> Entry:
+        references = self._references.get(node.name)
+        return Entry(item, references.since(scope_id, item.id) if references is not None else 0)
 
     def _end(self, turn: Turn, recomputed: Sequence[str], handled: int) -> Outcome:
         scopes: dict[Scope, ScopeChange] = {}
         items = 0
         for node in self._nodes:
-            for scope_id, id, item in node.table.take():
+            references = self._references.get(node.name)
+            for scope_id, id, before, item in node.table.take():
                 scope = Scope(node.scope_kind, scope_id)
                 change = scopes.setdefault(scope, ScopeChange(scope))
                 items += 1
+                if references is not None:
+                    references.follow(scope_id, id, before, item, turn.revision)
+                    self._reach.pop(scope, None)
                 if item is None:
                     change.removed.append(Key(node.kind, id))
                 else:
-                    change.put.append(self._entry(item))
+                    change.put.append(self._entry(node, scope_id, item))
         return Outcome(
             tuple(scopes.values()),
             tuple(turn.placements),
-            tuple(step.id for step in turn.steps.ports if step.after is None),
-            tuple(step.id for step in turn.steps.hosts if step.after is None),
+            tuple(step.id for step in turn.steps.of(Input.PORTS) if step.after is None),
+            tuple(step.id for step in turn.steps.of(Input.HOSTS) if step.after is None),
             Stats(tuple(recomputed), handled, items),
         )
 

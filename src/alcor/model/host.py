@@ -1,14 +1,20 @@
 """A host: a machine with a virtual switch and an agent of ours."""
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
+from alcor.model.network import PHYSICAL_NETWORK_CHARS_MAX
 from alcor.model.resource import REQUIRED, Attribute, Entity, Lookup, Resource, Who
 from alcor.model.standard import CREATED_AT, DESCRIPTION, ID, REVISION_NUMBER, UPDATED_AT
-from alcor.model.value import IP, MAC, Boolean, Choice, ListOf, Nullable, Text, Uuid
+from alcor.model.value import IP, MAC, Boolean, Choice, ListOf, Nullable, Schema, Text, Uuid
 from alcor.model.view import view_of
 
 IN, DRAINING, OUT = "in", "draining", "out"
 HEALTH_STATES = ("UP", "DOWN", "DRAINING", "OUT_OF_ROTATION")
+BRIDGE_MAPPINGS_MAX = 64
+# A bridge has an interface of its name, which Linux limits to 15 characters without white space and slash.
+_BRIDGE = re.compile(r"[^\s/:]{1,15}\Z")
 
 
 class Host(Entity, frozen=True, kw_only=True, gc=False):
@@ -20,6 +26,7 @@ class Host(Entity, frozen=True, kw_only=True, gc=False):
     `cluster` is its cell, `ncm_id` the network configuration manager that serves it.
     `rotation`: `in`; `draining`, what is on it stays and nothing new comes; `out`, nothing is on it or comes.
     `token_digest` is the SHA-256 (hex) of the secret its agent proves itself with.
+    `gateway`: routers' gateways may be served here. `bridge_mappings`: physical network → the bridge that leads to it.
     """
 
     vtep_addresses: tuple[str, ...] = ()
@@ -31,11 +38,49 @@ class Host(Entity, frozen=True, kw_only=True, gc=False):
     cluster: str = ""
     ncm_id: str | None = None
     rotation: str = IN
+    gateway: bool = False
+    bridge_mappings: dict[str, str] = {}
 
     @property
     def takes_work(self) -> bool:
         """Whether ports may be bound to it that were not."""
         return self.admin_state_up and self.rotation == IN
+
+
+class BridgeMappings:
+    """Physical network → bridge, by names; a bridge leads to one physical network.
+
+    In files of text, `physnet1:br-ex physnet2:br-dc`.
+    """
+
+    def parse(self, value: object) -> dict[str, str]:
+        if value is None:
+            return {}
+        if isinstance(value, str):
+            pairs = [pair.rpartition(":") for pair in value.split()]
+            value = {physical_network: bridge for physical_network, _, bridge in pairs}
+        if not isinstance(value, Mapping):
+            raise ValueError(f"'{value}' is not a dictionary")
+        if len(value) > BRIDGE_MAPPINGS_MAX:
+            raise ValueError(f"{len(value)} bridge mappings are more than {BRIDGE_MAPPINGS_MAX}")
+        found: dict[str, str] = {}
+        for physical_network, bridge in sorted(value.items(), key=str):
+            Text(PHYSICAL_NETWORK_CHARS_MAX, 1).parse(physical_network)
+            if not isinstance(bridge, str) or not _BRIDGE.match(bridge):
+                raise ValueError(
+                    f"'{bridge}' of physical network '{physical_network}' is not a bridge's name"
+                )
+            if bridge in found.values():
+                raise ValueError(f"bridge '{bridge}' is named for two physical networks; it leads to one")
+            found[physical_network] = bridge
+        return found
+
+    def schema(self) -> Schema:
+        return {
+            "type": "object",
+            "additionalProperties": {"type": "string", "minLength": 1, "maxLength": 15},
+            "maxProperties": BRIDGE_MAPPINGS_MAX,
+        }
 
 
 def _vtep_rows(row: Any) -> list[tuple[Any, ...]]:
@@ -105,6 +150,21 @@ HOST = Resource(
             default=IN,
             column=True,
             text="`draining`: what is on it stays, nothing new comes; `out`: nothing is on it.",
+        ),
+        Attribute(
+            "gateway",
+            Boolean(),
+            default=False,
+            column=True,
+            text="Whether it may serve routers' gateways; it is to reach their external networks.",
+        ),
+        Attribute(
+            "bridge_mappings",
+            BridgeMappings(),
+            default={},
+            filters=False,
+            sorts=False,
+            text="The bridges that lead to physical networks: name of the network to name of the bridge.",
         ),
         Attribute(
             "health_state",

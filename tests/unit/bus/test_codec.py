@@ -96,6 +96,15 @@ def test_every_kind_is_covered() -> None:
     assert set(SCOPE_KINDS) == set(ScopeKind)
 
 
+@pytest.mark.parametrize(
+    "body", [b"\x80", b"\x81\xa8networks\xc0", b"\x82\xa8networks\x90\xa1x\xc0", b"\x90"]
+)
+def test_a_packed_item_of_other_fields_is_refused(body: bytes) -> None:
+    """A packed body has exactly the declared fields, of the declared types."""
+    with pytest.raises(ValueError, match="gateway r cannot be read"):
+        CODEC.decode(Key(ItemKind.GATEWAY, "r"), body)
+
+
 @given(any_item, any_item)
 def test_equal_bytes_are_equal_items(one: Item, other: Item) -> None:
     """Items of one kind and id are equal exactly if their bytes are."""

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from alcor.bus.interface import HostReport, PortReport
 from alcor.dataplane.service import ATTEMPTS_MAX, Dataplane
+from alcor.goalstate.intent import ENTITIES
 from alcor.goalstate.item import ItemKind, Key, LocalPort
 from alcor.goalstate.scope import (
     REGION,
@@ -19,15 +20,12 @@ from alcor.goalstate.scope import (
     host_scope,
     neighbours_scope,
     network_scope,
+    rules_scope,
     shard_of,
 )
 from alcor.model.change import Cut, Position
-from alcor.model.host import Host
-from alcor.model.network import Network
-from alcor.model.port import Port
 from alcor.model.resource import Entity
 from alcor.model.security_group import SecurityGroup
-from alcor.model.subnet import Subnet
 from alcor.store.interface import HostObservation, Image, Observations, PortObservation, Store, Transaction
 from alcor.store.sqlite import SqliteStore
 from tests.support.goalbus import PATIENCE_S, RecordingBus, RecordingObservations, ThroughStore
@@ -67,7 +65,7 @@ async def commit(store: Store, *, put: Sequence[Entity] = (), gone: Sequence[Ent
 
 
 async def rows(store: Store) -> list[Entity]:
-    image = await store.image((Host, Network, Subnet, Port))
+    image = await store.image(ENTITIES)
     return [row for found in image.rows.values() for row in found]
 
 
@@ -348,6 +346,7 @@ async def test_a_new_epoch_is_said_from_nothing(store: SqliteStore) -> None:
         host_scope("h1"),
         network_scope("n"),
         neighbours_scope("n"),
+        rules_scope("g"),
     }
     assert {(update.from_revision, update.epoch) for update in updates} == {(0, position.epoch)}
 

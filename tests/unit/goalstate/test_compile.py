@@ -15,6 +15,7 @@ from alcor.goalstate.item import (
     SubnetItem,
     refers,
 )
+from alcor.goalstate.project import host_mac
 from alcor.goalstate.scope import (
     CLOSURE_DEPTH_MAX,
     REGION,
@@ -38,7 +39,11 @@ def test_a_host_is_in_its_own_scope() -> None:
 
     assert states[host_scope("h")] == {
         Key(ItemKind.HOST, "h"): HostItem(
-            id="h", name="host-h", vtep_addresses=("192.0.2.7",), token_digest="d"
+            id="h",
+            name="host-h",
+            vtep_addresses=("192.0.2.7",),
+            token_digest="d",
+            mac=host_mac("h"),
         )
     }
 
@@ -144,7 +149,7 @@ def test_a_host_without_tunnel_address_is_reached_by_nobody() -> None:
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        (a_port("p", "n", "h"), {"description": "x", "device_id": "vm", "device_owner": "compute:a"}),
+        (a_port("p", "n", "h"), {"description": "x", "tags": ("x",), "device_owner": "compute:a"}),
         (a_port("p", "n", "h"), {"binding_profile": {"a": 1}, "revision_number": 7, "updated_at": "z"}),
         (a_port("p", "n", "h", security_groups=("a", "b")), {"security_groups": ("b", "a")}),
         (a_network("n"), {"name": "x", "description": "x", "port_security_enabled": False}),

@@ -1,11 +1,9 @@
-"""The nodes of the calculation graph, one per kind of item, and `placement`, which three of them build upon.
+"""The nodes of the calculation graph, and `placement`, which three of them build upon.
 
-hosts ────────┬──► host                      (host scope)
-ports ──┐     │
-        ├──► placement ──┬──► local_port     (host scope)
-hosts ──┘                ├──► neighbour      (neighbours scope)  ◄── hosts
-                         └──► network_host   (network scope)     ◄── hosts
-networks ─────────► network                  (network scope)
-subnets ──────────► subnet                   (network scope)
-(parameters) ─────► region                   (region scope)
+ports, hosts, trunks ──► placement ──┬──► local_port     (host scope)      ◄── routers, peerings, networks
+                                     ├──► neighbour      (neighbours scope) ◄── hosts
+                                     └──► network_host   (network scope)    ◄── hosts
+one fact each (`row`):  host, network, subnet, member, prefix
+keys (`keyed`, `derived`):  router, gateway, floating_ip, rules, qos, network_acl, router_firewall, host_firewall, claim
+(parameters) ─────► region
 """

@@ -11,39 +11,27 @@ inputs of one node are handled does not matter, and so that `run` after half of 
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
-from alcor.goalstate.intent import Intent, PortFact, Step, Steps
+from alcor.goalstate.fact import PortFact
+from alcor.goalstate.intent import Input, Intent, Step, Steps
 from alcor.goalstate.item import Item, ItemKind
 from alcor.goalstate.scope import ScopeKind
 
 I = TypeVar("I", bound=Item)  # noqa: E741 - the usual letter for "item" here
 
 
-class Input(StrEnum):
-    """What a node may depend on."""
-
-    HOSTS = "hosts"
-    NETWORKS = "networks"
-    SUBNETS = "subnets"
-    PORTS = "ports"
-    PLACEMENTS = "placements"
-
-
 class Placement(msgspec.Struct, frozen=True, gc=False):
     """A port that is on a host that exists.
 
-    `since`: the revision that brought its references into the host's scope. `bound_at`: the revision of its last
-    binding or change of administrative state, from which its status is reckoned (protocol, 5). Both are envelope:
-    they say when, and no item depends on them.
+    `bound_at`: the revision of its last binding or change of administrative state, from which its status is reckoned
+    (protocol, 5). It says when, and no item depends on it.
     """
 
     port: PortFact
     host_id: str
-    since: int
     bound_at: int
 
 
@@ -62,10 +50,7 @@ class Turn:
 
     def changed(self, input: Input) -> int:
         """How many steps an input took in this turn."""
-        if input is Input.PLACEMENTS:
-            return len(self.placements)
-        steps: list[Any] = getattr(self.steps, input.value)
-        return len(steps)
+        return len(self.placements if input is Input.PLACEMENTS else self.steps.of(input))
 
 
 Handler = Callable[[Intent, Turn], bool]
@@ -95,7 +80,7 @@ class ItemNode(Node, Protocol):
 
     @property
     def kind(self) -> ItemKind:
-        """The kind of its items; no other node makes any of it."""
+        """The kind of its items; no other node makes any of it in scopes of this kind."""
 
     @property
     def scope_kind(self) -> ScopeKind:
@@ -149,19 +134,21 @@ class Table(Generic[I]):
             for id, item in held.items():
                 self.set(scope_id, id, item)
 
-    def take(self) -> Iterator[tuple[str, str, I | None]]:
-        """End the turn: every place that differs from its beginning, and what it holds now (None: nothing)."""
+    def take(self) -> Iterator[tuple[str, str, I | None, I | None]]:
+        """End the turn: every place that differs, what it held at the beginning, and what now (None: nothing)."""
         touched, is_new = self._before, self._is_new
         self.settle()
         if is_new:
             yield from (
-                (scope_id, id, item) for scope_id, held in self.rows.items() for id, item in held.items()
+                (scope_id, id, None, item)
+                for scope_id, held in self.rows.items()
+                for id, item in held.items()
             )
             return
         for (scope_id, id), before in touched.items():
             now = self.rows.get(scope_id, {}).get(id)
             if now != before:
-                yield scope_id, id, now
+                yield scope_id, id, before, now
 
     def settle(self) -> None:
         """End the turn without asking what it did. Cost: O(1)."""

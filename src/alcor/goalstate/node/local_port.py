@@ -1,33 +1,132 @@
-"""A port, for the host it is on."""
+"""A port, for the host it is on and for hosts it is about to move to."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from alcor.goalstate.intent import Intent
+from alcor.goalstate.derive.port import local_ports
+from alcor.goalstate.intent import By, Input, Intent
 from alcor.goalstate.item import ItemKind, LocalPort
-from alcor.goalstate.node.contract import Handler, Input, Table, Turn
+from alcor.goalstate.node.contract import Handler, Table, Turn
 from alcor.goalstate.scope import ScopeKind
 
 
 class LocalPortNode:
-    """LocalPort in its host's scope. Subscribes to placements; a port that moves leaves its old host's scope."""
+    """LocalPort in its host's scope; a port that moves leaves its old host's scope.
+
+    Subscribes to: placements, which tell every change of a placed port itself; ports, for hosts that stand by and for
+    interfaces of routers; networks, routers, peerings and trunks, for what the item says of them; hosts, for those
+    that stand by. A change of a network's routers or policy costs O(ports of the network).
+    """
 
     name = "local_port"
     kind = ItemKind.LOCAL_PORT
     scope_kind = ScopeKind.HOST
-    inputs = (Input.PLACEMENTS,)
+    inputs = (
+        Input.PLACEMENTS,
+        Input.PORTS,
+        Input.HOSTS,
+        Input.NETWORKS,
+        Input.ROUTERS,
+        Input.PEERINGS,
+        Input.TRUNKS,
+    )
 
     def __init__(self) -> None:
         self.table: Table[LocalPort] = Table()
-        self.handlers: Mapping[Input, Handler] = {Input.PLACEMENTS: self._placements}
+        self.handlers: Mapping[Input, Handler] = {
+            Input.PLACEMENTS: self._placements,
+            Input.PORTS: self._ports,
+            Input.HOSTS: self._hosts,
+            Input.NETWORKS: self._networks,
+            Input.ROUTERS: self._routers,
+            Input.PEERINGS: self._peerings,
+            Input.TRUNKS: self._trunks,
+        }
 
     def run(self, intent: Intent, turn: Turn) -> None:
-        """Cost: O(placed ports)."""
-        self.table.replace((placement.host_id, placement.port.local) for placement in turn.placed.values())
+        """Cost: O(ports)."""
+        self.table.replace(place for port in intent.ports.values() for place in local_ports(intent, port))
 
     def _placements(self, intent: Intent, turn: Turn) -> bool:
         for step in turn.placements:
             if step.before is not None and (step.after is None or step.after.host_id != step.before.host_id):
                 self.table.set(step.before.host_id, step.id, None)
-            if step.after is not None:
-                self.table.set(step.after.host_id, step.id, step.after.port.local)
+            self._bring(intent, step.id)
         return True
+
+    def _ports(self, intent: Intent, turn: Turn) -> bool:
+        networks: set[str] = set()
+        for step in turn.steps.of(Input.PORTS):
+            before, after = step.before, step.after
+            for port in (before, after):
+                if port is not None and port.router_id is not None:
+                    networks.add(port.local.network_id)
+            if before is not None and before.standby:
+                self._leave(intent, step.id, before.standby)
+            if (before is not None and before.standby) or (after is not None and after.standby):
+                self._bring(intent, step.id)
+        self._bring_networks(intent, networks)
+        return True
+
+    def _hosts(self, intent: Intent, turn: Turn) -> bool:
+        steps = turn.steps.of(Input.HOSTS)
+        if any(
+            step.before and step.after and step.before.item.name != step.after.item.name for step in steps
+        ):
+            return False
+        for step in steps:
+            if step.after is None:
+                for id in list(self.table.rows.get(step.id, ())):
+                    self.table.set(step.id, id, None)
+            elif step.before is None:
+                for id in intent.ports.find((By.STANDBY, step.after.item.name)):
+                    self._bring(intent, id)
+        return True
+
+    def _networks(self, intent: Intent, turn: Turn) -> bool:
+        changed = set()
+        for step in turn.steps.of(Input.NETWORKS):
+            policies = [network.qos if network is not None else None for network in (step.before, step.after)]
+            if policies[0] != policies[1]:
+                changed.add(step.id)
+        self._bring_networks(intent, changed)
+        return True
+
+    def _routers(self, intent: Intent, turn: Turn) -> bool:
+        networks: set[str] = set()
+        for step in turn.steps.of(Input.ROUTERS):
+            if step.before is None or step.after is None:
+                interfaces = intent.ports.found((By.INTERFACE_OF, step.id))
+                networks |= {port.local.network_id for port in interfaces}
+        self._bring_networks(intent, networks)
+        return True
+
+    def _peerings(self, intent: Intent, turn: Turn) -> bool:
+        steps = turn.steps.of(Input.PEERINGS)
+        facts = [fact for step in steps for fact in (step.before, step.after) if fact is not None]
+        self._bring_networks(intent, {network_id for fact in facts for network_id in fact.networks})
+        return True
+
+    def _trunks(self, intent: Intent, turn: Turn) -> bool:
+        for step in turn.steps.of(Input.TRUNKS):
+            for trunk in (step.before, step.after):
+                for sub in trunk.sub_ports if trunk is not None else ():
+                    self._bring(intent, sub.port_id)
+        return True
+
+    def _bring_networks(self, intent: Intent, networks: Iterable[str]) -> None:
+        for network_id in networks:
+            for id in intent.ports.find((By.NETWORK, network_id)):
+                self._bring(intent, id)
+
+    def _leave(self, intent: Intent, id: str, host_names: Iterable[str]) -> None:
+        for name in host_names:
+            host = intent.host_named(name)
+            if host is not None:
+                self.table.set(host.item.id, id, None)
+
+    def _bring(self, intent: Intent, id: str) -> None:
+        """Set what is there; what is no longer there was removed by who saw it go."""
+        port = intent.ports.get(id)
+        if port is not None:
+            for host_id, item in local_ports(intent, port):
+                self.table.set(host_id, id, item)

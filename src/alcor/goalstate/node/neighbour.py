@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 
-from alcor.goalstate.derive import neighbour, vtep_of
-from alcor.goalstate.intent import Intent
+from alcor.goalstate.derive.port import neighbour, vtep_of
+from alcor.goalstate.intent import Input, Intent
 from alcor.goalstate.item import ItemKind, Neighbour
-from alcor.goalstate.node.contract import Handler, Input, Placement, Table, Turn
+from alcor.goalstate.node.contract import Handler, Placement, Table, Turn
 from alcor.goalstate.scope import ScopeKind
 
 
@@ -49,12 +49,14 @@ class NeighbourNode:
         return True
 
     def _hosts(self, intent: Intent, turn: Turn) -> bool:
-        for step in turn.steps.hosts:
+        for step in turn.steps.of(Input.HOSTS):
             # A host that came or went moved its ports, which `_placements` has seen.
             if step.before is None or step.after is None or vtep_of(step.before) == vtep_of(step.after):
                 continue
-            for port in intent.ports_named(step.after.name):
-                self._set(intent, turn.placed[port.local.id])
+            for port in intent.ports_named(step.after.item.name):
+                placement = turn.placed.get(port.local.id)
+                if placement is not None and placement.host_id == step.id:
+                    self._set(intent, placement)
         return True
 
     def _set(self, intent: Intent, placement: Placement) -> None:

@@ -3,10 +3,11 @@
 from collections import Counter
 from collections.abc import Mapping
 
-from alcor.goalstate.derive import network_host, vtep_of
-from alcor.goalstate.intent import Intent
+from alcor.goalstate.derive.port import network_host, vtep_of
+from alcor.goalstate.fact import HostFact
+from alcor.goalstate.intent import Input, Intent
 from alcor.goalstate.item import ItemKind, NetworkHost
-from alcor.goalstate.node.contract import Handler, Input, Placement, Table, Turn
+from alcor.goalstate.node.contract import Handler, Placement, Table, Turn
 from alcor.goalstate.scope import ScopeKind
 
 
@@ -29,18 +30,21 @@ class NetworkHostNode:
             Input.HOSTS: self._hosts,
         }
         self._ports: dict[str, Counter[str]] = {}  # host id → network id → placed ports, all counts positive
+        self._open: Counter[tuple[str, str]] = (
+            Counter()
+        )  # (host id, network id) → those without port security
 
     def run(self, intent: Intent, turn: Turn) -> None:
         """Cost: O(placed ports)."""
-        self._ports = {}
+        self._ports, self._open = {}, Counter()
         for placement in turn.placed.values():
             self._count(placement, 1)
-        found = []
-        for host_id, networks in self._ports.items():
-            item = network_host(intent.hosts[host_id])
-            if item is not None:
-                found += [(network_id, item) for network_id in networks]
-        self.table.replace(found)
+        self.table.replace(
+            (network_id, item)
+            for host_id, networks in self._ports.items()
+            for network_id in networks
+            if (item := self._item(intent.hosts[host_id], network_id)) is not None
+        )
 
     def _placements(self, intent: Intent, turn: Turn) -> bool:
         for step in turn.placements:
@@ -55,7 +59,7 @@ class NetworkHostNode:
         return True
 
     def _hosts(self, intent: Intent, turn: Turn) -> bool:
-        for step in turn.steps.hosts:
+        for step in turn.steps.of(Input.HOSTS):
             if step.before is None or step.after is None or vtep_of(step.before) == vtep_of(step.after):
                 continue
             for network_id in self._ports.get(step.id, ()):
@@ -63,15 +67,25 @@ class NetworkHostNode:
         return True
 
     def _count(self, placement: Placement, by: int) -> None:
-        network_id = placement.port.local.network_id
-        networks = self._ports.setdefault(placement.host_id, Counter())
-        networks[network_id] += by
-        if not networks[network_id]:
-            del networks[network_id]
+        host_id, local = placement.host_id, placement.port.local
+        networks = self._ports.setdefault(host_id, Counter())
+        networks[local.network_id] += by
+        if not networks[local.network_id]:
+            del networks[local.network_id]
             if not networks:
-                del self._ports[placement.host_id]
+                del self._ports[host_id]
+        if not local.port_security_enabled:
+            place = (host_id, local.network_id)
+            self._open[place] += by
+            if not self._open[place]:
+                del self._open[place]
+
+    def _item(self, host: HostFact, network_id: str) -> NetworkHost | None:
+        return network_host(host, takes_unknown=(host.item.id, network_id) in self._open)
 
     def _set(self, intent: Intent, host_id: str, network_id: str) -> None:
         host = intent.hosts.get(host_id)
         held = host is not None and network_id in self._ports.get(host_id, ())
-        self.table.set(network_id, host_id, network_host(host) if held and host is not None else None)
+        self.table.set(
+            network_id, host_id, self._item(host, network_id) if held and host is not None else None
+        )

@@ -2,49 +2,64 @@
 
 from collections.abc import Iterable, Mapping
 
-from alcor.goalstate.intent import Intent, PortFact, Step
-from alcor.goalstate.node.contract import Handler, Input, Placement, Turn
+from alcor.goalstate.fact import PortFact
+from alcor.goalstate.intent import Input, Intent, Step
+from alcor.goalstate.node.contract import Handler, Placement, Turn
 
 
 class PlacementNode:
     """Port id → placement, for the ports that have one.
 
-    Subscribes to: ports; hosts (a host that comes or goes moves the ports that name it).
+    Subscribes to: ports; hosts (a host that comes or goes moves the ports that name it); trunks, whose ports are where
+    the parent is.
     When a host is renamed it declines: the API does not allow it, and a recompute is right.
     """
 
     name = "placement"
-    inputs = (Input.PORTS, Input.HOSTS)
+    inputs = (Input.PORTS, Input.HOSTS, Input.TRUNKS)
 
     def __init__(self, earlier: Mapping[str, Placement] | None = None) -> None:
         """`earlier`: placements before a reload, of the same epoch; what is unchanged keeps its revisions."""
         self.placed: dict[str, Placement] = dict(earlier or {})
-        self.handlers: Mapping[Input, Handler] = {Input.PORTS: self._ports, Input.HOSTS: self._hosts}
+        self.handlers: Mapping[Input, Handler] = {
+            Input.PORTS: self._ports,
+            Input.HOSTS: self._hosts,
+            Input.TRUNKS: self._trunks,
+        }
         self._before: dict[str, Placement | None] = {}
 
     def run(self, intent: Intent, turn: Turn) -> None:
         """Place every port. Cost: O(ports)."""
-        remade = {step.id for step in turn.steps.ports if step.remade}
+        remade = {step.id for step in turn.steps.of(Input.PORTS) if step.remade}
         for id in [id for id in self.placed if id not in intent.ports]:
             self._place(intent, turn, id, remade=False)
         for id in intent.ports:
             self._place(intent, turn, id, remade=id in remade)
 
     def _ports(self, intent: Intent, turn: Turn) -> bool:
-        for step in turn.steps.ports:
-            self._place(intent, turn, step.id, remade=step.remade)
+        for step in turn.steps.of(Input.PORTS):
+            for id in intent.with_sub_ports(step.id):
+                self._place(intent, turn, id, remade=step.remade)
+        return True
+
+    def _trunks(self, intent: Intent, turn: Turn) -> bool:
+        for step in turn.steps.of(Input.TRUNKS):
+            for trunk in (step.before, step.after):
+                for sub in trunk.sub_ports if trunk is not None else ():
+                    self._place(intent, turn, sub.port_id, remade=False)
         return True
 
     def _hosts(self, intent: Intent, turn: Turn) -> bool:
+        steps = turn.steps.of(Input.HOSTS)
         if any(
-            step.before and step.after and step.before.name != step.after.name for step in turn.steps.hosts
+            step.before and step.after and step.before.item.name != step.after.item.name for step in steps
         ):
             return False
-        for step in turn.steps.hosts:
+        for step in steps:
             # A host that stays keeps its ports, whatever else of it changed.
             host = step.after if step.before is None else step.before if step.after is None else None
             if host is not None:
-                self._place_all(intent, turn, intent.ports_named(host.name))
+                self._place_all(intent, turn, intent.ports_named(host.item.name))
         return True
 
     def _place_all(self, intent: Intent, turn: Turn, ports: Iterable[PortFact]) -> None:
@@ -60,18 +75,16 @@ class PlacementNode:
                 self._before.setdefault(id, old)
                 del self.placed[id]
             return
-        revision = turn.row_revisions.get(id, turn.revision)
-        since = bound_at = revision
-        if old is not None and old.host_id == host.id:
-            if old.port.local.network_id == port.local.network_id:
-                since = old.since
-            if (
-                not remade
-                and old.port.generation == port.generation
-                and old.port.local.admin_state_up == port.local.admin_state_up
-            ):
-                bound_at = old.bound_at
-        new = Placement(port, host.id, since, bound_at)
+        bound_at = turn.row_revisions.get(id, turn.revision)
+        if (
+            old is not None
+            and old.host_id == host.item.id
+            and not remade
+            and old.port.generation == port.generation
+            and old.port.local.admin_state_up == port.local.admin_state_up
+        ):
+            bound_at = old.bound_at
+        new = Placement(port, host.item.id, bound_at)
         if new != old:
             self._before.setdefault(id, old)
             self.placed[id] = new

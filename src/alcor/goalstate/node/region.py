@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from alcor.goalstate.intent import Intent
+from alcor.goalstate.intent import Input, Intent
 from alcor.goalstate.item import ItemKind, RegionItem
-from alcor.goalstate.node.contract import Handler, Input, Table, Turn
+from alcor.goalstate.node.contract import Handler, Table, Turn
 from alcor.goalstate.scope import REGION, ScopeKind
 
 

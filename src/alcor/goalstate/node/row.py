@@ -1,59 +1,54 @@
-"""Nodes whose items are the facts themselves: hosts, networks, subnets; each in the scope it belongs to."""
+"""Nodes whose items are made of one fact each: hosts, networks, subnets, members and prefixes of groups."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Generic, TypeVar
 
-from alcor.goalstate.intent import Intent, Step
-from alcor.goalstate.item import HostItem, ItemKind, NetworkItem, SubnetItem
-from alcor.goalstate.node.contract import Handler, Input, Table, Turn
+from alcor.goalstate.derive.port import members
+from alcor.goalstate.intent import Input, Intent
+from alcor.goalstate.item import HostItem, Item, ItemKind, Member, NetworkItem, Prefix, SubnetItem
+from alcor.goalstate.node.contract import Handler, Table, Turn
 from alcor.goalstate.scope import ScopeKind
 
-F = TypeVar("F", HostItem, NetworkItem, SubnetItem)
+I = TypeVar("I", bound=Item)  # noqa: E741 - the usual letter for "item" here
 
 
-class RowNode(Generic[F]):
-    """One item per fact. Subscribes to one input and follows it; a fact that leaves takes its item along."""
+class RowNode(Generic[I]):
+    """The items of each fact. Subscribes to one input and follows it; a fact that leaves takes its items along."""
 
     def __init__(
         self,
         kind: ItemKind,
         scope_kind: ScopeKind,
         input: Input,
-        *,
-        facts: Callable[[Intent], Mapping[str, F]],
-        steps: Callable[[Turn], Sequence[Step[F]]],
-        scope_id: Callable[[F], str],
+        items: Callable[[Any], Iterable[tuple[str, I]]],
     ) -> None:
+        """`items`: fact → (scope id, item); no two facts make one of the same scope and id."""
         self.name, self.kind, self.scope_kind, self.inputs = kind.value, kind, scope_kind, (input,)
-        self.table: Table[F] = Table()
+        self.table: Table[I] = Table()
         self.handlers: Mapping[Input, Handler] = {input: self._follow}
-        self._facts: Callable[[Intent], Mapping[str, F]] = facts
-        self._steps: Callable[[Turn], Sequence[Step[F]]] = steps
-        self._scope_id: Callable[[F], str] = scope_id
+        self._input, self._items = input, items
 
     def run(self, intent: Intent, turn: Turn) -> None:
         """Cost: O(facts)."""
-        self.table.replace((self._scope_id(fact), fact) for fact in self._facts(intent).values())
+        facts = intent.table(self._input).values()
+        self.table.replace(place for fact in facts for place in self._items(fact))
 
     def _follow(self, intent: Intent, turn: Turn) -> bool:
-        for step in self._steps(turn):
+        for step in turn.steps.of(self._input):
+            after = list(self._items(step.after)) if step.after is not None else []
             if step.before is not None:
-                self.table.set(self._scope_id(step.before), step.id, None)
-            if step.after is not None:
-                self.table.set(self._scope_id(step.after), step.id, step.after)
+                kept = {(scope_id, item.id) for scope_id, item in after}
+                for scope_id, item in self._items(step.before):
+                    if (scope_id, item.id) not in kept:
+                        self.table.set(scope_id, item.id, None)
+            for scope_id, item in after:
+                self.table.set(scope_id, item.id, item)
         return True
 
 
 def host_node() -> RowNode[HostItem]:
     """HostItem in the host's own scope."""
-    return RowNode(
-        ItemKind.HOST,
-        ScopeKind.HOST,
-        Input.HOSTS,
-        facts=lambda intent: intent.hosts,
-        steps=lambda turn: turn.steps.hosts,
-        scope_id=lambda host: host.id,
-    )
+    return RowNode(ItemKind.HOST, ScopeKind.HOST, Input.HOSTS, lambda host: ((host.item.id, host.item),))
 
 
 def network_node() -> RowNode[NetworkItem]:
@@ -62,19 +57,27 @@ def network_node() -> RowNode[NetworkItem]:
         ItemKind.NETWORK,
         ScopeKind.NETWORK,
         Input.NETWORKS,
-        facts=lambda intent: intent.networks,
-        steps=lambda turn: turn.steps.networks,
-        scope_id=lambda network: network.id,
+        lambda network: ((network.item.id, network.item),),
     )
 
 
 def subnet_node() -> RowNode[SubnetItem]:
     """SubnetItem in its network's scope, whether the network is there or not."""
     return RowNode(
-        ItemKind.SUBNET,
-        ScopeKind.NETWORK,
-        Input.SUBNETS,
-        facts=lambda intent: intent.subnets,
-        steps=lambda turn: turn.steps.subnets,
-        scope_id=lambda subnet: subnet.network_id,
+        ItemKind.SUBNET, ScopeKind.NETWORK, Input.SUBNETS, lambda subnet: ((subnet.network_id, subnet),)
+    )
+
+
+def member_node() -> RowNode[Member]:
+    """Member in the scope of each of its groups."""
+    return RowNode(ItemKind.MEMBER, ScopeKind.MEMBERS, Input.PORTS, members)
+
+
+def prefix_node() -> RowNode[Prefix]:
+    """Prefix in its address group's scope."""
+    return RowNode(
+        ItemKind.PREFIX,
+        ScopeKind.ADDRESSES,
+        Input.ADDRESS_GROUPS,
+        lambda group: ((group.id, Prefix(id=prefix)) for prefix in group.prefixes),
     )

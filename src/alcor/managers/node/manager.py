@@ -65,6 +65,8 @@ async def create(tx: Transaction, _caller: Caller, many: Sequence[Values]) -> li
                 cluster=values.get("cluster", ""),
                 ncm_id=values.get("ncm_id"),
                 rotation=values.get("rotation", IN),
+                gateway=values.get("gateway", False),
+                bridge_mappings=values.get("bridge_mappings", {}),
                 token_digest=digest(secret),
             )
         )

@@ -1,0 +1,92 @@
+"""Since when items refer to what they refer to (protocol, section 4): envelope, so no item depends on it.
+
+Equal references keep their revision; others get the one in which they came. After a load it is the revision of the
+latest row that the item or its references name, unless the graph before it had the same references.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from alcor.goalstate.item import (
+    FloatingIpItem,
+    GatewayItem,
+    Item,
+    ItemKind,
+    LocalPort,
+    RouterItem,
+    RulesItem,
+    refers,
+)
+
+REFERRING = frozenset(
+    {ItemKind.LOCAL_PORT, ItemKind.ROUTER, ItemKind.GATEWAY, ItemKind.FLOATING_IP, ItemKind.RULES}
+)
+"""The kinds of items that may refer to scopes; `refers` of all others is empty."""
+
+
+class References:
+    """The revisions of the references of one kind of items. Memory: a dictionary entry per item that refers."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, dict[str, int]] = {}  # scope id → item id → revision
+
+    def since(self, scope_id: str, id: str) -> int:
+        """When the references of an item came; 0 if it has none, or there is none."""
+        held = self._since.get(scope_id)
+        return held.get(id, 0) if held is not None else 0
+
+    def follow(self, scope_id: str, id: str, before: Item | None, now: Item | None, revision: int) -> None:
+        """An item became another one at `revision`."""
+        targets = refers(now) if now is not None else ()
+        if not targets:
+            self._forget(scope_id, id)
+        elif before is None or refers(before) != targets:
+            self._since.setdefault(scope_id, {})[id] = revision
+
+    def _forget(self, scope_id: str, id: str) -> None:
+        held = self._since.get(scope_id)
+        if held is not None and held.pop(id, None) is not None and not held:
+            del self._since[scope_id]
+
+    def load(
+        self,
+        items: Iterable[tuple[str, Item]],
+        revision_of: Mapping[str, int],
+        revision: int,
+        earlier: Callable[[str, str], tuple[Item | None, int]],
+    ) -> None:
+        """Begin with some (scope id, item). `earlier`: what the graph before had at a place, and since when.
+
+        `revision_of`: row id → revision in which it last changed; `revision`: the head.
+        """
+        for scope_id, item in items:
+            targets = refers(item)
+            if not targets:
+                continue
+            old, since = earlier(scope_id, item.id)
+            if old is None or refers(old) != targets:
+                known = [revision_of[id] for id in _rows(item) if id in revision_of]
+                since = max(known, default=revision)
+            self._since.setdefault(scope_id, {})[item.id] = since
+
+
+def _rows(item: Item) -> Iterator[str]:
+    """The rows that an item's references come from."""
+    yield item.id
+    match item:
+        case LocalPort():
+            yield item.network_id
+            yield from item.routers
+            if item.trunk is not None:
+                yield item.trunk.port_id
+        case RouterItem():
+            yield from (interface.id for interface in item.interfaces)
+            yield from (gateway.id for gateway in item.gateways)
+            yield from (route.network_id for route in item.routes if route.network_id is not None)
+        case GatewayItem():
+            yield from item.networks
+        case FloatingIpItem():
+            yield item.router_id
+            if item.port_id is not None:
+                yield item.port_id
+        case RulesItem():
+            yield from (rule.id for rule in item.rules)
