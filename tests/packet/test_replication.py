@@ -6,7 +6,12 @@ from alcor.goalstate.item import NetworkHost
 from alcor.model.address import Ip, ip_int
 from alcor.pipeline.compile import flows
 from alcor.pipeline.simulate import SimulatedTables, TunnelMetadata
-from alcor.pipeline.tables import REMOTE_PARTS_FROM, Table
+from alcor.pipeline.tables import (
+    REMOTE_PARTS_FROM,
+    UNKNOWN_LOCAL_PARTS_FROM,
+    UNKNOWN_REMOTE_PARTS_FROM,
+    Table,
+)
 from tests.support.packet_cases import I1, I3, M1, M3, M4, STANDARD
 from tests.support.packet_site import TUNNEL, Fabric
 from tests.support.packets import BROADCAST, echo
@@ -29,8 +34,10 @@ def test_what_comes_from_a_tunnel_never_looks_for_another(to: str) -> None:
         for term in step.flow.match
         if term.field.name == "REG11"
     }
-    assert all(part < REMOTE_PARTS_FROM for part in parts)
-    assert bool(emissions) == (to == BROADCAST)
+    to_local = (range(1, REMOTE_PARTS_FROM), range(UNKNOWN_LOCAL_PARTS_FROM, UNKNOWN_REMOTE_PARTS_FROM))
+    assert all(any(part in some for some in to_local) for part in parts)
+    assert TUNNEL not in {emission.port for emission in emissions}
+    assert len(emissions) == (3 if to == BROADCAST else 1)
 
 
 def test_an_unknown_tunnel_id_is_nobodys() -> None:

@@ -147,8 +147,29 @@ REACHABILITY = (
     Case("a host with an IPv6 VTEP is reached", "red-1", _ping((M1, I1), (M4, I4)), ("red-4",)),
     Case("a host with an IPv6 VTEP reaches others", "red-4", _ping((M4, I4), (M3, I3)), ("red-3",)),
     Case("link-local addresses work", "red-1", _ping((M1, link_local(M1)), (M2, link_local(M2))), ("red-2",)),
-    Case("an unknown MAC is nobody's", "red-1", _ping((M1, I1), (M_FOREIGN, I_FOREIGN))),
-    Case("a MAC of another network is nobody's", "red-1", _ping((M1, I1), (M_BLUE_ONLY, "10.0.0.33"))),
+    Case(
+        "an unknown MAC may be one of a port without port security",
+        "red-1",
+        _ping((M1, I1), (M_FOREIGN, I_FOREIGN)),
+        ("red-open",),
+    ),
+    Case(
+        "such a port on another host is reached too",
+        "red-3",
+        _ping((M3, I3), (M_FOREIGN, I_FOREIGN)),
+        ("red-open",),
+    ),
+    Case(
+        "a MAC of another network is unknown",
+        "red-1",
+        _ping((M1, I1), (M_BLUE_ONLY, "10.0.0.33")),
+        ("red-open",),
+    ),
+    Case(
+        "where all have port security an unknown MAC is nobody's",
+        "blue-1",
+        _ping((M1, I1), (M_FOREIGN, I_FOREIGN)),
+    ),
     Case("to itself nothing comes back", "red-1", _ping((M1, I1), (M1, I1))),
     Case("equal MACs and addresses in two networks: red's", "red-3", _ping((M3, I3), (M1, I1)), ("red-1",)),
     Case(
@@ -383,7 +404,7 @@ _MOVED = STANDARD.but("red-3", binding_host_id="h3")
 _IPV4_ONLY = STANDARD.but("h1", vtep_addresses=("192.0.2.1",))
 
 CLOSED = (
-    Case("a deleted port is not reached", "red-1", _PING_TO_3, site=STANDARD.without("red-3")),
+    Case("a deleted port is not reached", "red-1", _PING_TO_3, ("red-open",), site=STANDARD.without("red-3")),
     Case(
         "a deleted port hears nothing",
         "red-1",
@@ -392,10 +413,14 @@ CLOSED = (
         site=STANDARD.without("red-3"),
     ),
     Case(
-        "an unbound port is not reached", "red-1", _PING_TO_3, site=STANDARD.but("red-3", binding_host_id="")
+        "an unbound port is not reached",
+        "red-1",
+        _PING_TO_3,
+        ("red-open",),
+        site=STANDARD.but("red-3", binding_host_id=""),
     ),
     Case("a port that moved is reached where it is", "red-1", _PING_TO_3, ("red-3",), site=_MOVED),
-    Case("a host without VTEP is not reached", "red-1", _PING_TO_3, site=_NO_VTEP),
+    Case("a host without VTEP is not reached", "red-1", _PING_TO_3, ("red-open",), site=_NO_VTEP),
     Case(
         "a host without VTEP hears nothing",
         "red-1",

@@ -21,10 +21,11 @@ from alcor.pipeline.host_service import HOST_SERVICE
 from alcor.pipeline.live import LiveNetwork, live_network, live_port
 from alcor.pipeline.route import ROUTE
 from alcor.pipeline.tables import UnitKind
+from alcor.pipeline.trunk import TRUNK
 from alcor.pipeline.unit import SHARED, Rule, Unit, stamp
 from alcor.pipeline.view import Allocation, View
 
-FEATURES: tuple[Feature, ...] = (FORWARDING, HOST_SERVICE, ROUTE)
+FEATURES: tuple[Feature, ...] = (FORWARDING, TRUNK, HOST_SERVICE, ROUTE)
 """Everything the pipeline does."""
 
 _OWN_RULES = {kind: rules for feature in FEATURES for kind, rules in feature.rules.items()}

@@ -29,6 +29,7 @@ def core_units(view: View) -> Iterator[Unit]:
 
 def _shared() -> Iterator[Rule]:
     yield from port_security.shared_rules()
+    yield from classify.shared_rules()
     yield from punt.shared_rules()
     yield from arp_nd.shared_rules()
     yield from l2.shared_rules()
@@ -46,6 +47,7 @@ def _network(network: LiveNetwork, view: View, allocation: Allocation) -> Iterat
     yield from punt.network_rules(network)
     if not _same_segment(network.knowledge.network, view):
         yield from classify.network_rules(network)
+    yield from l2.network_rules(network)
     if view.region is not None:
         yield from arp_nd.network_rules(network, view.region.responder_mac)
 
@@ -54,7 +56,7 @@ def _neighbour(
     neighbour: Neighbour, network: LiveNetwork, view: View, allocation: Allocation
 ) -> Iterator[Rule]:
     yield from arp_nd.neighbour_rules(neighbour, network)
-    yield from l2.neighbour_rules(neighbour, network, view)
+    yield from l2.neighbour_rules(neighbour, network, view, allocation)
 
 
 def _meters(view: View, allocation: Allocation) -> Iterator[MeterSpec]:
@@ -82,7 +84,7 @@ def _affected(change: ItemChange, view: View) -> set[Unit]:
         case HostItem():
             return _by_host(change, view)
         case RegionItem():
-            return {network_unit(network_id) for network_id in view.networks}
+            return {unit(network_id) for network_id in view.networks for unit in (network_unit, flood_unit)}
         case _:
             return set()
 
@@ -90,7 +92,14 @@ def _affected(change: ItemChange, view: View) -> set[Unit]:
 def _found(change: LocalChange, view: View) -> set[Unit]:
     match change.what:
         case Local.PORT:
-            return _by_port(change.id, view)
+            # A subport lives by its parent's VIF.
+            return set().union(*(_by_port(id, view) for id in (change.id, *view.subports_of(change.id))))
+        case Local.FORWARDING:
+            return {
+                neighbour_unit(id, change.id)
+                for id, network in view.networks.items()
+                if change.id in network.neighbours
+            }
         case Local.NETWORK:
             return _all_of_network(change.id, view)
         case Local.TUNNELS | Local.PROVIDERS:
@@ -104,7 +113,8 @@ def _by_port(port_id: str, view: View) -> set[Unit]:
     if item is None:
         return {port_unit(port_id)}
     claimants = _mac_claimants(item.network_id, (item.mac,), view)
-    return {port_unit(port_id), flood_unit(item.network_id), *claimants}
+    found = {port_unit(port_id), flood_unit(item.network_id), *claimants}
+    return found | {neighbour_unit(item.network_id, port_id), *_on_trunk(item, view)}
 
 
 def _by_neighbour(network_id: str, change: ItemChange, view: View) -> set[Unit]:
@@ -124,15 +134,32 @@ def _by_local_port(change: ItemChange, view: View) -> set[Unit]:
     found: set[Unit] = set()
     for port in (change.before, change.after):
         if isinstance(port, LocalPort):
-            found |= {port_unit(port.id), flood_unit(port.network_id)}
+            found |= {
+                port_unit(port.id),
+                flood_unit(port.network_id),
+                neighbour_unit(port.network_id, port.id),
+            }
             found |= _mac_claimants(port.network_id, (port.mac,), view)
+            found |= _on_trunk(port, view)
+            for id in view.subports_of(port.id):
+                found |= _by_port(id, view)
     return found
+
+
+def _on_trunk(port: LocalPort, view: View) -> set[Unit]:
+    """Of a subport: its parent and the others of its trunk, which depend on whether and where it is."""
+    if port.trunk is None:
+        return set()
+    others = (view.ports[id] for id in view.subports_of(port.trunk.port_id))
+    return {port_unit(port.trunk.port_id)}.union(
+        *((port_unit(other.id), flood_unit(other.network_id)) for other in others)
+    )
 
 
 def _by_network_item(network_id: str, change: ItemChange, view: View) -> set[Unit]:
     items = [item for item in (change.before, change.after) if isinstance(item, NetworkItem)]
     if len(items) == 2 and _forwarding(items[0]) == _forwarding(items[1]):
-        return set()
+        return {network_unit(network_id)} if items[0].mtu != items[1].mtu else set()
     found = _all_of_network(network_id, view)
     for item in items:
         found.update(network_unit(id) for id in _same_segment(item, view))
@@ -140,7 +167,7 @@ def _by_network_item(network_id: str, change: ItemChange, view: View) -> set[Uni
 
 
 def _forwarding(item: NetworkItem) -> tuple[object, ...]:
-    """What flows depend on; the MTU is told by DHCP and advertisements only."""
+    """What more flows depend on than the network's own, which know its MTU."""
     return (
         item.network_type,
         item.segmentation_id,

@@ -10,6 +10,7 @@ from alcor.pipeline.view import Allocation, NetworkView, View
 class LiveNetwork(NamedTuple):
     """A known network, administratively up, that has its key: of local ports, or reached through their routers.
 
+    A network of type local has neither of the two ways out and stays on each host.
     `tunnel`: the ofport of its tunnels; None if it has none here (no such tunnel port, no segment, or the host
     does not know itself): then nothing goes to other hosts or comes from them by tunnel.
     `provider`: the ofport of the provider bridge of a VLAN or flat network; None if this host does not reach it.
@@ -23,7 +24,10 @@ class LiveNetwork(NamedTuple):
 
 
 class LivePort(NamedTuple):
-    """An open port: plugged, numbered, up, of a live network."""
+    """An open port: plugged, numbered, up, active, of a live network. A subport is plugged where its parent is.
+
+    `ofport`: of the VIF; a subport shares it with its trunk's parent.
+    """
 
     item: LocalPort
     key: int
@@ -41,20 +45,42 @@ def live_network(network_id: str, view: View, allocation: Allocation) -> LiveNet
     tunnel = allocation.tunnels.get(item.network_type)
     if view.host is None or not item.segmentation_id:
         tunnel = None
-    provider = allocation.providers.get(item.physical_network or "")
+    provider = None
+    if item.network_type == "flat" or (item.network_type == "vlan" and item.segmentation_id):
+        provider = allocation.providers.get(item.physical_network or "")
     return LiveNetwork(network_id, key, tunnel, provider, knowledge)
 
 
 def live_port(port_id: str, view: View, allocation: Allocation) -> LivePort | None:
-    """The port, if it is live. A port that is both open and closed is closed. Cost: O(1)."""
+    """The port, if it is live. A port that is both open and closed is closed, and so is one that is not active: the
+    second binding of a live migration sends and is sent nothing. Cost: O(1), of a subport O(ports of its trunk).
+    """
     item = view.ports.get(port_id)
-    if item is None or not item.admin_state_up or port_id in view.closed:
+    if item is None or not item.admin_state_up or not item.is_active or port_id in view.closed:
         return None
-    key, ofport = allocation.port_keys.get(port_id, 0), allocation.ofports.get(port_id, 0)
+    key, ofport = allocation.port_keys.get(port_id, 0), ofport_of(item, view, allocation)
     if not key or ofport <= 0:
         return None
     network = live_network(item.network_id, view, allocation)
     return None if network is None else LivePort(item, key, ofport, network)
+
+
+def ofport_of(port: LocalPort, view: View, allocation: Allocation) -> int:
+    """Where a local port's frames come from and go to; 0 if it is not plugged.
+
+    A subport has no VIF: it is its parent's while that is up, and no other subport there has its VLAN id (then one of
+    the two is gone, and nobody here can say which).
+    """
+    if port.trunk is None:
+        return allocation.ofports.get(port.id, 0)
+    parent = view.ports.get(port.trunk.port_id) or view.closed.get(port.trunk.port_id)
+    if parent is None or parent.trunk is not None or not (parent.admin_state_up and parent.is_active):
+        return 0
+    for other in view.subports_of(parent.id):
+        trunk = view.ports[other].trunk
+        if other != port.id and trunk is not None and trunk.vlan == port.trunk.vlan:
+            return 0
+    return allocation.ofports.get(parent.id, 0)
 
 
 def is_remote(vtep: str, view: View) -> bool:

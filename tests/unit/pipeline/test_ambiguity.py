@@ -55,8 +55,9 @@ NUMBERS = Allocation(
 
 
 def matched(view: View, table: Table, term: Term) -> int:
-    """How many flows of a table have this condition."""
-    return sum(flow.table == table and term in flow.match for flow in flows(view, NUMBERS).values())
+    """How many flows of a table have this condition and let something through."""
+    found = [flow for flow in flows(view, NUMBERS).values() if flow.table == table and flow.actions]
+    return sum(term in flow.match for flow in found)
 
 
 def to_mac(mac: str) -> Term:

@@ -388,4 +388,4 @@ def test_a_further_port_does_not_touch_neighbours() -> None:
     for neighbour in _many_neighbours():
         known.neighbours[neighbour.id] = neighbour
 
-    assert len(found(LocalChange(Local.PORT, "p2"), host.view)) == 2
+    assert len(found(LocalChange(Local.PORT, "p2"), host.view)) == 3
