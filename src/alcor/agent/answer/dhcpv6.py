@@ -1,6 +1,6 @@
-"""DHCPv6 answered from what the host knows. Source: RFC 8415, 3646 (DNS).
+"""DHCPv6 answered from what the host knows. Source: RFC 8415, 3646 (DNS), 4704 (names).
 
-Stateful subnets give the port its own addresses; stateless ones tell DNS servers only. As with DHCPv4 the port's row is
+Stateful subnets give the port its own addresses; stateless ones tell parameters only. As with DHCPv4 the port's row is
 the lease: releases and declines are acknowledged and change nothing.
 """
 
@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import IPv6Address
 
+from alcor.agent.answer.dhcp_option import Encoded, encode, encode_name
 from alcor.agent.answer.frame import Datagram, build_udp_ipv6, link_local_bytes
+from alcor.agent.answer.naming import Telling, domain_of, name_servers
 from alcor.goalstate.item import LocalPort, RegionItem, SubnetItem
 from alcor.model.address import Cidr, Ip, Mac, ip_bytes, ip_version, mac_bytes, network_of
 from alcor.pipeline.view import NetworkView
@@ -23,6 +25,7 @@ _DUID_LL_ETHERNET = b"\0\3\0\1"
 _DUID_BYTES_MAX = 130  # RFC 8415, section 11.1
 _PREFERENCE_MAX = b"\xff"  # "take this server at once": it is the only one on the link
 _IA_HEAD_BYTES = 12
+_MTU_MIN, _IP_UDP_BYTES = 1280, 48  # RFC 8200, section 5: an answer is one packet
 
 
 class MessageType(IntEnum):
@@ -52,8 +55,11 @@ class Option(IntEnum):
     PREFERENCE = 7
     STATUS = 13
     RAPID_COMMIT = 14
+    USER_CLASS = 15
     DNS = 23
+    DOMAINS = 24
     IA_PD = 25
+    FQDN = 39
 
 
 class Status(IntEnum):
@@ -94,6 +100,7 @@ class Request:
     associations: tuple[Association, ...]
     requested: frozenset[int] | None
     rapid_commit: bool
+    user_class: bytes = b""
 
 
 def _parse_options(octets: bytes) -> Options | None:
@@ -148,6 +155,7 @@ def parse_request(message: bytes) -> Request | None:
         if requested is None
         else frozenset(struct.unpack(f"!{len(requested) // 2}H", requested)),
         rapid_commit=Option.RAPID_COMMIT in single,
+        user_class=single.get(Option.USER_CLASS, b""),
     )
     return request if _is_well_formed(request) else None
 
@@ -182,15 +190,20 @@ def _subnets(port: LocalPort, network: NetworkView) -> list[tuple[bytes, SubnetI
     return found
 
 
-def respond(
-    request: Request, datagram: Datagram, port: LocalPort, network: NetworkView, region: RegionItem
-) -> bytes | None:
+def extra(request: Request, port: LocalPort) -> Encoded:
+    """The port's extra options for this client. Tags: `ipxe6`."""
+    tags = frozenset(("ipxe6",)) if b"iPXE" in request.user_class else frozenset[str]()
+    return encode(port.dhcp_options, 6, tags)
+
+
+def respond(request: Request, datagram: Datagram, telling: Telling) -> bytes | None:
     """The frame to send to the port, or None if nothing is to be said.
 
     Not answered: what was not sent to the servers' group, from an address that is not link-local, or to
     another server; and ports without an address in a subnet with DHCPv6.
     """
-    known = _subnets(port, network)
+    region = telling.region
+    known = _subnets(telling.port, telling.network)
     if not known or datagram.destination not in _ALL_SERVERS:
         return None
     if IPv6Address(datagram.source) not in _LINK_LOCAL:
@@ -217,8 +230,8 @@ def respond(
             options = []
     if options is None:
         return None
-    options += _dns(request, [subnet for _, subnet in known])
-    return _reply(type, request, datagram, port, region, options)
+    options += _parameters(request, [subnet for _, subnet in known], telling)
+    return _reply(type, request, datagram, telling, options)
 
 
 def _leases(request: Request, addresses: list[bytes], region: RegionItem) -> Options:
@@ -270,15 +283,22 @@ def _status(status: Status) -> bytes:
     return struct.pack("!H", status)
 
 
-def _dns(request: Request, subnets: list[SubnetItem]) -> Options:
-    if request.requested is not None and Option.DNS not in request.requested:
-        return []
-    servers: dict[bytes, None] = {}
-    for subnet in subnets:
-        for ip in subnet.dns_nameservers:
-            if ip_version(Ip(ip)) == 6:
-                servers[ip_bytes(Ip(ip))] = None
-    return [(Option.DNS, b"".join(servers))] if servers else []
+def _parameters(request: Request, subnets: list[SubnetItem], telling: Telling) -> Options:
+    """What the client asks for, of the subnets, the port's name, and its extra options, which win."""
+    told: dict[int, bytes] = {}
+    network, region = telling.network, telling.region
+    servers = name_servers(subnets, 6, network, region, serves_names=telling.serves_names)
+    if servers:
+        told[Option.DNS] = b"".join(servers)
+    domain = domain_of(network, region)
+    if domain:
+        told[Option.DOMAINS] = encode_name(domain)
+    if domain and telling.port.dns_name:
+        # No flag: the name is the server's to keep, and nobody updates it (RFC 4704, section 4.1).
+        told[Option.FQDN] = b"\0" + encode_name(f"{telling.port.dns_name}.{domain}")
+    told |= extra(request, telling.port).values
+    asked = request.requested
+    return [(number, value) for number, value in told.items() if asked is None or number in asked]
 
 
 def _encode(option: tuple[int, bytes]) -> bytes:
@@ -290,17 +310,20 @@ def _reply(
     type: MessageType,
     request: Request,
     datagram: Datagram,
-    port: LocalPort,
-    region: RegionItem,
+    telling: Telling,
     options: Options,
 ) -> bytes:
-    head: Options = [(Option.SERVER_ID, server_duid(region))]
+    head: Options = [(Option.SERVER_ID, server_duid(telling.region))]
     if request.client:
         head.insert(0, (Option.CLIENT_ID, request.client))
-    message = bytes([type]) + request.xid + b"".join(_encode(option) for option in head + options)
-    responder = Mac(region.responder_mac)
+    message = bytes([type]) + request.xid
+    room = max(_MTU_MIN, telling.network.network.mtu) - _IP_UDP_BYTES
+    for option in map(_encode, head + options):
+        if len(message) + len(option) <= room:
+            message += option
+    responder = Mac(telling.region.responder_mac)
     return build_udp_ipv6(
-        eth=(mac_bytes(Mac(port.mac)), responder),
+        eth=(mac_bytes(Mac(telling.port.mac)), responder),
         source=link_local_bytes(responder),
         destination=datagram.source,
         ports=(SERVER_PORT, CLIENT_PORT),

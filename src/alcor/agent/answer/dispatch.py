@@ -10,9 +10,10 @@ from prometheus_client import Counter
 
 from alcor.agent.answer import dhcpv4, dhcpv6, router_advertisement
 from alcor.agent.answer.frame import PROTOCOL_ICMPV6, Datagram, Udp, parse_datagram, parse_udp
+from alcor.agent.answer.naming import Telling
 from alcor.agent.driver import PacketIn
 from alcor.goalstate.item import LocalPort, RegionItem
-from alcor.pipeline.view import Allocation, NetworkView, View
+from alcor.pipeline.view import Allocation, View
 from alcor.telemetry.metrics import PUNTS
 
 # A guest needs a handful when it boots. The switch's meter is the first guard; this one protects the agent's time
@@ -81,8 +82,10 @@ class Answerer:
         if not self.budget.take(port.id):
             self._count("over_rate")
             return None
-        kind, frame = _answer_for(packet.data, port, view.networks[port.network_id], view.region)
+        kind, frame, skipped = _answer_for(packet.data, _telling(port, view, view.region, allocation))
         self._count(kind)
+        for _ in range(skipped):
+            self._count("dhcp_option_skipped")
         return None if frame is None else Answer(port.id, allocation.ofports[port.id], frame)
 
     def advertise(self, port_id: str, view: View, allocation: Allocation) -> Answer | None:
@@ -90,7 +93,7 @@ class Answerer:
         port, ofport = view.ports.get(port_id), allocation.ofports.get(port_id)
         if port is None or ofport is None or view.region is None or not port.admin_state_up:
             return None
-        frame = router_advertisement.advertisement(port, view.networks[port.network_id], view.region)
+        frame = router_advertisement.advertisement(_telling(port, view, view.region, allocation))
         return None if frame is None else Answer(port_id, ofport, frame)
 
     def _count(self, kind: str) -> None:
@@ -101,34 +104,40 @@ class Answerer:
         counter.inc()
 
 
-def _answer_for(
-    data: bytes, port: LocalPort, network: NetworkView, region: RegionItem
-) -> tuple[str, bytes | None]:
-    """What kind of packet it is, and its answer. `malformed` is what claims to be one and is not."""
+def _telling(port: LocalPort, view: View, region: RegionItem, allocation: Allocation) -> Telling:
+    return Telling(port, view.networks[port.network_id], region, allocation.metadata_ofport > 0)
+
+
+def _answer_for(data: bytes, telling: Telling) -> tuple[str, bytes | None, int]:
+    """What kind of packet it is, its answer, and how many extra options could not be told.
+
+    `malformed` is what claims to be one and is not.
+    """
     datagram = parse_datagram(data)
     if datagram is None:
-        return "malformed", None
+        return _MALFORMED
     if datagram.protocol == PROTOCOL_ICMPV6:
         if not router_advertisement.is_solicitation(datagram):
-            return "malformed", None
-        return "router_solicitation", router_advertisement.advertisement(port, network, region, datagram)
+            return _MALFORMED
+        return "router_solicitation", router_advertisement.advertisement(telling, datagram), 0
     udp = parse_udp(datagram)
-    if udp is None:
-        return "malformed", None
-    return _dhcp(udp, datagram, port, network, region)
+    return _MALFORMED if udp is None else _dhcp(udp, datagram, telling)
 
 
-def _dhcp(
-    udp: Udp, datagram: Datagram, port: LocalPort, network: NetworkView, region: RegionItem
-) -> tuple[str, bytes | None]:
+_MALFORMED = ("malformed", None, 0)
+
+
+def _dhcp(udp: Udp, datagram: Datagram, telling: Telling) -> tuple[str, bytes | None, int]:
     if udp.destination_port == dhcpv4.SERVER_PORT and len(datagram.source) == 4:
         request = dhcpv4.parse_request(udp.payload)
         if request is None:
-            return "malformed", None
-        return f"dhcpv4_{request.type.name.lower()}", dhcpv4.respond(request, datagram, port, network, region)
+            return _MALFORMED
+        skipped = len(dhcpv4.extra(request, telling.port).skipped)
+        return f"dhcpv4_{request.type.name.lower()}", dhcpv4.respond(request, datagram, telling), skipped
     if udp.destination_port == dhcpv6.SERVER_PORT and len(datagram.source) == 16:
         asked = dhcpv6.parse_request(udp.payload)
         if asked is None:
-            return "malformed", None
-        return f"dhcpv6_{asked.type.name.lower()}", dhcpv6.respond(asked, datagram, port, network, region)
-    return "malformed", None
+            return _MALFORMED
+        skipped = len(dhcpv6.extra(asked, telling.port).skipped)
+        return f"dhcpv6_{asked.type.name.lower()}", dhcpv6.respond(asked, datagram, telling), skipped
+    return _MALFORMED

@@ -6,6 +6,7 @@ Until a router exists the lifetime is 0: hosts learn their prefixes and form add
 import struct
 from ipaddress import IPv6Address
 
+from alcor.agent.answer.dhcp_option import encode_name
 from alcor.agent.answer.frame import (
     ALL_NODES,
     HOP_LIMIT_ND,
@@ -16,8 +17,9 @@ from alcor.agent.answer.frame import (
     link_local_bytes,
     multicast_mac,
 )
-from alcor.goalstate.item import LocalPort, RegionItem, SubnetItem
-from alcor.model.address import Cidr, Ip, Mac, ip_bytes, ip_version, mac_bytes, network_of
+from alcor.agent.answer.naming import Telling, domain_of, name_servers
+from alcor.goalstate.item import SubnetItem
+from alcor.model.address import Cidr, Mac, ip_version, mac_bytes, network_of
 from alcor.pipeline.view import NetworkView
 
 ROUTER_SOLICITATION = 133
@@ -36,6 +38,7 @@ _ROUTER_LIFETIME_S = 0
 _HOP_LIMIT = 64
 _MANAGED, _OTHER = 0x80, 0x40
 _ON_LINK, _AUTONOMOUS = 0x80, 0x40
+_RDNSS, _DNSSL = 25, 31
 _SLAAC_PREFIX_BITS = 64  # RFC 4862, section 5.5.3, with Ethernet's interface identifiers
 _MODES_AUTONOMOUS = frozenset(("slaac", "dhcpv6-stateless"))
 
@@ -66,11 +69,10 @@ def advertised(network: NetworkView) -> list[SubnetItem]:
     ]
 
 
-def advertisement(
-    port: LocalPort, network: NetworkView, region: RegionItem, solicitation: Datagram | None = None
-) -> bytes | None:
+def advertisement(telling: Telling, solicitation: Datagram | None = None) -> bytes | None:
     """The frame to send to the port: unsolicited, or the answer; None if nothing is advertised."""
-    subnets = advertised(network)
+    port, region = telling.port, telling.region
+    subnets = advertised(telling.network)
     if not subnets:
         return None
     responder = Mac(region.responder_mac)
@@ -81,11 +83,12 @@ def advertisement(
         eth=(eth_destination, responder),
         source=link_local_bytes(responder),
         destination=destination,
-        message=_message(port, network, subnets, responder),
+        message=_message(telling, subnets, responder),
     )
 
 
-def _message(port: LocalPort, network: NetworkView, subnets: list[SubnetItem], responder: Mac) -> bytes:
+def _message(telling: Telling, subnets: list[SubnetItem], responder: Mac) -> bytes:
+    port, network = telling.port, telling.network
     modes = {subnet.ipv6_ra_mode for subnet in subnets}
     flags = _MANAGED | _OTHER if "dhcpv6-stateful" in modes else 0
     flags |= _OTHER if "dhcpv6-stateless" in modes else 0
@@ -97,7 +100,7 @@ def _message(port: LocalPort, network: NetworkView, subnets: list[SubnetItem], r
     held = {address.subnet_id for address in port.addresses}
     for subnet in subnets:
         message += _prefix(subnet, port_has_address=subnet.id in held or not port.port_security_enabled)
-    return message + _dns(subnets)
+    return message + _dns(subnets, telling)
 
 
 def _prefix(subnet: SubnetItem, *, port_has_address: bool) -> bytes:
@@ -113,14 +116,18 @@ def _prefix(subnet: SubnetItem, *, port_has_address: bool) -> bytes:
     return head + prefix.network_address.packed
 
 
-def _dns(subnets: list[SubnetItem]) -> bytes:
-    servers: dict[bytes, None] = {}
-    for subnet in subnets:
-        for ip in subnet.dns_nameservers:
-            if ip_version(Ip(ip)) == 6:
-                servers[ip_bytes(Ip(ip))] = None
-    if not servers:
-        return b""
-    # The length counts units of 8 octets and has one octet: at most 127 servers fit.
-    chosen = list(servers)[:127]
-    return struct.pack("!BBHI", 25, 1 + 2 * len(chosen), 0, _DNS_LIFETIME_S) + b"".join(chosen)
+def _dns(subnets: list[SubnetItem], telling: Telling) -> bytes:
+    """Name servers and the search list. Source: RFC 8106, section 5."""
+    network, region = telling.network, telling.region
+    servers = name_servers(subnets, 6, network, region, serves_names=telling.serves_names)
+    octets = b""
+    if servers:
+        # The length counts units of 8 octets and has one octet: at most 127 servers fit.
+        chosen = servers[:127]
+        octets += struct.pack("!BBHI", _RDNSS, 1 + 2 * len(chosen), 0, _DNS_LIFETIME_S) + b"".join(chosen)
+    domain = domain_of(network, region)
+    if domain:
+        name = encode_name(domain)
+        name += bytes(-len(name) % 8)
+        octets += struct.pack("!BBHI", _DNSSL, 1 + len(name) // 8, 0, _DNS_LIFETIME_S) + name
+    return octets
