@@ -17,7 +17,7 @@ from alcor.agent.ovs.oxm import enclose, encode_value
 from alcor.agent.ovs.switch import OvsSwitch
 from alcor.pipeline.flow import Controller, Field, Flow, GroupSpec, match
 from alcor.pipeline.tables import COOKIE_OURS
-from tests.support.ovs import OvsPair, a_connected_driver, eventually
+from tests.support.ovs import OvsPair, a_connected_driver, eventually, run
 
 PORTS = (1, 2)
 """OpenFlow ports that are there."""
@@ -46,7 +46,10 @@ class OracleTables:
         self._connection: Connection | None = None
 
     async def open(self) -> None:
-        """Connect beside the driver."""
+        """Connect beside the driver. The switch's namespace speaks no IPv6 of its own from then on."""
+        if self._pair.namespace:
+            silence = (f"net.ipv6.conf.{who}.disable_ipv6=1" for who in ("all", "default"))
+            run("ip", "netns", "exec", self._pair.namespace, "sysctl", "-qw", *silence)
         for port in PORTS:
             # A packet that recirculates is looked up again by its port, which must be there.
             name = f"{self._bridge[-8:]}p{port}"
