@@ -11,7 +11,7 @@ from alcor.model.host import Host
 from alcor.model.network import Network
 from alcor.model.port import FixedIp, Port
 from alcor.model.subnet import Subnet
-from tests.support.packet_site import RESPONDER_MAC, Site
+from tests.support.packet_site import OPEN, RESPONDER_MAC, Site
 from tests.support.packets import (
     ALL_DHCPV6_SERVERS,
     ALL_NODES,
@@ -45,7 +45,7 @@ BARE_SERVER = "169.254.169.254"
 
 
 def a_port(id: str, host: str, mac: str, *ips: str, **fields: object) -> Port:
-    """A bound port; its network is what its name begins with."""
+    """A bound port in the group that lets everything through; its network is what its name begins with."""
     network = id.split("-")[0]
     fixed = tuple(FixedIp(f"{network}-v6" if ":" in ip else f"{network}-v4", ip) for ip in ips)
     values = {
@@ -54,7 +54,7 @@ def a_port(id: str, host: str, mac: str, *ips: str, **fields: object) -> Port:
         "network_id": network,
         "mac_address": mac,
         "fixed_ips": fixed,
-        "security_groups": (),
+        "security_groups": (OPEN,) if fields.get("port_security_enabled", True) else (),
         "binding_host_id": host,
         "binding_vif_type": "ovs",
         **fields,

@@ -13,6 +13,8 @@ from alcor.model.address import Ip, ip_int, ip_version
 from alcor.model.host import Host
 from alcor.model.port import Port
 from alcor.model.resource import Entity
+from alcor.model.security_group import SecurityGroup
+from alcor.model.security_group_rule import SecurityGroupRule
 from alcor.pipeline.compile import flows, groups
 from alcor.pipeline.resolve import resolve
 from alcor.pipeline.simulate import Emission, SimulatedTables, TunnelMetadata
@@ -22,6 +24,18 @@ RESPONDER_MAC = "fe:00:00:00:00:01"
 A_REGION = RegionItem(id="region", responder_mac=RESPONDER_MAC, dhcp_lease_s=86_400)
 TUNNEL = 1
 """The OpenFlow port of each host's tunnels."""
+OPEN = "open"
+"""A security group that every site has: it lets everything through, in both directions."""
+OPEN_ROWS = (
+    SecurityGroup(id=OPEN),
+    *(
+        SecurityGroupRule(
+            id=f"{OPEN}-{way}-{version}", security_group_id=OPEN, direction=way, ethertype=version
+        )
+        for way in ("ingress", "egress")
+        for version in ("IPv4", "IPv6")
+    ),
+)
 SERVICE = 2
 """The OpenFlow port of each host's metadata service and name server."""
 
@@ -58,7 +72,7 @@ class Site:
 
     def states(self) -> dict[Scope, State]:
         """The goal state of the whole site."""
-        return compile_states(Intent.of(A_REGION, self.rows))
+        return compile_states(Intent.of(A_REGION, (*self.rows, *OPEN_ROWS)))
 
     def port(self, id: str) -> Port:
         """One port's row."""

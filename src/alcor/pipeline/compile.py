@@ -14,18 +14,21 @@ that leaves the view takes its neighbours along: remove its items one by one (wi
 
 from collections.abc import Iterable, Iterator
 
+from alcor.pipeline.external import EXTERNAL
 from alcor.pipeline.feature import Feature, ItemChange, LocalChange
 from alcor.pipeline.flow import Flow, FlowKey, GroupSpec, MeterSpec
 from alcor.pipeline.forwarding import FORWARDING
 from alcor.pipeline.host_service import HOST_SERVICE
 from alcor.pipeline.live import LiveNetwork, live_network, live_port
+from alcor.pipeline.provider import PROVIDER
 from alcor.pipeline.route import ROUTE
+from alcor.pipeline.security_group import SECURITY_GROUPS
 from alcor.pipeline.tables import UnitKind
 from alcor.pipeline.trunk import TRUNK
 from alcor.pipeline.unit import SHARED, Rule, Unit, stamp
 from alcor.pipeline.view import Allocation, View
 
-FEATURES: tuple[Feature, ...] = (FORWARDING, TRUNK, HOST_SERVICE, ROUTE)
+FEATURES: tuple[Feature, ...] = (FORWARDING, SECURITY_GROUPS, TRUNK, HOST_SERVICE, ROUTE, PROVIDER, EXTERNAL)
 """Everything the pipeline does."""
 
 _OWN_RULES = {kind: rules for feature in FEATURES for kind, rules in feature.rules.items()}

@@ -87,10 +87,19 @@ TABLE_TEXTS: dict[Table, str] = {
     Table.ND_REPLY: (
         "The target link-layer option: it may be set only where the match says 'advertisement', hence a table."
     ),
-    Table.EGRESS_CT: "Connection tracking in the sending port's zone; what a port without groups may do.",
-    Table.EGRESS_SET: "The class of the destination address: which remote groups and address groups it is in.",
-    Table.EGRESS_RULES: "Rules of the sender's groups; replies and related packets pass, the rest is blocked.",
-    Table.EGRESS_ALLOWED: "Commits a new connection, clears the mark of one that is allowed again.",
+    Table.EGRESS_CT: (
+        "Connection tracking in the sending port's zone, and the port's policy; discovery on the link and DHCP pass, "
+        "as does all from a port without port security."
+    ),
+    Table.EGRESS_SET: (
+        "Replies and related packets pass, unless their connection is blocked. Else the rules are asked, once for each "
+        "set of addresses (of a remote group or address group) that the destination is in; then the verdict."
+    ),
+    Table.EGRESS_RULES: "Rules of the sender's groups: they only set a flag.",
+    Table.EGRESS_ALLOWED: (
+        "The verdict: a new connection that is allowed is committed, one that is allowed again is no longer blocked; a "
+        "known one that is not allowed any more is blocked, and all else is dropped."
+    ),
     Table.ACL_OUT: "Network ACLs of the subnet a packet leaves.",
     Table.L3_ADMIT: "For a router's MAC: to the router; else L2.",
     Table.UN_NAT: "From outside: back through the router's translation, and floating IPs to their fixed addresses.",
@@ -131,8 +140,8 @@ TABLE_TEXTS: dict[Table, str] = {
     Table.PROVIDER: "To the provider bridge with the network's VLAN; routed packets with the host's own MAC.",
     Table.FLOOD: "One part of a network's flood: copies to local ports, or to the other hosts of the network.",
     Table.ACL_IN: "Network ACLs of the subnet a packet enters.",
-    Table.INGRESS_CT: "Connection tracking in the receiving port's zone; what a port without groups gets.",
-    Table.INGRESS_SET: "The class of the source address: which remote groups and address groups it is in.",
+    Table.INGRESS_CT: "As EGRESS_CT, for the receiving port.",
+    Table.INGRESS_SET: "As EGRESS_SET, for the source address.",
     Table.INGRESS_RULES: "Rules of the receiver's groups, as in EGRESS_RULES.",
     Table.INGRESS_ALLOWED: "As EGRESS_ALLOWED, in the receiver's zone.",
     Table.INGRESS_QOS: "What a VM may be sent: the meter of its bandwidth. Copies of a flood are not metered.",
@@ -179,8 +188,11 @@ REGISTERS: tuple[Register, ...] = (
     Register(Field.REG13, "scratch of groups: conntrack zone of the port under test"),
     Register(POLICY[0], "in *_CT to *_RULES: high half of the policy (the port's set of groups, hashed)"),
     Register(POLICY[1], "low half of the policy"),
-    Register(SET[0], "in *_SET to *_RULES: high half of the remote address's class (sets it is in, hashed)"),
-    Register(SET[1], "low half of the class"),
+    Register(
+        SET[0],
+        "in *_SET to *_RULES: high half of a set of addresses that the other end is in (hashed), or 0",
+    ),
+    Register(SET[1], "low half of the set"),
 )
 
 
@@ -192,6 +204,7 @@ class Flag(IntEnum):
     ROUTED = 1 << 2
     HAIRPINNED = 1 << 3
     TOO_LARGE = 1 << 4
+    ALLOWED = 1 << 5
 
 
 FLAG_TEXTS: dict[Flag, str] = {
@@ -200,6 +213,22 @@ FLAG_TEXTS: dict[Flag, str] = {
     Flag.ROUTED: "a router of this host has sent it on",
     Flag.HAIRPINNED: "translated towards a floating IP of this host",
     Flag.TOO_LARGE: "larger than the MTU of the network it goes to",
+    Flag.ALLOWED: "a rule of the policy under test allows it; from *_CT to *_ALLOWED, and for firewalls",
+}
+
+
+class ConnectionMark(IntEnum):
+    """Bits of ct_mark in the zones of ports."""
+
+    BLOCKED = 1 << 0
+    FIREWALL_BLOCKED = 1 << 1
+    KNOWN = 1 << 2
+
+
+CONNECTION_MARK_TEXTS: dict[ConnectionMark, str] = {
+    ConnectionMark.BLOCKED: "its opener was refused by the port's security groups: no reply passes",
+    ConnectionMark.FIREWALL_BLOCKED: "its opener was refused by a firewall group: no reply passes",
+    ConnectionMark.KNOWN: "committed: tells a new connection from one that was not answered yet",
 }
 
 
@@ -211,6 +240,8 @@ class Priority(IntEnum):
     CLAIM = 60
     ROUTER = 75
     NORMAL = 100
+    FROM_PROVIDER = 125
+    OUTER = 150
     SPECIFIC = 200
     GUARD = 300
     PASS = 400
@@ -222,6 +253,8 @@ PRIORITY_TEXTS: dict[Priority, str] = {
     Priority.CLAIM: "a claimed address: above a server's, below all that were given to somebody",
     Priority.ROUTER: "a router's own addresses: above a server's, below those that a port was given",
     Priority.NORMAL: "the table's look-up",
+    Priority.FROM_PROVIDER: "what came from a provider bridge is not answered for neighbours: they answer themselves",
+    Priority.OUTER: "addresses that this host translates",
     Priority.SPECIFIC: "an exception to the look-up",
     Priority.GUARD: "drops that no address of a port excuses",
     Priority.PASS: "port security off",
@@ -255,7 +288,7 @@ UNIT_TEXTS: dict[UnitKind, str] = {
     UnitKind.FLOOD: "a network's broadcast and multicast",
     UnitKind.NEIGHBOUR: "a port as its network sees it: ARP and ND answers, the way to its host",
     UnitKind.POLICY: "the rules of a set of security groups that local ports have",
-    UnitKind.SET: "the classes of addresses in one network that remote groups and address groups name",
+    UnitKind.SET: "an address or prefix that members of remote groups or address groups have",
     UnitKind.ROUTER: "a router: its addresses, interfaces and routes",
     UnitKind.GATEWAY: "a router's gateway on this host",
     UnitKind.FLOATING_IP: "a floating IP that this host translates",

@@ -18,7 +18,7 @@ from alcor.pipeline.tables import (
 class Unit(NamedTuple):
     """What owns flows. `id`: of what it is about; `sub`: of a neighbour, its port id (`id` is the network's).
 
-    Of a policy and a set `id` is the hash in hex.
+    Of a policy `id` is its group ids, joined by commas; of a set the address or prefix in CIDR form.
     """
 
     kind: UnitKind

@@ -4,7 +4,7 @@ The view is already *resolved*: a port whose network or neighbours are missing, 
 (`since`), stands in `closed` instead of `ports`. Closed ports get no packets and send none (I10).
 """
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -13,6 +13,7 @@ from alcor.goalstate.item import (
     FirewallItem,
     FloatingIpItem,
     GatewayItem,
+    GroupRule,
     HostItem,
     LocalPort,
     Member,
@@ -27,8 +28,17 @@ from alcor.goalstate.item import (
     RulesItem,
     SubnetItem,
 )
+from alcor.goalstate.scope import Scope, ScopeKind, addresses_scope, members_scope
+from alcor.pipeline.prefix import Entry, entry_of
 
 T = TypeVar("T")
+
+
+def set_of(rule: GroupRule) -> Scope | None:
+    """The set of addresses a rule is about: the members of a group, or an address group; None if it names none."""
+    if rule.group is not None:
+        return members_scope(rule.group)
+    return None if rule.addresses is None else addresses_scope(rule.addresses)
 
 
 class Indexed(dict[str, T], Generic[T]):
@@ -128,7 +138,7 @@ def _port_names(port: LocalPort) -> tuple[Hashable, ...]:
     more: list[Hashable] = [("qos", port.qos)] if port.qos is not None else []
     if port.trunk is not None:
         more.append(("trunk", port.trunk.port_id))
-    return (port.network_id, (port.network_id, port.mac), *ips, *groups, *more)
+    return (port.network_id, (port.network_id, port.mac), *ips, ("groups", port.groups), *groups, *more)
 
 
 def _router_networks(router: RouterItem) -> tuple[Hashable, ...]:
@@ -136,18 +146,44 @@ def _router_networks(router: RouterItem) -> tuple[Hashable, ...]:
     peered = dict.fromkeys(route.network_id for route in router.routes if route.network_id is not None)
     outer = (gateway.network_id for gateway in router.gateways)
     reached = (("inner", network_id) for network_id in inner | peered)
-    return (*dict.fromkeys((*inner, *outer)), *reached)
+    macs = ((one.network_id, one.mac) for one in (*router.interfaces, *router.gateways))
+    ips = ((one.network_id, address.ip) for one in router.gateways for address in one.addresses)
+    return (*dict.fromkeys((*inner, *outer)), *reached, *dict.fromkeys((*macs, *ips)))
 
 
 def _floating_ip_uses(floating_ip: FloatingIpItem) -> tuple[Hashable, ...]:
     ports = dict.fromkeys(forward.port_id for forward in floating_ip.forwards)
     if floating_ip.port_id is not None:
         ports[floating_ip.port_id] = None
-    return (*ports, floating_ip.router_id, floating_ip.network_id)
+    outer = (floating_ip.network_id, floating_ip.ip)
+    inner = (floating_ip.router_id, floating_ip.fixed_network_id, floating_ip.fixed_ip)
+    return (*ports, *dict.fromkeys((floating_ip.router_id, floating_ip.network_id)), outer, inner)
 
 
 def _firewall_ports(firewall: FirewallItem) -> tuple[Hashable, ...]:
     return tuple(dict.fromkeys(firewall.ports))
+
+
+def _rules_sets(rules: RulesItem) -> tuple[Hashable, ...]:
+    return tuple(dict.fromkeys(one for rule in rules.rules if (one := set_of(rule)) is not None))
+
+
+def _member_names(member: Member) -> tuple[Hashable, ...]:
+    return _entry_names(member.cidrs)
+
+
+def _prefix_names(prefix: Prefix) -> tuple[Hashable, ...]:
+    return _entry_names((prefix.id,))
+
+
+def _entry_names(cidrs: Iterable[str]) -> tuple[Hashable, ...]:
+    entries = dict.fromkeys(entry_of(cidr) for cidr in cidrs)
+    wide = () if all(entry.is_host for entry in entries) else (_WIDE,)
+    return (*entries, *wide)
+
+
+_WIDE = "wide"
+"""The name of what has a prefix that is not one address."""
 
 
 def neighbours_by_claim(items: Mapping[str, Neighbour] | None = None) -> Indexed[Neighbour]:
@@ -173,6 +209,21 @@ def floating_ips_by_use(items: Mapping[str, FloatingIpItem] | None = None) -> In
 def firewalls_by_port(items: Mapping[str, FirewallItem] | None = None) -> Indexed[FirewallItem]:
     """Firewalls by key; `find(port_id)`."""
     return Indexed(_firewall_ports, items)
+
+
+def rules_by_set(items: Mapping[str, RulesItem] | None = None) -> Indexed[RulesItem]:
+    """Rules by security group; `find(scope)` for the members of a group or the prefixes of an address group."""
+    return Indexed(_rules_sets, items)
+
+
+def members_by_entry(items: Mapping[str, Member] | None = None) -> Indexed[Member]:
+    """Members of one group by port id; `find(entry)`."""
+    return Indexed(_member_names, items)
+
+
+def prefixes_by_entry(items: Mapping[str, Prefix] | None = None) -> Indexed[Prefix]:
+    """Prefixes of one address group by CIDR; `find(entry)`."""
+    return Indexed(_prefix_names, items)
 
 
 @dataclass(slots=True)
@@ -207,7 +258,8 @@ class View:
     Law: of an open port everything it refers to is here, directly or through another item. A router, gateway or
     floating IP is here only if everything it refers to is.
 
-    A plain dict given as `ports` is copied into an indexed one: change it through the view.
+    A plain dict given as `ports`, `rules`, or as a value of `members` or `prefixes` is copied into an indexed one:
+    change it through the view.
     """
 
     host: HostItem | None = None
@@ -246,9 +298,13 @@ class View:
 
     def routers_on(self, network_id: str) -> tuple[str, ...]:
         """The ids of the routers with an interface or gateway on a network. Cost: O(1)."""
+        return self.routers_with(network_id)
+
+    def routers_with(self, name: Hashable) -> tuple[str, ...]:
+        """The ids of the routers that claim (network id, MAC), or with a gateway (external network id, address)."""
         if not isinstance(self.routers, Indexed):
             self.routers = routers_by_network(self.routers)
-        return self.routers.find(network_id)
+        return self.routers.find(name)
 
     def routers_into(self, network_id: str) -> tuple[str, ...]:
         """The ids of the routers that deliver into a network: by an interface or to a peer. Cost: O(1)."""
@@ -257,7 +313,9 @@ class View:
         return self.routers.find(("inner", network_id))
 
     def floating_ips_for(self, name: Hashable) -> tuple[str, ...]:
-        """The ids of the floating IPs of a port, router or external network (its id). Cost: O(1)."""
+        """The ids of the floating IPs of a port, router or external network (its id), of (external network id, address)
+        or of (router id, fixed network id, fixed address). Cost: O(1).
+        """
         if not isinstance(self.floating_ips, Indexed):
             self.floating_ips = floating_ips_by_use(self.floating_ips)
         return self.floating_ips.find(name)
@@ -267,6 +325,49 @@ class View:
         if not isinstance(self.firewalls, Indexed):
             self.firewalls = firewalls_by_port(self.firewalls)
         return self.firewalls.find(port_id)
+
+    def ports_with_groups(self, groups: tuple[str, ...]) -> tuple[str, ...]:
+        """The ids of the open local ports with exactly these security groups. Cost: O(1)."""
+        return self._indexed().find(("groups", groups))
+
+    def groups_using(self, remote: Scope) -> tuple[str, ...]:
+        """The ids of the security groups with a rule about a set of addresses. Cost: O(1)."""
+        if not isinstance(self.rules, Indexed):
+            self.rules = rules_by_set(self.rules)
+        return self.rules.find(remote)
+
+    def sets(self) -> Iterator[Scope]:
+        """The sets of addresses that are known: members of groups, prefixes of address groups."""
+        yield from map(members_scope, self.members)
+        yield from map(addresses_scope, self.prefixes)
+
+    def has_entry(self, remote: Scope, entry: Entry) -> bool:
+        """Whether a set has exactly this prefix. Cost: O(1)."""
+        found = self._set(remote)
+        return found is not None and bool(found.find(entry))
+
+    def has_wide(self, remote: Scope) -> bool:
+        """Whether a set has a prefix that is not one address. Cost: O(1)."""
+        found = self._set(remote)
+        return found is not None and bool(found.find(_WIDE))
+
+    def entries_of(self, remote: Scope) -> set[Entry]:
+        """The prefixes of a set. Cost: O(the set)."""
+        if remote.kind is ScopeKind.MEMBERS:
+            members = self.members.get(remote.id, {}).values()
+            return {entry_of(cidr) for member in members for cidr in member.cidrs}
+        return {entry_of(id) for id in self.prefixes.get(remote.id, {})}
+
+    def _set(self, remote: Scope) -> Indexed[Member] | Indexed[Prefix] | None:
+        if remote.kind is ScopeKind.MEMBERS:
+            members = self.members.get(remote.id)
+            if members is not None and not isinstance(members, Indexed):
+                members = self.members[remote.id] = members_by_entry(members)
+            return members
+        prefixes = self.prefixes.get(remote.id)
+        if prefixes is not None and not isinstance(prefixes, Indexed):
+            prefixes = self.prefixes[remote.id] = prefixes_by_entry(prefixes)
+        return prefixes
 
     def _indexed(self) -> Indexed[LocalPort]:
         if not isinstance(self.ports, Indexed):

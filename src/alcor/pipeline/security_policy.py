@@ -1,0 +1,182 @@
+"""Policies: what the security groups of a port say, once for all ports of the host with the same groups.
+
+A policy is named by a hash of its group ids, which ports load into registers, so that nothing must be numbered and a
+further port with the same groups adds nothing. Its rules only set the flag `ALLOWED`; they are asked once for each
+set of addresses (of a remote group or address group) that the packet's other end is in, with the set's hash in
+registers, or once without. So a rule is one flow per mask of its ports, however large its sets are, and the flow that
+allowed a packet is the rule's own.
+
+A fragment after the first has no ports. Of a packet that connection tracking has seen whole, all fragments are judged
+alike, by the ports of the connection. Where all groups are stateless nobody sees packets whole: later fragments pass
+if a rule allows their protocol from or to there, as their first fragment is judged and they are of no use without it.
+"""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from hashlib import blake2b
+from typing import NamedTuple
+
+from alcor.goalstate.item import GroupRule, LocalPort, RulesItem
+from alcor.goalstate.scope import Scope
+from alcor.pipeline.flow import Field, Match, SetField, match
+from alcor.pipeline.prefix import entry_of
+from alcor.pipeline.service_match import (
+    Service,
+    Terms,
+    address_terms,
+    eth_type_of,
+    later_terms,
+    service_terms,
+    tracked_later_terms,
+)
+from alcor.pipeline.tables import EGRESS, FLAGS, INGRESS, POLICY, SET, Flag, Priority, Table, UnitKind
+from alcor.pipeline.unit import Rule, Unit
+from alcor.pipeline.view import Allocation, View, set_of
+
+HASH_BYTES = 8
+_POLICIES_MAX = 16_384
+_SEPARATOR = ","
+ALLOW = SetField(FLAGS, Flag.ALLOWED, Flag.ALLOWED)
+CLEAR = SetField(FLAGS, 0, Flag.ALLOWED)
+
+
+class Way(NamedTuple):
+    """One direction of a port's traffic: its tables, the register with the port's key, where the other end stands."""
+
+    is_ingress: bool
+    port: Field
+    tracking: Table
+    sets: Table
+    rules: Table
+    verdict: Table
+    following: Table
+    remote: str
+
+
+EGRESS_WAY = Way(
+    is_ingress=False,
+    port=INGRESS,
+    tracking=Table.EGRESS_CT,
+    sets=Table.EGRESS_SET,
+    rules=Table.EGRESS_RULES,
+    verdict=Table.EGRESS_ALLOWED,
+    following=Table.ACL_OUT,
+    remote="dst",
+)
+INGRESS_WAY = Way(
+    is_ingress=True,
+    port=EGRESS,
+    tracking=Table.INGRESS_CT,
+    sets=Table.INGRESS_SET,
+    rules=Table.INGRESS_RULES,
+    verdict=Table.INGRESS_ALLOWED,
+    following=Table.INGRESS_QOS,
+    remote="src",
+)
+WAYS = (EGRESS_WAY, INGRESS_WAY)
+
+
+@lru_cache(_POLICIES_MAX)
+def _hash(name: str) -> tuple[int, int]:
+    """Two halves of a 64-bit hash; never 0, which stands for none."""
+    number = int.from_bytes(blake2b(name.encode(), digest_size=HASH_BYTES).digest(), "big") or 1
+    return number >> 32, number & 0xFFFF_FFFF
+
+
+def set_hash(remote: Scope) -> tuple[int, int]:
+    """The name of a set of addresses in the registers, high half first."""
+    return _hash(str(remote))
+
+
+def policy_hash(groups: tuple[str, ...]) -> tuple[int, int]:
+    """The name of a policy in the registers, high half first."""
+    return _hash(f"policy:{_SEPARATOR.join(groups)}")
+
+
+def policy_unit(groups: tuple[str, ...]) -> Unit:
+    """The unit of a policy's rules."""
+    return Unit(UnitKind.POLICY, _SEPARATOR.join(groups))
+
+
+def is_guarded(port: LocalPort) -> bool:
+    """Whether groups are asked about the port at all."""
+    return port.port_security_enabled
+
+
+def is_stateful(groups: tuple[str, ...], view: View) -> bool:
+    """Whether connections are tracked: unless every group is stateless. One stateful group makes the port stateful."""
+    return not groups or any(view.rules[group].stateful for group in groups if group in view.rules)
+
+
+def is_known(groups: tuple[str, ...] | None, view: View) -> bool:
+    """Whether all of the groups' rules are here."""
+    return groups is not None and all(group in view.rules for group in groups)
+
+
+def uses_of(rules: RulesItem) -> set[tuple[Scope, bool, int]]:
+    """The sets of addresses that a group's rules are about, with direction (is it ingress?) and IP version."""
+    return {
+        (remote, rule.is_ingress, rule.ip_version)
+        for rule in rules.rules
+        if (remote := set_of(rule)) is not None
+    }
+
+
+def policy_units(view: View) -> Iterator[Unit]:
+    """The policies of open ports. Cost: O(local ports)."""
+    for port in view.ports.values():
+        if port.groups is not None:
+            yield policy_unit(port.groups)
+
+
+def policy_rules(unit: Unit, view: View, allocation: Allocation) -> Iterator[Rule]:
+    """A policy's rules, while an open port has it and all of its groups are known. Cost: O(its rules)."""
+    groups = tuple(unit.id.split(_SEPARATOR)) if unit.id else ()
+    ports = view.ports_with_groups(groups)
+    if not any(is_guarded(view.ports[id]) for id in ports) or not is_known(groups, view):
+        return
+    stateful = is_stateful(groups, view)
+    found: dict[tuple[Way, Match], str] = {}
+    for group in groups:
+        for rule in view.rules[group].rules:
+            way = INGRESS_WAY if rule.is_ingress else EGRESS_WAY
+            for terms in _rule_terms(rule, way, stateful=stateful):
+                # Several rules may say the same; the one with the first id is told.
+                key = way, match(**_policy_terms(groups), **terms)
+                found[key] = min(rule.id, found.get(key, rule.id))
+    for (way, found_match), id in found.items():
+        yield Rule(way.rules, Priority.NORMAL, found_match, (ALLOW,), about=id)
+
+
+def load_policy(groups: tuple[str, ...]) -> tuple[SetField, ...]:
+    """What a port does before its rules are asked: its policy, nothing known of the other end, nothing allowed."""
+    high, low = policy_hash(groups)
+    return (
+        SetField(POLICY[0], high),
+        SetField(POLICY[1], low),
+        SetField(SET[0], 0),
+        SetField(SET[1], 0),
+        CLEAR,
+    )
+
+
+def _policy_terms(groups: tuple[str, ...]) -> Terms:
+    high, low = policy_hash(groups)
+    return {POLICY[0].name.lower(): high, POLICY[1].name.lower(): low}
+
+
+def _rule_terms(rule: GroupRule, way: Way, *, stateful: bool) -> Iterator[Terms]:
+    service = Service(rule.ip_version, rule.protocol, rule.first, rule.last)
+    remote: Terms = {"eth_type": eth_type_of(rule.ip_version)}
+    found = set_of(rule)
+    if found is not None:
+        high, low = set_hash(found)
+        remote = {**remote, SET[0].name.lower(): high, SET[1].name.lower(): low}
+    elif rule.prefix is not None:
+        entry = entry_of(rule.prefix)
+        if entry.version != rule.ip_version:
+            return
+        remote = {**remote, **address_terms(way.remote, entry)}
+    later = tracked_later_terms(service) if stateful else later_terms(service)
+    for terms in (*service_terms(service), *later):
+        yield {**remote, **terms}
