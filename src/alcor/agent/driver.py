@@ -150,6 +150,46 @@ class ConnectionTuple(NamedTuple):
     target_port: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class TraceEntry:
+    """An imaginary packet at a switch. `tunnel_source`, `tun_id`: of one that comes from a tunnel.
+
+    `is_reply`: it belongs to a connection that the other side has opened.
+    """
+
+    frame: bytes
+    in_port: int
+    tunnel_source: str = ""
+    tun_id: int = 0
+    is_reply: bool = False
+
+
+class ExitKind(Enum):
+    """By what a traced packet left: a port (also a tunnel's), to the agent, or back where it came from."""
+
+    PORT = "port"
+    AGENT = "agent"
+    BACK = "back"
+
+
+class TraceExit(NamedTuple):
+    """How the packet left. `port`: OpenFlow port; `tunnel_end`: of one that leaves by a tunnel."""
+
+    kind: ExitKind
+    port: int = 0
+    tunnel_end: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchTrace:
+    """What a switch would do. `flows`: those that matched, as it prints them. `is_translated`: addresses change on the
+    way, which a trace does not follow: what comes behind says little."""
+
+    flows: tuple[str, ...]
+    exits: tuple[TraceExit, ...]
+    is_translated: bool
+
+
 class Switch(Protocol):
     """One host's switch. All methods but `events` raise `SwitchError` while the switch is gone."""
 
@@ -193,6 +233,9 @@ class Switch(Protocol):
 
     async def dump_conntrack(self, zone: int) -> list[str]:
         """The connections of a zone, one line each, for people."""
+
+    async def trace(self, entry: TraceEntry) -> SwitchTrace:
+        """What the switch would do with a packet; changes and sends nothing."""
 
     async def send_packet(self, data: bytes, out_port: int) -> None:
         """Send a frame out of a port."""

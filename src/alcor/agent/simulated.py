@@ -14,6 +14,7 @@ from alcor.agent.driver import (
     Connected,
     ConnectionProtocol,
     ConnectionTuple,
+    ExitKind,
     FlowDiff,
     Lost,
     PacketIn,
@@ -21,14 +22,18 @@ from alcor.agent.driver import (
     RawKey,
     SwitchError,
     SwitchEvent,
+    SwitchTrace,
+    TraceEntry,
+    TraceExit,
     TunnelHealth,
     TunnelPort,
     VifsChanged,
 )
-from alcor.model.address import Ip
+from alcor.model.address import Ip, ip_int, ip_version
 from alcor.pipeline.conntrack import End, Tuple, echo_kind
 from alcor.pipeline.flow import Flow, FlowKey, GroupSpec, MeterSpec
 from alcor.pipeline.simulate import Emission, SimulatedTables, TunnelMetadata
+from alcor.pipeline.text import render
 
 _TUNNEL_PORTS = {"vxlan": 1, "geneve": 2, "gre": 3}
 _VIF_PORTS_FROM = 101
@@ -174,6 +179,29 @@ class SimulatedSwitch:
         """As the driver says."""
         await self._round_trip()
         return self.tables.connections.describe(zone)
+
+    async def trace(self, entry: TraceEntry) -> SwitchTrace:
+        """As the driver says; connections that it opens are forgotten."""
+        self._check()
+        tables = SimulatedTables(self.tables.flows.values(), self.tables.groups.values())
+        number = ip_int(Ip(entry.tunnel_source)) if entry.tunnel_source else 0
+        is_v4 = bool(number) and ip_version(Ip(entry.tunnel_source)) == 4
+        tunnel = TunnelMetadata(
+            entry.tun_id, ipv4_src=number if is_v4 else 0, ipv6_src=0 if is_v4 else number
+        )
+        emissions, steps = tables.follow(entry.frame, entry.in_port, tunnel if number else None)
+        exits = [
+            TraceExit(ExitKind.AGENT)
+            if each.port is None
+            else TraceExit(ExitKind.BACK)
+            if each.port == entry.in_port
+            else TraceExit(ExitKind.PORT, each.port, str(each.tunnel_end or ""))
+            for each in emissions
+        ]
+        flows = tuple(
+            f"{step.table}: {render(step.flow) if step.flow is not None else 'No match.'}" for step in steps
+        )
+        return SwitchTrace(flows, tuple(exits), is_translated=False)
 
     async def send_packet(self, data: bytes, out_port: int) -> None:
         """As the driver says; see `sent`."""

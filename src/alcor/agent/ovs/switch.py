@@ -22,9 +22,11 @@ from alcor.agent.driver import (
     RawKey,
     SwitchError,
     SwitchEvent,
+    SwitchTrace,
+    TraceEntry,
     VifsChanged,
 )
-from alcor.agent.ovs import openflow
+from alcor.agent.ovs import openflow, unixctl
 from alcor.agent.ovs.bridge import Bridge
 from alcor.agent.ovs.connection import Connection
 from alcor.agent.ovs.events import EventQueue
@@ -41,6 +43,7 @@ from alcor.agent.ovs.openflow import MeterCommand, Multipart, PuntedPacket, Type
 from alcor.agent.ovs.ovsdb import Database
 from alcor.agent.ovs.oxm import Unencodable, enclose
 from alcor.agent.ovs.readback import diff_flows, diff_groups, diff_meters, find_stale
+from alcor.agent.ovs.trace import trace
 from alcor.agent.ovs.warm import encode_probe
 from alcor.pipeline.flow import Flow, FlowKey, GroupSpec, MeterSpec
 from alcor.pipeline.tables import COOKIE_OURS, COOKIE_OURS_MASK, GROUPS_OURS, METERS_OURS
@@ -92,6 +95,7 @@ class OvsSwitch:
         if cookie & ~cookie_mask:
             raise ValueError(f"cookie {cookie:#x} has bits outside its mask {cookie_mask:#x}")
         self._db_socket = db_socket
+        self._run_folder = run_folder
         self._mgmt_socket = run_folder / f"{bridge}.mgmt"
         self._bridge_name = bridge
         self._datapath_type = datapath_type
@@ -348,6 +352,11 @@ class OvsSwitch:
             session.groups.pop(id, None)
         for id in diff.meters_removed:
             session.meters.pop(id, None)
+
+    async def trace(self, entry: TraceEntry) -> SwitchTrace:
+        """See `Switch.trace`."""
+        self._get_session()
+        return await trace(unixctl.find_control(self._run_folder), self._bridge_name, entry)
 
     async def send_packet(self, data: bytes, out_port: int) -> None:
         """See `Switch.send_packet`. A port that does not exist is logged, not raised: packet-outs have no reply."""

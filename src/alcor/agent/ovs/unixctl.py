@@ -23,3 +23,19 @@ async def call(socket: Path, command: str, *words: str) -> str:
     finally:
         rpc.close()
     return str(answer)
+
+
+def find_control(run_folder: Path) -> Path:
+    """The control socket of the ovs-vswitchd that runs in `run_folder`: named after its process, or plainly.
+
+    Raises: SwitchError if there is none.
+    """
+    plain = run_folder / "ovs-vswitchd.ctl"
+    try:
+        number = (run_folder / "ovs-vswitchd.pid").read_text().strip()
+    except OSError:
+        number = ""
+    for path in (run_folder / f"ovs-vswitchd.{number}.ctl", plain):
+        if path.is_socket():
+            return path
+    raise SwitchError(f"no control socket of ovs-vswitchd is in {run_folder}")
