@@ -121,8 +121,11 @@ class Graph:
             Scope, frozenset[int]
         ] = {}  # scope of `_REFERRED` → shards of it and what it refers to
         self._by_scope_kind: dict[ScopeKind, list[ItemNode]] = {kind: [] for kind in ScopeKind}
-        for node in nodes:
+        self._followers: dict[Input, list[int]] = {input: [] for input in Input}  # places in `nodes`
+        for index, node in enumerate(nodes):
             self._by_scope_kind[node.scope_kind].append(node)
+            for input in node.inputs:
+                self._followers[input].append(index)
 
     @classmethod
     def load(
@@ -188,11 +191,16 @@ class Graph:
         turn = Turn(revision, self.intent.advance(changes, claims), placed=self._placement.placed)
         self.revision = revision
         recomputed: list[str] = []
-        handled = self._bring(self._placement, turn, recomputed)
+        changed = {input: len(steps) for input, steps in turn.steps.items()}
+        handled = self._bring(self._placement, turn, changed, recomputed)
         turn.placements = self._placement.take()
-        for node in self._nodes:
-            handled += self._bring(node, turn, recomputed)
-        return self._end(turn, recomputed, handled)
+        if turn.placements:
+            changed[Input.PLACEMENTS] = len(turn.placements)
+        indexes = {index for input in changed for index in self._followers[input]}
+        followers = [self._nodes[index] for index in sorted(indexes)]
+        for node in followers:
+            handled += self._bring(node, turn, changed, recomputed)
+        return self._end(followers, turn, recomputed, handled)
 
     def recompute(self) -> Outcome:
         """Run every node whole, as an audit; a right graph has no scope changed by it (I15). Cost: O(rows)."""
@@ -201,7 +209,8 @@ class Graph:
         turn.placements = self._placement.take()
         for node in self._nodes:
             node.run(self.intent, turn)
-        return self._end(turn, [self._placement.name, *(node.name for node in self._nodes)], 0)
+        names = [self._placement.name, *(node.name for node in self._nodes)]
+        return self._end(self._nodes, turn, names, 0)
 
     def scopes(self) -> Iterator[Scope]:
         """Every scope that holds anything, once."""
@@ -274,12 +283,11 @@ class Graph:
             if node.kind in REFERRING:
                 yield from node.table.rows.get(scope.id, {}).values()
 
-    def _bring(self, node: Node, turn: Turn, recomputed: list[str]) -> int:
-        """Bring one node up to date; returns the steps its handlers took."""
+    def _bring(self, node: Node, turn: Turn, changed: Mapping[Input, int], recomputed: list[str]) -> int:
+        """Bring one node up to date with what changed (input → steps); returns the steps its handlers took."""
         handled = 0
-        for input in node.inputs:
-            steps = turn.changed(input)
-            if not steps:
+        for input, steps in changed.items():
+            if input not in node.inputs:
                 continue
             handler = node.handlers.get(input)
             if handler is None or not handler(self.intent, turn):
@@ -293,10 +301,10 @@ class Graph:
         references = self._references.get(node.name)
         return Entry(item, references.since(scope_id, item.id) if references is not None else 0)
 
-    def _end(self, turn: Turn, recomputed: Sequence[str], handled: int) -> Outcome:
+    def _end(self, nodes: Sequence[ItemNode], turn: Turn, recomputed: Sequence[str], handled: int) -> Outcome:
         scopes: dict[Scope, ScopeChange] = {}
         items = 0
-        for node in self._nodes:
+        for node in nodes:
             references = self._references.get(node.name)
             for scope_id, id, before, item in node.table.take():
                 scope = Scope(node.scope_kind, scope_id)

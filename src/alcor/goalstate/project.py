@@ -84,10 +84,10 @@ def host_mac(host_id: str) -> str:
 
 
 def cidr_of(text: str) -> str:
-    """A prefix or an address in canonical text, an address with its full length."""
-    if "/" not in text:
-        text += "/128" if ":" in text else "/32"
-    return parse_cidr(text)
+    """A prefix without host bits; an address (canonical, as rows have it) with its full length."""
+    if "/" in text:
+        return parse_cidr(text)
+    return text + ("/128" if ":" in text else "/32")
 
 
 def host_fact(row: Host) -> HostFact:

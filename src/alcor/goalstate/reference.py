@@ -36,10 +36,9 @@ class References:
 
     def follow(self, scope_id: str, id: str, before: Item | None, now: Item | None, revision: int) -> None:
         """An item became another one at `revision`."""
-        targets = refers(now) if now is not None else ()
-        if not targets:
+        if now is None or not _refers(now):
             self._forget(scope_id, id)
-        elif before is None or refers(before) != targets:
+        elif before is None or refers(before) != refers(now):
             self._since.setdefault(scope_id, {})[id] = revision
 
     def _forget(self, scope_id: str, id: str) -> None:
@@ -59,14 +58,17 @@ class References:
         `revision_of`: row id → revision in which it last changed; `revision`: the head.
         """
         for scope_id, item in items:
-            targets = refers(item)
-            if not targets:
+            if not _refers(item):
                 continue
             old, since = earlier(scope_id, item.id)
-            if old is None or refers(old) != targets:
+            if old is None or (old != item and refers(old) != refers(item)):
                 known = [revision_of[id] for id in _rows(item) if id in revision_of]
                 since = max(known, default=revision)
             self._since.setdefault(scope_id, {})[item.id] = since
+
+
+def _refers(item: Item) -> bool:
+    return isinstance(item, LocalPort | GatewayItem | FloatingIpItem) or bool(refers(item))
 
 
 def _rows(item: Item) -> Iterator[str]:

@@ -48,10 +48,6 @@ class Turn:
     placed: Mapping[str, Placement] = field(default_factory=dict)
     row_revisions: Mapping[str, int] = field(default_factory=dict)
 
-    def changed(self, input: Input) -> int:
-        """How many steps an input took in this turn."""
-        return len(self.placements if input is Input.PLACEMENTS else self.steps.of(input))
-
 
 Handler = Callable[[Intent, Turn], bool]
 
