@@ -8,17 +8,30 @@ from hypothesis import given, settings
 
 from alcor.goalstate.item import (
     Address,
+    GroupRule,
     HostItem,
     Item,
     LocalPort,
+    Member,
     Neighbour,
     NetworkHost,
     NetworkItem,
+    Prefix,
     RegionItem,
+    RulesItem,
     SubnetItem,
     key_of,
 )
-from alcor.goalstate.scope import REGION, Scope, host_scope, neighbours_scope, network_scope
+from alcor.goalstate.scope import (
+    REGION,
+    Scope,
+    addresses_scope,
+    host_scope,
+    members_scope,
+    neighbours_scope,
+    network_scope,
+    rules_scope,
+)
 from alcor.pipeline.compile import (
     affected,
     flows,
@@ -40,6 +53,8 @@ MACS = ("02:00:00:00:00:01", "02:00:00:00:00:02", "02:00:00:00:00:03")
 IPS = ("10.0.0.1", "10.0.0.254", "fd00::1", "fd00::2")
 VTEPS = ("192.0.2.1", "192.0.2.2", "2001:db8::3", "")
 CIDRS = ("10.0.0.0/24", "fd00::/64")
+# One inside the other, so that what a prefix holds changes with what is around it.
+SET_CIDRS = ("10.0.0.1/32", "10.0.0.2/32", "10.0.0.0/24", "10.0.0.0/8", "fd00::1/128", "fd00::/64")
 MODES = (None, "slaac", "dhcpv6-stateful")
 
 some_ips = st.lists(st.sampled_from(IPS), max_size=2, unique=True)
@@ -55,7 +70,7 @@ def local_ports(draw: st.DrawFn) -> LocalPort:
         addresses=tuple(Address("s", ip) for ip in draw(some_ips)),
         admin_state_up=draw(st.booleans()),
         port_security_enabled=draw(st.booleans()),
-        groups=(),
+        groups=draw(st.sampled_from(((), ("g1",), ("g1", "g2"), ("g2",), ("g3",), None))),
     )
 
 
@@ -96,6 +111,40 @@ def subnets(draw: st.DrawFn) -> SubnetItem:
         ipv6_ra_mode=draw(st.sampled_from(MODES)) if ":" in cidr else None,
         ipv6_address_mode=draw(st.sampled_from(MODES)) if ":" in cidr else None,
     )
+
+
+@st.composite
+def rules(draw: st.DrawFn) -> RulesItem:
+    """Security groups whose rules name sets, prefixes, ports."""
+    remotes = st.sampled_from(
+        ({}, {"group": "g1"}, {"group": "g2"}, {"addresses": "a1"}, {"prefix": "10.0.0.0/8"})
+    )
+    found = [
+        GroupRule(
+            id=f"r{n}",
+            is_ingress=draw(st.booleans()),
+            ip_version=draw(st.sampled_from((4, 4, 6))),
+            protocol=draw(st.sampled_from((None, 6))),
+            first=80,
+            last=81,
+            **draw(remotes),
+        )
+        for n in range(draw(st.integers(0, 3)))
+    ]
+    return RulesItem(
+        id=draw(st.sampled_from(("g1", "g2", "g3"))), stateful=draw(st.booleans()), rules=tuple(found)
+    )
+
+
+def members() -> st.SearchStrategy[Member]:
+    cidrs = st.lists(st.sampled_from(SET_CIDRS), max_size=2, unique=True).map(
+        lambda found: tuple(sorted(found))
+    )
+    return st.builds(Member, id=st.sampled_from(PORTS), cidrs=cidrs)
+
+
+def prefixes() -> st.SearchStrategy[Prefix]:
+    return st.builds(Prefix, id=st.sampled_from(SET_CIDRS))
 
 
 def network_hosts() -> st.SearchStrategy[NetworkHost]:
@@ -211,6 +260,29 @@ class Host:
         before, self.view.region = self.view.region, item if there else None
         self.change(REGION, before, self.view.region)
 
+    def put_rules(self, item: RulesItem, there: bool) -> None:
+        before = self.view.rules.pop(item.id, None)
+        if there:
+            self.view.rules[item.id] = item
+        self.change(rules_scope(item.id), before, item if there else None)
+
+    def put_in_set(self, set_id: str, item: Member | Prefix, there: bool) -> None:
+        before: Item | None
+        match item:
+            case Member():
+                scope = members_scope(set_id)
+                members = self.view.members.setdefault(set_id, {})
+                before = members.pop(item.id, None)
+                if there:
+                    members[item.id] = item
+            case Prefix():
+                scope = addresses_scope(set_id)
+                prefixes = self.view.prefixes.setdefault(set_id, {})
+                before = prefixes.pop(item.id, None)
+                if there:
+                    prefixes[item.id] = item
+        self.change(scope, before, item if there else None)
+
     def put_tunnel(self, there: bool) -> None:
         self.allocation.tunnels = {"vxlan": 1} if there else {}
         self.touched.append(lambda: found(LocalChange(Local.TUNNELS), self.view))
@@ -267,6 +339,10 @@ def edits() -> st.SearchStrategy[Edit]:
         *(of(method, network_items(), likely) for method in on_network),
         of(Host.put_host, host_items(), likely),
         of(Host.put_region, region_items(), likely),
+        of(Host.put_rules, rules(), likely),
+        of(Host.put_rules, rules(), likely),
+        of(Host.put_in_set, st.sampled_from(("g1", "g2")), members(), likely),
+        of(Host.put_in_set, st.just("a1"), prefixes(), likely),
         of(Host.put_tunnel, likely),
         of(Host.put_services, likely),
         of(Host.put_member, st.sampled_from(NETWORKS), member, likely),
@@ -296,7 +372,7 @@ def populated() -> Host:
             addresses=(),
             admin_state_up=True,
             port_security_enabled=True,
-            groups=(),
+            groups=("g1",),
         )
         host.put_port(port, True)
         host.number_port(port, True)
@@ -305,6 +381,10 @@ def populated() -> Host:
     host.put_region(RegionItem(id="region", responder_mac="fe:00:00:00:00:01", dhcp_lease_s=1), True)
     host.put_tunnel(True)
     host.put_services(True)
+    for group in ("g1", "g2"):
+        about = GroupRule(id="r", is_ingress=True, ip_version=4, group=group)
+        host.put_rules(RulesItem(id=group, stateful=True, rules=(about,)), True)
+        host.put_in_set(group, Member(id=f"p-{group}", cidrs=SET_CIDRS[:1]), True)
     return host
 
 
@@ -388,4 +468,8 @@ def test_a_further_port_does_not_touch_neighbours() -> None:
     for neighbour in _many_neighbours():
         known.neighbours[neighbour.id] = neighbour
 
-    assert len(found(LocalChange(Local.PORT, "p2"), host.view)) == 3
+    touched = found(LocalChange(Local.PORT, "p2"), host.view)
+
+    others = {neighbour_unit("n1", id) for id in known.neighbours if id != "p2"}
+    assert not touched & others
+    assert len(touched) <= 5
