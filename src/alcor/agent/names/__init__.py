@@ -1,0 +1,1 @@
+"""The host's name server: names of the VPC answered from knowledge, all others forwarded."""
