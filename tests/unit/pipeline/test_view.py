@@ -6,8 +6,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alcor.goalstate.indexed import Indexed
 from alcor.goalstate.item import Neighbour, NetworkItem
-from alcor.pipeline.view import Indexed, NetworkView, View, neighbours_by_claim
+from alcor.pipeline.view import NetworkView, View, neighbours_by_claim
 
 IDS, MACS, IPS = ("a", "b", "c"), ("m1", "m2"), ("i1", "i2", "i3")
 
