@@ -157,7 +157,8 @@ def _floating_ip_uses(floating_ip: FloatingIpItem) -> tuple[Hashable, ...]:
         ports[floating_ip.port_id] = None
     outer = (floating_ip.network_id, floating_ip.ip)
     inner = (floating_ip.router_id, floating_ip.fixed_network_id, floating_ip.fixed_ip)
-    return (*ports, *dict.fromkeys((floating_ip.router_id, floating_ip.network_id)), outer, inner)
+    behind = ("inner", floating_ip.fixed_network_id)
+    return (*ports, *dict.fromkeys((floating_ip.router_id, floating_ip.network_id)), outer, inner, behind)
 
 
 def _firewall_ports(firewall: FirewallItem) -> tuple[Hashable, ...]:
@@ -313,8 +314,8 @@ class View:
         return self.routers.find(("inner", network_id))
 
     def floating_ips_for(self, name: Hashable) -> tuple[str, ...]:
-        """The ids of the floating IPs of a port, router or external network (its id), of (external network id, address)
-        or of (router id, fixed network id, fixed address). Cost: O(1).
+        """The ids of the floating IPs of a port, router or external network (its id), of (external network id, address),
+        of (router id, fixed network id, fixed address), or of ("inner", fixed network id). Cost: O(1).
         """
         if not isinstance(self.floating_ips, Indexed):
             self.floating_ips = floating_ips_by_use(self.floating_ips)
