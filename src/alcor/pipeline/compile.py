@@ -14,6 +14,7 @@ that leaves the view takes its neighbours along: remove its items one by one (wi
 
 from collections.abc import Iterable, Iterator
 
+from alcor.pipeline.claim import CLAIM
 from alcor.pipeline.external import EXTERNAL
 from alcor.pipeline.feature import Feature, ItemChange, LocalChange
 from alcor.pipeline.flow import Flow, FlowKey, GroupSpec, MeterSpec
@@ -21,6 +22,7 @@ from alcor.pipeline.forwarding import FORWARDING
 from alcor.pipeline.host_service import HOST_SERVICE
 from alcor.pipeline.live import LiveNetwork, live_network, live_port
 from alcor.pipeline.provider import PROVIDER
+from alcor.pipeline.qos import QOS
 from alcor.pipeline.route import ROUTE
 from alcor.pipeline.security_group import SECURITY_GROUPS
 from alcor.pipeline.tables import UnitKind
@@ -28,7 +30,17 @@ from alcor.pipeline.trunk import TRUNK
 from alcor.pipeline.unit import SHARED, Rule, Unit, stamp
 from alcor.pipeline.view import Allocation, View
 
-FEATURES: tuple[Feature, ...] = (FORWARDING, SECURITY_GROUPS, TRUNK, HOST_SERVICE, ROUTE, PROVIDER, EXTERNAL)
+FEATURES: tuple[Feature, ...] = (
+    FORWARDING,
+    SECURITY_GROUPS,
+    TRUNK,
+    QOS,
+    CLAIM,
+    HOST_SERVICE,
+    ROUTE,
+    PROVIDER,
+    EXTERNAL,
+)
 """Everything the pipeline does."""
 
 _OWN_RULES = {kind: rules for feature in FEATURES for kind, rules in feature.rules.items()}

@@ -8,8 +8,8 @@ not back to where it moved, so that two hosts of two opinions do not play ball.
 
 *Unknown unicast*: the ports without port security are the network's unknown set, because they may own MACs that nobody
 was given; a frame for such a MAC goes to them, here and on the hosts that hold some, and to the provider bridge. A MAC
-that is known is never unknown: if its owner cannot be reached, or two claim it, the frame is dropped. That is decided where
-a frame enters; from a tunnel or provider bridge what is for no local port goes to the unknown set here.
+that is known is never unknown: if its owner cannot be reached, or two claim it, the frame is dropped. That is decided
+where a frame enters; from a tunnel or provider bridge what is for no local port goes to the unknown set here.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -108,7 +108,7 @@ def network_rules(network: LiveNetwork) -> Iterator[Rule]:
     """What fits into no tunnel: a frame larger than the network's MTU ends in L2_REMOTE, counted. One flow."""
     if network.tunnel is None:
         return
-    from_here = match(**{_NETWORK: network.key, _FLAGS: (0, _ABROAD | Flag.ROUTED)})
+    from_here = _flagged(network, 0, _ABROAD | Flag.ROUTED)
     size = min(network.knowledge.network.mtu + _ETHERNET_BYTES, _BYTES_MAX)
     check = CheckPacketLarger(size, FLAGS, Flag.TOO_LARGE.bit_length() - 1)
     yield Rule(Table.L2, Priority.FALLBACK, from_here, (check, _TO_REMOTE))
@@ -123,13 +123,14 @@ def neighbour_rules(
     """
     mac = addressed(network.key, neighbour.mac)
     if owns_mac(neighbour.id, neighbour.mac, network.id, view):
-        yield Rule(Table.L2_REMOTE, Priority.NORMAL, mac, _way(neighbour.vtep, network, view))
+        yield Rule(Table.L2_REMOTE, Priority.NORMAL, mac, way_to(neighbour.vtep, network, view))
         yield from _after_port(neighbour, network, view, allocation)
     elif neighbour.id == min(network.knowledge.claimants(neighbour.mac)):
         yield Rule(Table.L2_REMOTE, Priority.NORMAL, mac, ())
 
 
-def _way(vtep: str, network: LiveNetwork, view: View) -> tuple[Action, ...]:
+def way_to(vtep: str, network: LiveNetwork, view: View) -> tuple[Action, ...]:
+    """To a port of the network on another host; none if there is no way, or the host is this one."""
     if network.provider is not None:
         is_here = view.host is None or vtep in view.host.vtep_addresses
         return () if is_here else (Resubmit(Table.PROVIDER),)
@@ -146,7 +147,7 @@ def _after_port(
     if neighbour.id in view.ports or network.tunnel is None or not is_remote(vtep, view):
         return
     version = ip_version(Ip(vtep))
-    tunnelled = {
+    tunnelled: dict[str, int | tuple[int, int]] = {
         _NETWORK: network.key,
         _FLAGS: (Flag.FROM_TUNNEL, Flag.FROM_TUNNEL),
         "eth_dst": mac_int(Mac(neighbour.mac)),
@@ -158,6 +159,10 @@ def _after_port(
     clear = (SetField(Field.IN_PORT, 0), SetField(other, 0))
     on = to_host(network.knowledge.network.segmentation_id, vtep, network.tunnel)
     yield Rule(Table.L2, Priority.SPECIFIC, match(**tunnelled), (*clear, *on))
+
+
+def _flagged(network: LiveNetwork, flags: int, mask: int) -> Match:
+    return match(**{_NETWORK: network.key}, **{_FLAGS: (flags, mask)})
 
 
 def addressed(network_key: int, mac: str) -> Match:
@@ -205,8 +210,8 @@ def flood_rules(network: LiveNetwork, view: View, allocation: Allocation) -> Ite
     for flag in (Flag.FROM_TUNNEL, Flag.FROM_PROVIDER):
         yield Rule(Table.L2, Priority.SPECIFIC, match(**group, **{_FLAGS: (flag, flag)}), _to_parts(local))
         if unknown:
-            abroad_only = match(**{_NETWORK: network.key, _FLAGS: (flag, flag | Flag.ROUTED)})
-            yield Rule(Table.L2, Priority.FALLBACK, abroad_only, _to_parts(unknown))
+            unrouted = _flagged(network, flag, flag | Flag.ROUTED)
+            yield Rule(Table.L2, Priority.FALLBACK, unrouted, _to_parts(unknown))
     yield Rule(
         Table.L2, Priority.NORMAL, match(**group), (*_to_parts(local), *_to_parts(remote), *to_provider)
     )

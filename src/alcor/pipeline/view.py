@@ -4,10 +4,10 @@ The view is already *resolved*: a port whose network or neighbours are missing, 
 (`since`), stands in `closed` instead of `ports`. Closed ports get no packets and send none (I10).
 """
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
 
+from alcor.goalstate.indexed import Indexed
 from alcor.goalstate.item import (
     Claim,
     FirewallItem,
@@ -31,8 +31,6 @@ from alcor.goalstate.item import (
 from alcor.goalstate.scope import Scope, ScopeKind, addresses_scope, members_scope
 from alcor.pipeline.prefix import Entry, entry_of
 
-T = TypeVar("T")
-
 
 def set_of(rule: GroupRule) -> Scope | None:
     """The set of addresses a rule is about: the members of a group, or an address group; None if it names none."""
@@ -41,95 +39,9 @@ def set_of(rule: GroupRule) -> Scope | None:
     return None if rule.addresses is None else addresses_scope(rule.addresses)
 
 
-class Indexed(dict[str, T], Generic[T]):
-    """A dict (id → item) that also finds items by what `names` says of them: a MAC, an address, a network.
-
-    Kept by every way a dict can be changed, so that whoever holds it need not know. Cost: O(names) per change,
-    O(1) per `find`; one tuple per name.
-    """
-
-    def __init__(
-        self, names: Callable[[T], Iterable[Hashable]], items: Mapping[str, T] | None = None
-    ) -> None:
-        super().__init__()
-        self._names = names
-        self._ids: dict[Hashable, tuple[str, ...]] = {}
-        if items:
-            self.update(items)
-
-    def find(self, name: Hashable) -> tuple[str, ...]:
-        """The ids of the items with this name, those that came first, first."""
-        return self._ids.get(name, ())
-
-    def __setitem__(self, id: str, item: T) -> None:
-        kept: set[Hashable] = set()
-        if id in self:
-            kept = set(self._names(item))
-            self._forget(id, self[id], kept)
-        super().__setitem__(id, item)
-        for name in self._names(item):
-            ids = self._ids.get(name, ())
-            if id not in ids:
-                self._ids[name] = (*ids, id)
-
-    def __delitem__(self, id: str) -> None:
-        self._forget(id, self[id], frozenset())
-        super().__delitem__(id)
-
-    def _forget(self, id: str, item: T, kept: Iterable[Hashable]) -> None:
-        for name in self._names(item):
-            if name not in kept:
-                left = tuple(other for other in self._ids.get(name, ()) if other != id)
-                if left:
-                    self._ids[name] = left
-                else:
-                    self._ids.pop(name, None)
-
-    # dict's own versions of these do not call __setitem__ and __delitem__.
-    def pop(self, id: str, *default: Any) -> Any:
-        """As dict."""
-        if id not in self:
-            return super().pop(id, *default)
-        item = self[id]
-        del self[id]
-        return item
-
-    def popitem(self) -> tuple[str, T]:
-        """As dict."""
-        id, item = super().popitem()
-        self._forget(id, item, frozenset())
-        return id, item
-
-    def setdefault(self, id: str, default: T) -> T:
-        """As dict."""
-        if id not in self:
-            self[id] = default
-        return self[id]
-
-    def update(self, items: Any = (), /, **named: T) -> None:
-        """As dict."""
-        for id, item in dict(items, **named).items():
-            self[id] = item
-
-    def __ior__(self, items: Any) -> "Indexed[T]":  # type: ignore[override,misc]  # dict's has overloads
-        self.update(items)
-        return self
-
-    def clear(self) -> None:
-        """As dict."""
-        super().clear()
-        self._ids.clear()
-
-    def copy(self) -> "Indexed[T]":
-        """As dict; the copy is indexed too."""
-        return Indexed(self._names, self)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Indexed, (self._names, dict(self))
-
-
 def _neighbour_names(neighbour: Neighbour) -> tuple[Hashable, ...]:
-    return (neighbour.mac, *neighbour.ips)
+    named = (("name", neighbour.dns_name.lower()),) if neighbour.dns_name else ()
+    return (neighbour.mac, *neighbour.ips, *named)
 
 
 def _port_names(port: LocalPort) -> tuple[Hashable, ...]:
@@ -188,7 +100,7 @@ _WIDE = "wide"
 
 
 def neighbours_by_claim(items: Mapping[str, Neighbour] | None = None) -> Indexed[Neighbour]:
-    """Neighbours of one network by port id; `find(mac)` and `find(ip)` say who claims them."""
+    """Neighbours of one network by port id; `find` by MAC, IP address and `("name", short DNS name)`."""
     return Indexed(_neighbour_names, items)
 
 
@@ -241,8 +153,8 @@ class NetworkView:
     acls: dict[str, NetworkAclItem] = field(default_factory=dict)
     claims: dict[str, Claim] = field(default_factory=dict)
 
-    def claimants(self, name: str) -> tuple[str, ...]:
-        """The ids of the neighbours that claim a MAC or an IP address. Cost: O(1)."""
+    def claimants(self, name: Hashable) -> tuple[str, ...]:
+        """The ids of the neighbours that claim a MAC, an IP address or `("name", short DNS name)`. Cost: O(1)."""
         if not isinstance(self.neighbours, Indexed):
             self.neighbours = neighbours_by_claim(self.neighbours)
         return self.neighbours.find(name)
@@ -382,6 +294,7 @@ class Allocation:
 
     Kept in OVSDB before first use (protocol, section 7): `port_keys` 1 … `PORT_KEY_MAX`, also the port's conntrack
     zone; `network_keys` 1 … 2^24-1; `router_keys` 1 … `ROUTER_KEY_MAX`. Never 0, each number once.
+    `limit_keys`: floating IP or router gateway with a QoS policy → 1 … `qos.LIMIT_KEY_MAX`, by their ids.
 
     Of the switch: `ofports`: VIFs plugged now; `tunnels`: network type → its flow-based tunnel port; `probes`: (network
     type, VTEP) → tunnel port with that remote, watched by BFD; `providers`: physical network → patch port to its
@@ -395,6 +308,7 @@ class Allocation:
     port_keys: dict[str, int] = field(default_factory=dict)
     network_keys: dict[str, int] = field(default_factory=dict)
     router_keys: dict[str, int] = field(default_factory=dict)
+    limit_keys: dict[str, int] = field(default_factory=dict)
     ofports: dict[str, int] = field(default_factory=dict)
     tunnels: dict[str, int] = field(default_factory=dict)
     probes: dict[tuple[str, str], int] = field(default_factory=dict)

@@ -2,10 +2,14 @@
 
 from collections.abc import Iterable
 
+from alcor.agent.answer.claim import claim_handler
 from alcor.agent.answer.icmp_error import icmp_error_handler
 from alcor.agent.handler import Maker, PacketHandler, Tools
 
-MAKERS: tuple[Maker, ...] = (icmp_error_handler,)
+MAKERS: tuple[Maker, ...] = (
+    claim_handler,
+    icmp_error_handler,
+)
 """One line per feature."""
 
 
