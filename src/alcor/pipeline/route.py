@@ -2,7 +2,7 @@
 
 A router is one unit, keyed by its router key, so that tenants' addresses may overlap. Two subnets of a router on one
 host talk there; a port on another host is reached by the destination network's segment, already routed. An admin-down
-router answers nothing and admits nothing. What leads into a network that is not live is dropped, never sent by a
+router answers nothing and takes nothing. What leads into a network that is not live is dropped, never sent by a
 shorter prefix (I10).
 """
 
@@ -97,14 +97,18 @@ def _neighbour(
 def _router(unit: Unit, view: View, allocation: Allocation) -> Iterator[Rule]:
     """Cost: O(its addresses, interfaces and routes); about 6 flows, 3 per address, 1 per prefix."""
     router, key = view.routers.get(unit.id), allocation.router_keys.get(unit.id, 0)
-    if router is None or not key or not router.admin_state_up:
+    if router is None:
         return
     live = [
         LiveInterface(interface, network)
         for interface in router.interfaces
         if (network := live_network(interface.network_id, view, allocation)) is not None
     ]
-    yield from router_address.interface_rules(router, key, live, view)
+    if not key or not router.admin_state_up:
+        yield from router_address.admission_rules(router, 0, live, view)
+        return
+    yield from router_address.admission_rules(router, key, live, view)
+    yield from router_address.answer_rules(router, live, view)
     yield from router_address.own_rules(router, key, live)
     yield from router_address.guard_rules(key)
     yield from next_hop.mtu_rules(router, key, inner_networks(router), view, allocation)

@@ -39,18 +39,17 @@ class LiveInterface(NamedTuple):
     network: LiveNetwork
 
 
-def owns(router_id: str, network_id: str, name: str, view: View) -> bool:
-    """Whether no other router has the MAC or the address on the network. Cost: O(routers on the network)."""
-    return not any(
-        interface.network_id == network_id and (name == interface.mac or _has(interface, name))
+def _rivals(router_id: str, network_id: str, name: str, view: View) -> list[str]:
+    """The other routers that have the MAC or the address on the network. Cost: O(routers on the network)."""
+    return [
+        other
         for other in view.routers_on(network_id)
         if other != router_id
-        for interface in view.routers[other].interfaces
-    )
-
-
-def _has(interface: RouterInterface, ip: str) -> bool:
-    return any(address.ip == ip for address in interface.addresses)
+        and any(
+            interface.network_id == network_id and (name == interface.mac or name in addresses(interface))
+            for interface in view.routers[other].interfaces
+        )
+    ]
 
 
 def addresses(interface: RouterInterface) -> list[Ip]:
@@ -61,21 +60,26 @@ def addresses(interface: RouterInterface) -> list[Ip]:
     return list(found)
 
 
-def interface_rules(router: RouterItem, key: int, live: list[LiveInterface], view: View) -> Iterator[Rule]:
-    """To the router by its MACs, and who asks for its addresses is told. One flow per MAC and per address."""
+def admission_rules(router: RouterItem, key: int, live: list[LiveInterface], view: View) -> Iterator[Rule]:
+    """To the router by its MACs; `key` 0: it takes nothing now, nor are its MACs unknown. One flow per MAC."""
     admitted: set[Match] = set()
+    for interface, network in live:
+        on = match(**_FROM_HERE, metadata=network.key, eth_dst=mac_int(Mac(interface.mac)))
+        rivals = _rivals(router.id, network.id, interface.mac, view)
+        # Of several that claim one MAC none gets anything, which the first of them says.
+        if on in admitted or (rivals and min(rivals) < router.id):
+            continue
+        admitted.add(on)
+        actions = (SetField(ROUTER, key), Resubmit(Table.ROUTE)) if key and not rivals else ()
+        yield Rule(Table.L3_ADMIT, Priority.NORMAL, on, actions, router.id)
+
+
+def answer_rules(router: RouterItem, live: list[LiveInterface], view: View) -> Iterator[Rule]:
+    """Who asks for the router's addresses is told. One flow per address."""
     answered: set[tuple[str, Ip]] = set()
     for interface, network in live:
-        if not owns(router.id, network.id, interface.mac, view):
-            continue
-        on = match(**_FROM_HERE, metadata=network.key, eth_dst=mac_int(Mac(interface.mac)))
-        if on not in admitted:
-            admitted.add(on)
-            yield Rule(
-                Table.L3_ADMIT, Priority.NORMAL, on, (SetField(ROUTER, key), Resubmit(Table.ROUTE)), router.id
-            )
         for ip in addresses(interface):
-            if (network.id, ip) not in answered and owns(router.id, network.id, ip, view):
+            if (network.id, ip) not in answered and not _rivals(router.id, network.id, ip, view):
                 answered.add((network.id, ip))
                 yield answer(network, ip, interface.mac, Priority.ROUTER)
 
