@@ -8,18 +8,23 @@ from hypothesis import given, settings
 
 from alcor.goalstate.item import (
     Address,
+    AddressPair,
+    Claim,
     GroupRule,
     HostItem,
     Item,
+    Limit,
     LocalPort,
     Member,
     Neighbour,
     NetworkHost,
     NetworkItem,
     Prefix,
+    QosItem,
     RegionItem,
     RulesItem,
     SubnetItem,
+    TrunkParent,
     key_of,
 )
 from alcor.goalstate.scope import (
@@ -30,6 +35,7 @@ from alcor.goalstate.scope import (
     members_scope,
     neighbours_scope,
     network_scope,
+    qos_scope,
     rules_scope,
 )
 from alcor.pipeline.compile import (
@@ -56,6 +62,8 @@ CIDRS = ("10.0.0.0/24", "fd00::/64")
 # One inside the other, so that what a prefix holds changes with what is around it.
 SET_CIDRS = ("10.0.0.1/32", "10.0.0.2/32", "10.0.0.0/24", "10.0.0.0/8", "fd00::1/128", "fd00::/64")
 MODES = (None, "slaac", "dhcpv6-stateful")
+PAIRS = (AddressPair("10.0.0.0/24", MACS[0]), AddressPair("fd00::9/128", MACS[1]))
+TRUNKS = (TrunkParent("p1", 7), TrunkParent("p1", 8), TrunkParent("p2", 7))
 
 some_ips = st.lists(st.sampled_from(IPS), max_size=2, unique=True)
 
@@ -71,6 +79,10 @@ def local_ports(draw: st.DrawFn) -> LocalPort:
         admin_state_up=draw(st.booleans()),
         port_security_enabled=draw(st.booleans()),
         groups=draw(st.sampled_from(((), ("g1",), ("g1", "g2"), ("g2",), ("g3",), None))),
+        qos=draw(st.sampled_from((None, "q1", "q2"))),
+        pairs=draw(st.sampled_from(((), PAIRS[:1], PAIRS))),
+        trunk=draw(st.sampled_from((None, None, *TRUNKS))),
+        is_active=draw(st.sampled_from((True, True, True, False))),
     )
 
 
@@ -90,10 +102,11 @@ def neighbours(draw: st.DrawFn) -> Neighbour:
 def network_items(draw: st.DrawFn) -> NetworkItem:
     return NetworkItem(
         id=draw(st.sampled_from(NETWORKS)),
-        network_type="vxlan",
-        segmentation_id=draw(st.sampled_from((0, 5001, 5002))),
+        network_type=draw(st.sampled_from(("vxlan", "vxlan", "gre", "vlan", "flat", "local"))),
+        segmentation_id=draw(st.sampled_from((0, 101, 102))),
         mtu=draw(st.sampled_from((1400, 1450))),
         admin_state_up=draw(st.booleans()),
+        physical_network=draw(st.sampled_from((None, "physnet"))),
     )
 
 
@@ -148,7 +161,36 @@ def prefixes() -> st.SearchStrategy[Prefix]:
 
 
 def network_hosts() -> st.SearchStrategy[NetworkHost]:
-    return st.builds(NetworkHost, id=st.sampled_from(("h1", "h2", "h3")), vtep=st.sampled_from(VTEPS))
+    return st.builds(
+        NetworkHost,
+        id=st.sampled_from(("h1", "h2", "h3")),
+        vtep=st.sampled_from(VTEPS),
+        takes_unknown=st.booleans(),
+    )
+
+
+def claims() -> st.SearchStrategy[Claim]:
+    """Claims of addresses that others may have, with MACs that others may have."""
+    return st.builds(
+        Claim,
+        id=st.sampled_from((*IPS, "10.0.0.9", "fd00::9")),
+        mac=st.sampled_from((*MACS, "00:00:5e:00:01:07")),
+        port_id=st.sampled_from(PORTS),
+        host_id=st.just("h2"),
+        vtep=st.sampled_from(VTEPS),
+    )
+
+
+def policies() -> st.SearchStrategy[QosItem]:
+    """QoS policies of two names."""
+    limits = st.lists(st.builds(Limit, st.booleans(), st.sampled_from((0, 10, 20)), st.just(0)), max_size=2)
+    return st.builds(
+        QosItem,
+        id=st.sampled_from(("q1", "q2")),
+        bandwidth=limits.map(tuple),
+        packets=limits.map(tuple),
+        dscp=st.sampled_from((None, 0, 46)),
+    )
 
 
 def host_items() -> st.SearchStrategy[HostItem]:
@@ -284,14 +326,32 @@ class Host:
         self.change(scope, before, item if there else None)
 
     def put_tunnel(self, there: bool) -> None:
-        self.allocation.tunnels = {"vxlan": 1} if there else {}
+        self.allocation.tunnels = {"vxlan": 1, "gre": 2} if there else {}
         self.touched.append(lambda: found(LocalChange(Local.TUNNELS), self.view))
+
+    def put_provider(self, there: bool) -> None:
+        self.allocation.providers = {"physnet": 3} if there else {}
+        self.touched.append(lambda: found(LocalChange(Local.PROVIDERS), self.view))
+
+    def forward_port(self, port_id: str, vtep: str) -> None:
+        self.allocation.forwarding.pop(port_id, None)
+        if vtep:
+            self.allocation.forwarding[port_id] = vtep
+        self.touched.append(lambda: found(LocalChange(Local.FORWARDING, port_id), self.view))
+
+    def put_policy(self, item: QosItem, there: bool) -> None:
+        before = self.view.qos.pop(item.id, None)
+        if there:
+            self.view.qos[item.id] = item
+        self.change(qos_scope(item.id), before, item if there else None)
 
     def put_services(self, there: bool) -> None:
         self.allocation.metadata_ofport = 9 if there else 0
         self.touched.append(lambda: found(LocalChange(Local.METADATA), self.view))
 
-    def put_member(self, network_id: str, item: Neighbour | SubnetItem | NetworkHost, there: bool) -> None:
+    def put_member(
+        self, network_id: str, item: Neighbour | SubnetItem | NetworkHost | Claim, there: bool
+    ) -> None:
         known = self.view.networks.get(network_id)
         if known is None:
             return
@@ -303,6 +363,11 @@ class Host:
                 before = known.neighbours.pop(item.id, None)
                 if there:
                     known.neighbours[item.id] = item
+            case Claim():
+                scope = neighbours_scope(network_id)
+                before = known.claims.pop(item.id, None)
+                if there:
+                    known.claims[item.id] = item
             case SubnetItem():
                 before = known.subnets.pop(item.id, None)
                 if there:
@@ -333,7 +398,7 @@ def edits() -> st.SearchStrategy[Edit]:
         Host.plug_port,
     ]
     on_network = [Host.put_network, Host.remove_network, Host.number_network]
-    member = st.one_of(neighbours(), neighbours(), subnets(), network_hosts())
+    member = st.one_of(neighbours(), neighbours(), subnets(), network_hosts(), claims())
     return st.one_of(
         *(of(method, local_ports(), likely) for method in on_port),
         *(of(method, network_items(), likely) for method in on_network),
@@ -344,6 +409,9 @@ def edits() -> st.SearchStrategy[Edit]:
         of(Host.put_in_set, st.sampled_from(("g1", "g2")), members(), likely),
         of(Host.put_in_set, st.just("a1"), prefixes(), likely),
         of(Host.put_tunnel, likely),
+        of(Host.put_provider, likely),
+        of(Host.forward_port, st.sampled_from(PORTS), st.sampled_from(VTEPS)),
+        of(Host.put_policy, policies(), likely),
         of(Host.put_services, likely),
         of(Host.put_member, st.sampled_from(NETWORKS), member, likely),
         of(Host.put_member, st.just("n1"), neighbours(), st.booleans()),
