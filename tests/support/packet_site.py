@@ -38,6 +38,8 @@ OPEN_ROWS = (
 )
 SERVICE = 2
 """The OpenFlow port of each host's metadata service and name server."""
+WIRES_FROM = 11
+"""The OpenFlow ports of each host's provider bridges, in the order of the physical networks' names."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,13 +47,16 @@ class Site:
     """Rows of intent (names are ids), and what is so on the hosts.
 
     `unplugged`: ports without a VIF. `closed`: ports whose network the host does not know for certain.
-    `without_tunnels`: hosts that have no tunnel port.
+    `without_tunnels`: hosts that have no tunnel port. `lost_vteps`: ends that no host reaches any more. `next_hops`: what
+    agents have found out, ((external network, address), MAC) each.
     """
 
     rows: tuple[Entity, ...]
     unplugged: frozenset[str] = frozenset()
     closed: frozenset[str] = frozenset()
     without_tunnels: frozenset[str] = frozenset()
+    lost_vteps: frozenset[str] = frozenset()
+    next_hops: tuple[tuple[tuple[str, str], str], ...] = ()
 
     def but(self, id: str, **fields: object) -> "Site":
         """The same with other values in one row."""
@@ -95,18 +100,29 @@ def allocation_of(site: Site, host_id: str, view: View) -> Allocation:
         ofports={id: 1000 + first + n for n, id in enumerate(ports) if id not in site.unplugged},
         tunnels={} if host_id in site.without_tunnels else {"vxlan": TUNNEL},
         metadata_ofport=SERVICE,
+        providers=providers_of(view),
+        lost_vteps=site.lost_vteps,
+        next_hops=dict(site.next_hops),
     )
+
+
+def providers_of(view: View) -> dict[str, int]:
+    """The provider bridges of a host by physical network."""
+    mappings = view.host.bridge_mappings if view.host is not None else ()
+    names = sorted(mapping.physical_network for mapping in mappings)
+    return {name: WIRES_FROM + n for n, name in enumerate(names)}
 
 
 @dataclass
 class Outcome:
     """Where one frame went. `delivered`: (port id, frame) as often as it arrived; `served`: (host id, frame) for the
-    host's own services.
+    host's own services; `outside`: (physical network, frame) for all else that is on a provider's wire.
     """
 
     delivered: list[tuple[str, bytes]] = field(default_factory=list)
     punted: list[tuple[str, Emission]] = field(default_factory=list)
     served: list[tuple[str, bytes]] = field(default_factory=list)
+    outside: list[tuple[str, bytes]] = field(default_factory=list)
 
 
 class Fabric:
@@ -133,9 +149,15 @@ class Fabric:
     def send(self, port_id: str, frame: bytes) -> Outcome:
         """Send a frame from a VM, and follow it through all hosts."""
         (host_id, in_port) = next(place for place, id in self._ports.items() if id == port_id)
+        return self._follow([(host_id, in_port, frame, None)])
+
+    def send_from_outside(self, physical_network: str, frame: bytes) -> Outcome:
+        """Send a frame on a provider's wire, and follow it through all hosts."""
+        return self._follow([(*end, frame, None) for end in self._ends(physical_network)])
+
+    def _follow(self, arrivals: list[tuple[str, int, bytes, TunnelMetadata | None]]) -> Outcome:
         outcome = Outcome()
-        pending: deque[tuple[str, int, bytes, TunnelMetadata | None]] = deque()
-        pending.append((host_id, in_port, frame, None))
+        pending = deque(arrivals)
         while pending:
             host_id, in_port, data, tunnel = pending.popleft()
             for emission in self.switches[host_id].process(data, in_port, tunnel):
@@ -149,9 +171,26 @@ class Fabric:
                     if target in self._tunnelled:
                         metadata = self._metadata(host_id, emission)
                         pending.append((target, TUNNEL, emission.frame, metadata))
+                elif (wire := self._wire(host_id, emission.port)) is not None:
+                    # A hub: who does not know what to do with it drops it.
+                    outcome.outside.append((wire, emission.frame))
+                    others = (end for end in self._ends(wire) if end[0] != host_id)
+                    pending.extend((*end, emission.frame, None) for end in others)
                 else:
                     outcome.delivered.append((self._ports[host_id, emission.port], emission.frame))
         return outcome
+
+    def _wire(self, host_id: str, ofport: int) -> str | None:
+        providers = self.allocations[host_id].providers
+        return next((name for name, port in providers.items() if port == ofport), None)
+
+    def _ends(self, physical_network: str) -> list[tuple[str, int]]:
+        """(host id, port) of each host on a wire."""
+        return [
+            (id, allocation.providers[physical_network])
+            for id, allocation in self.allocations.items()
+            if physical_network in allocation.providers
+        ]
 
     @property
     def _tunnelled(self) -> set[str]:
