@@ -17,9 +17,19 @@ from typing import Any, assert_never
 from alcor.agent.advertise import Timetable
 from alcor.agent.allocation import LocalNumbers
 from alcor.agent.answer.dispatch import Answer, Answerer
-from alcor.agent.driver import Connected, Lost, PacketIn, Switch, SwitchError, SwitchEvent, VifsChanged
+from alcor.agent.driver import (
+    Connected,
+    Lost,
+    PacketIn,
+    Switch,
+    SwitchError,
+    SwitchEvent,
+    TunnelHealth,
+    VifsChanged,
+)
 from alcor.agent.hold import Hold
 from alcor.agent.inquiry import Inquiry
+from alcor.agent.look import Look
 from alcor.agent.reconcile import Reconciler, Turn
 from alcor.agent.report import PortLedger
 from alcor.agent.session import Session, Step, full_jitter
@@ -67,7 +77,9 @@ class Agent:
         self._hold = Hold(is_released=release_hold)
         self._reconciler = Reconciler(switch, self._view, self._numbers, self._hold)
         self._session = Session(connector, self, random=random, sleep=sleep)
-        self._inquiry = Inquiry({"status": self._tell_status})
+        self._inquiry = Inquiry(
+            {"status": self._tell_status, "trace": Look(switch, self._numbers.allocation).answer}
+        )
         self._ledger = PortLedger()
         self._answerer = Answerer(monotonic_s)
         self._answers: asyncio.Queue[Answer] = asyncio.Queue(ANSWERS_WAITING_MAX)
@@ -178,6 +190,8 @@ class Agent:
                     self._ledger.unplugged(port_id, self._now_ms())
                     self._answerer.budget.forget(port_id)
                 self._wake.set()
+            case TunnelHealth(vtep, is_up):
+                log.info("tunnel_health", vtep=vtep, is_up=is_up)
             case PacketIn():
                 self._on_packet(event)
             case _:

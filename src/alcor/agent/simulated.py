@@ -286,7 +286,7 @@ class SimulatedSwitch:
 def _tuple_of(connection: ConnectionTuple) -> Tuple:
     source, target = ip_address(connection.source), ip_address(connection.target)
     ends = End(int(source), connection.source_port), End(int(target), connection.target_port)
-    if connection.protocol in (ConnectionProtocol.ICMP, ConnectionProtocol.ICMPV6):
+    if connection.protocol is ConnectionProtocol.ICMP:
         identifier = connection.source_port
         ends = End(int(source), identifier), End(int(target), identifier)
         return Tuple(source.version, connection.protocol.value, *ends, echo_kind(connection.target_port))

@@ -63,7 +63,7 @@ async def test_compare_and_apply() -> None:
     await switch.apply(diff)
 
     assert not await switch.compare(desired, [meter])
-    assert await switch.compare({}, []) == FlowDiff([], [A_FLOW.key], [])
+    assert await switch.compare({}, []) == FlowDiff([], [A_FLOW.key], [], (), (1,))
     assert (switch.counts.applies, switch.counts.puts, switch.counts.compares) == (1, 1, 3)
 
 

@@ -15,7 +15,7 @@ _EVERY_OPENFLOW: Final = ("OpenFlow10", "OpenFlow11", "OpenFlow12", "OpenFlow13"
 """What an empty `protocols` column means to Open vSwitch from 2.17 on; older ones leave 1.5 out."""
 
 _NUMBER_PREFIX: Final = "alcor:"
-_OFPORT_MAX: Final = 0xFEFF
+OFPORT_MAX: Final = 0xFEFF
 """Above are reserved ports (the bridge's own is 0xfffe)."""
 
 TUNNEL_TYPES: Final = ("geneve", "gre", "vxlan")
@@ -47,6 +47,11 @@ class Bridge:
         if found is None:
             raise SwitchError(f"bridge {self._name} is not in the switch's database")
         return found
+
+    @property
+    def name(self) -> str:
+        """The bridge's name."""
+        return self._name
 
     @property
     def _where(self) -> list[Any]:
@@ -149,7 +154,7 @@ class Bridge:
         claims: dict[str, list[tuple[int, str]]] = {}
         for row in self._interfaces():
             vif = row.external_ids.get("iface-id")
-            if vif and row.ofport is not None and 0 < row.ofport <= _OFPORT_MAX:
+            if vif and row.ofport is not None and 0 < row.ofport <= OFPORT_MAX:
                 claims.setdefault(vif, []).append((row.ofport, row.name))
         duplicates: dict[str, tuple[str, ...]] = {}
         for vif, claimants in claims.items():
@@ -248,7 +253,7 @@ class Bridge:
 
     def _tunnel_is_up(self, kind: str) -> bool:
         found = self._find_tunnel(kind)
-        return found is not None and found[1].ofport is not None and 0 < found[1].ofport <= _OFPORT_MAX
+        return found is not None and found[1].ofport is not None and 0 < found[1].ofport <= OFPORT_MAX
 
     def _tunnel_ofport(self, kind: str) -> int:
         found = self._find_tunnel(kind)
@@ -256,7 +261,7 @@ class Bridge:
         if found is None:
             raise SwitchError(f"port {name} has been removed from the switch's database")
         row = found[1]
-        if row.ofport is None or not 0 < row.ofport <= _OFPORT_MAX:
+        if row.ofport is None or not 0 < row.ofport <= OFPORT_MAX:
             raise SwitchError(
                 f"the switch could not make tunnel port {name}: {row.error or 'it gives no reason'}"
             )

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import Final
 
-from alcor.agent.driver import Connected, Lost, PacketIn, SwitchEvent, VifsChanged
+from alcor.agent.driver import Connected, Lost, PacketIn, SwitchEvent, TunnelHealth, VifsChanged
 
 PACKET_INS_MAX: Final = 1_000
 """Punted packets that wait; above it the newest is dropped (guests ask again). VIF events replace one another."""
@@ -41,6 +41,13 @@ class EventQueue:
             self._waiting[-1] = vifs
         else:
             self._put(vifs)
+
+    def tunnel_health(self, health: TunnelHealth) -> None:
+        """A watched VTEP is up or down; what waits of the same one is no longer true."""
+        for event in list(self._waiting):
+            if isinstance(event, TunnelHealth) and event.vtep == health.vtep:
+                self._waiting.remove(event)
+        self._put(health)
 
     def packet_in(self, packet: PacketIn) -> None:
         """A punted packet; dropped if too many wait."""

@@ -29,6 +29,7 @@ class Type(IntEnum):
     ERROR = 1
     ECHO_REQUEST = 2
     ECHO_REPLY = 3
+    EXPERIMENTER = 4
     FEATURES_REQUEST = 5
     FEATURES_REPLY = 6
     SET_CONFIG = 9

@@ -30,6 +30,9 @@ class InterfaceRow:
     error: str | None = None
     external_ids: dict[str, str] = field(default_factory=dict)
     options: dict[str, str] = field(default_factory=dict)
+    mac: str | None = None
+    bfd: dict[str, str] = field(default_factory=dict)
+    bfd_status: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -38,6 +41,7 @@ class PortRow:
 
     name: str = ""
     interfaces: set[str] = field(default_factory=set)
+    external_ids: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

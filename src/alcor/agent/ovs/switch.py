@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Final
 
 from alcor.agent.driver import (
+    ConnectionTuple,
     FlowDiff,
     PacketIn,
+    PortSpec,
     RawKey,
     SwitchError,
     SwitchEvent,
@@ -30,6 +32,7 @@ from alcor.agent.ovs import openflow, unixctl
 from alcor.agent.ovs.bridge import Bridge
 from alcor.agent.ovs.connection import Connection
 from alcor.agent.ovs.events import EventQueue
+from alcor.agent.ovs.flush import encode_flush
 from alcor.agent.ovs.groups import (
     GroupCommand,
     GroupDesc,
@@ -42,9 +45,11 @@ from alcor.agent.ovs.groups import (
 from alcor.agent.ovs.openflow import MeterCommand, Multipart, PuntedPacket, Type
 from alcor.agent.ovs.ovsdb import Database
 from alcor.agent.ovs.oxm import Unencodable, enclose
+from alcor.agent.ovs.ports import ExtraPorts, changes_of_health
 from alcor.agent.ovs.readback import diff_flows, diff_groups, diff_meters, find_stale
 from alcor.agent.ovs.trace import trace
 from alcor.agent.ovs.warm import encode_probe
+from alcor.model.address import Ip
 from alcor.pipeline.flow import Flow, FlowKey, GroupSpec, MeterSpec
 from alcor.pipeline.tables import COOKIE_OURS, COOKIE_OURS_MASK, GROUPS_OURS, METERS_OURS
 from alcor.telemetry.log import get_log
@@ -66,6 +71,8 @@ class _Session:
     groups: dict[int, GroupDesc]
     vifs: dict[str, int]
     ports_version: int
+    ports: ExtraPorts
+    health: dict[Ip, bool]
 
     def close(self) -> None:
         self.openflow.close()
@@ -150,6 +157,7 @@ class OvsSwitch:
         try:
             ends = (session.openflow.closed, session.database.rpc.closed)
             self._events.connected(VifsChanged(session.vifs))
+            self._tell_health(session)
             _log.info("switch_connected", bridge=self._bridge_name, vifs=len(session.vifs))
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             raise SwitchError(next(end.result() for end in ends if end.done()))
@@ -169,7 +177,8 @@ class OvsSwitch:
             meters = await self._read_meters(connection)
             groups = await self._read_groups(connection)
             version = database.ports_version
-            return _Session(database, bridge, connection, meters, groups, bridge.vifs(), version)
+            ports = ExtraPorts(database, bridge)
+            return _Session(database, bridge, connection, meters, groups, bridge.vifs(), version, ports, {})
         except BaseException:
             if connection is not None:
                 connection.close()
@@ -227,10 +236,17 @@ class OvsSwitch:
         session.ports_version = session.database.ports_version
         if session.bridge.find() is None:
             return  # deleted: its OpenFlow connection ends next
+        self._tell_health(session)
         vifs = session.bridge.vifs()
         if vifs != session.vifs:
             session.vifs = vifs
             self._events.vifs_changed(VifsChanged(vifs))
+
+    def _tell_health(self, session: _Session) -> None:
+        health = session.ports.health()
+        for change in changes_of_health(session.health, health):
+            self._events.tunnel_health(change)
+        session.health = health
 
     def _take_packet(self, packet: PuntedPacket) -> None:
         in_port = packet.fields.get("in_port", 0)
@@ -260,6 +276,30 @@ class OvsSwitch:
         tunnels = await self._get_session().bridge.ensure_tunnels(vteps, types)
         self._tunnels = dict(tunnels)
         return tunnels
+
+    async def ensure_ports(self, ports: Sequence[PortSpec]) -> dict[str, int]:
+        """See `Switch.ensure_ports`. Idempotent; a port with other settings is corrected.
+
+        Raises: SwitchError with the switch's own reason if it cannot make a port.
+        """
+        return await self._get_session().ports.ensure(ports)
+
+    async def flush_conntrack(self, zone: int, connection: ConnectionTuple | None = None) -> None:
+        """See `Switch.flush_conntrack`."""
+
+        def encode(_: object, xid: int) -> bytes:
+            return openflow.encode_message(Type.EXPERIMENTER, xid, encode_flush(zone, connection))
+
+        await self._get_session().openflow.send_each(
+            [zone], encode, lambda zone: f"to forget zone {zone}, {connection or 'whole'}"
+        )
+
+    async def dump_conntrack(self, zone: int) -> list[str]:
+        """See `Switch.dump_conntrack`. Asks the daemon's control socket: not for the fast path."""
+        self._get_session()
+        socket = unixctl.find_socket(self._mgmt_socket.parent)
+        text = await unixctl.call(socket, "dpctl/dump-conntrack", f"zone={zone}")
+        return text.splitlines()
 
     async def compare(
         self,

@@ -39,3 +39,20 @@ def find_control(run_folder: Path) -> Path:
         if path.is_socket():
             return path
     raise SwitchError(f"no control socket of ovs-vswitchd is in {run_folder}")
+
+
+def find_socket(run_folder: Path) -> Path:
+    """The daemon's control socket: with the process's number in its name, or, where started so, without.
+
+    Raises: SwitchError if there is none.
+    """
+    places = [run_folder / "ovs-vswitchd.ctl"]
+    try:
+        number = (run_folder / "ovs-vswitchd.pid").read_text().strip()
+        places.insert(0, run_folder / f"ovs-vswitchd.{number}.ctl")
+    except OSError:
+        pass
+    found = next((place for place in places if place.exists()), None)
+    if found is None:
+        raise SwitchError(f"{run_folder}: ovs-vswitchd has no control socket there")
+    return found

@@ -6,9 +6,20 @@ import pytest
 
 from alcor.agent.driver import FlowDiff, RawKey, SwitchError
 from alcor.agent.ovs.actions import encode_instructions
+from alcor.agent.ovs.groups import describe
 from alcor.agent.ovs.oxm import enclose, encode_oxms, split_oxms
-from alcor.agent.ovs.readback import diff_flows, diff_meters
-from alcor.pipeline.flow import Flow, MeterSpec, Output, Resubmit, match
+from alcor.agent.ovs.readback import diff_flows, diff_groups, diff_meters, find_stale
+from alcor.pipeline.flow import (
+    Bucket,
+    Field,
+    Flow,
+    GroupKind,
+    GroupSpec,
+    MeterSpec,
+    Output,
+    Resubmit,
+    match,
+)
 
 FLOWS = [
     Flow(0, 5, match(eth_type=0x0800, ip_proto=6, tcp_dst=n), (Output(1), Resubmit(3)), 0xA1 << 56 | n)
@@ -69,9 +80,32 @@ async def test_a_flow_that_cannot_be_encoded_is_named() -> None:
         await diff_flows({bad.key: bad}, [])
 
 
-def test_meters_that_nobody_wants_are_left_alone() -> None:
-    """Missing, different and foreign-formed meters are to be set; superfluous ones may be another's."""
+def test_meters_that_are_wanted_are_put_right() -> None:
+    """Missing, different and foreign-formed meters are to be set."""
     wanted = [MeterSpec(1, 10, 1), MeterSpec(2, 10, 1), MeterSpec(3, 10, 1), MeterSpec(4, 10, 1)]
     have = {1: MeterSpec(1, 10, 1), 2: MeterSpec(2, 20, 1), 3: None, 9: MeterSpec(9, 1, 1)}
 
     assert diff_meters(wanted, have) == wanted[1:]
+
+
+def test_what_nobody_wants_is_stale_if_it_is_ours() -> None:
+    """Numbers in our range that are not wanted, in order; others' are left alone."""
+    assert find_stale([9, 3, 12, 5, 7], [5], range(3, 10)) == (3, 7, 9)
+
+
+def test_groups_differ_by_bucket_and_hash_but_not_by_the_order_of_fields() -> None:
+    """A switch describes hashed fields in an order of its own."""
+    buckets = (Bucket(1, (Output(1),), 5), Bucket(2, (), 1))
+    one = GroupSpec(1, GroupKind.SELECT, buckets, (Field.IPV4_SRC, Field.UDP_DST))
+    turned = GroupSpec(1, GroupKind.SELECT, buckets, (Field.UDP_DST, Field.IPV4_SRC))
+    others = [
+        GroupSpec(1, GroupKind.SELECT, buckets, (Field.UDP_DST,)),
+        GroupSpec(1, GroupKind.SELECT, buckets),
+        GroupSpec(1, GroupKind.SELECT, buckets[:1], one.hash_fields),
+        GroupSpec(1, GroupKind.ALL, buckets),
+    ]
+    have = {1: describe(one)}
+
+    assert diff_groups([one], have) == diff_groups([turned], have) == []
+    assert diff_groups(others, have) == others
+    assert diff_groups([one], {}) == [one]
