@@ -60,6 +60,11 @@ class Dataplane:
         self._publisher = Publisher(0, generation)
         self._failures = 0
 
+    @property
+    def graph(self) -> Graph | None:
+        """The present graph, only to be read; None before the first one is loaded."""
+        return self._graph
+
     async def run(self) -> None:
         """Follow, compute, publish, and write down what hosts report, until cancelled.
 

@@ -54,6 +54,8 @@ from alcor.managers.subnetpool import manager as subnetpool
 from alcor.managers.subnetpool import scope as address_scope
 from alcor.managers.tap import manager as tap
 from alcor.managers.topology import service as topology
+from alcor.managers.trace import service as trace
+from alcor.managers.trace.service import Tracer
 from alcor.managers.trunk import manager as trunk
 from alcor.managers.views import views
 from alcor.managers.vpc import manager as vpc
@@ -79,12 +81,14 @@ def managers(
     reserved_macs: Iterable[Mac] = RESERVED,
     network: NetworkSettings = NetworkSettings(),
     quota_limits: Limits | None = None,
+    tracer: Tracer | None = None,
 ) -> tuple[Manager | Service, ...]:
     """Every manager that has an endpoint, parents before children: a line per family.
 
     `network`: what the configuration says of networks; `underlay_mtu_bytes`: another value of its `tunnel_mtu_bytes`.
     `reserved_macs`: never given to a port; the address that answers DHCP for the hosts must be among them.
     `quota_limits`: what projects may have; by default what the reference server gives them.
+    `tracer`: who answers traces; None where the process does not hold the goal state.
     """
     if underlay_mtu_bytes is not None:
         network = replace(network, tunnel_mtu_bytes=underlay_mtu_bytes)
@@ -129,6 +133,7 @@ def managers(
         *_region(network, quota_limits),
         *security_group.family(),
         *qos.family(),
+        trace.service(tracer),
         rbac.manager({("network", AS_EXTERNAL): vpc.become_external}),
         *routers,
         *elastic_ip.family(floating_ips),

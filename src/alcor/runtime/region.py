@@ -41,6 +41,7 @@ from alcor.runtime.network import network_settings
 from alcor.runtime.operations import Health, OperationsApp
 from alcor.runtime.patience import Patience
 from alcor.runtime.settings import ConfigurationError
+from alcor.runtime.trace import ProcessTracer
 from alcor.store.interface import Store
 from alcor.telemetry.log import get_log
 
@@ -131,13 +132,14 @@ async def _start(
     agents: tuple[str, ...] = ()
     token = endpoint = clouds = None
     local = None if is_shared(config) else LocalBus(codec)
+    tracer = ProcessTracer()
     if store is not None and Role.API in roles:
         # Where Keystone says who is who, a token of ours is of no use.
         token = None if config.keystone.auth_url else await ensure_admin_token(store, config.data.folder)
         await store.write(ensure_template)
     if store is not None and Role.DATAPLANE in roles:
         told = await stack.enter_async_context(notifying(config, store))
-        make = _maker(config, store, told)
+        make = _maker(config, store, told, tracer)
         if local is not None:
             await stack.enter_async_context(_dataplane(make(_now_ms(), local)))
         else:
@@ -147,7 +149,8 @@ async def _start(
     if store is not None and Role.API in roles:
         policy, overrides = load_policy(config.policy)
         who = await stack.enter_async_context(authenticator(config, store, policy))
-        api = _api(store, config, services, who, overrides, health)
+        can_trace = Role.DATAPLANE in roles
+        api = _api(store, config, services, who, overrides, health, tracer if can_trace else None)
         endpoint = await stack.enter_async_context(api)
         clouds = write_clouds(config.data.folder, endpoint, token) if token else None
         operations = endpoint
@@ -157,12 +160,18 @@ async def _start(
     return Running(chosen, endpoint, agents, bus, operations, config.data.folder, token, clouds)
 
 
-def _maker(config: RegionConfig, store: Store, told: Told | None) -> Callable[[int, DataplaneBus], Dataplane]:
+def _maker(
+    config: RegionConfig, store: Store, told: Told | None, tracer: ProcessTracer
+) -> Callable[[int, DataplaneBus], Dataplane]:
     responder = _responder_mac(config)
     region = RegionItem(id="region", responder_mac=responder, dhcp_lease_s=config.dataplane.dhcp_lease_s)
-    return lambda generation, bus: Dataplane(
-        store, bus, generation=generation, region=region, now_ms=_now_ms, told=told
-    )
+
+    def make(generation: int, bus: DataplaneBus) -> Dataplane:
+        dataplane = Dataplane(store, bus, generation=generation, region=region, now_ms=_now_ms, told=told)
+        tracer.lead(dataplane, bus)
+        return dataplane
+
+    return make
 
 
 @contextlib.asynccontextmanager
@@ -242,6 +251,7 @@ async def _api(
     who: Authenticator,
     overrides: Mapping[str, str],
     health: Health,
+    tracer: ProcessTracer | None,
 ) -> AsyncIterator[str]:
     listener = listen(config.api.listen, "api.listen", "--listen")
     limits = Limits(msgspec.structs.asdict(config.quota))
@@ -254,6 +264,7 @@ async def _api(
             network=network,
             reserved_macs={_responder_mac(config)},
             quota_limits=limits,
+            tracer=tracer,
         ),
         who,
         quota_limit=limits.of,

@@ -67,13 +67,13 @@ class Exit(msgspec.Struct, frozen=True, order=True):
 class Look(msgspec.Struct, frozen=True, kw_only=True):
     """What a host's own switch does with the packet, beside what it should do.
 
-    `wanted`, `found`: exits, sorted. `flows`: the flows that matched, in order, as the switch prints them. `error`: why
-    nobody could look.
+    `agrees`: None if it could not be told, and `error` says why. `wanted`, `found`: exits, sorted. `flows`: those that
+    matched, in order, as the switch prints them.
     """
 
     host_id: str
     host: str
-    agrees: bool
+    agrees: bool | None
     wanted: tuple[Exit, ...] = ()
     found: tuple[Exit, ...] = ()
     flows: tuple[str, ...] = ()
