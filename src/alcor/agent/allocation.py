@@ -1,4 +1,4 @@
-"""Local numbers: port keys and network keys, kept in the switch's database (I11; protocol, section 7).
+"""Local numbers: port, network and router keys, kept in the switch's database (I11; protocol, section 7).
 
 They are state: a restarted agent that numbered its ports anew would rewrite every flow. So a number is saved
 before a flow uses it, read back at start, and freed only after the flows that use it are gone. The remembered
@@ -8,14 +8,14 @@ epoch lies with them.
 import heapq
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from alcor.model.errors import Exhausted
+from alcor.pipeline.tables import PORT_KEY_MAX, ROUTER_KEY_MAX, ROUTER_ZONES_FROM
 from alcor.pipeline.view import Allocation
 
-PORT_KEY_MAX = 2**15 - 1
 NETWORK_KEY_MAX = 2**24 - 1
 EPOCH = "epoch"
-_PORT, _NETWORK = "port:", "network:"
 
 # A freed number rests, so that a packet that is still on its way through the switch or to the agent with the old
 # number is not taken for its next owner's. As long as a released address rests (architecture, section 4).
@@ -86,6 +86,43 @@ class NumberPool:
             heapq.heappush(self.free, number)
 
 
+class Numbered(StrEnum):
+    """What has local numbers; the value is the prefix of its names in the database (`port:<id>`)."""
+
+    PORT = "port"
+    NETWORK = "network"
+    ROUTER = "router"
+
+
+Owners = Mapping[Numbered, Collection[str]]
+"""Ids by what they are of."""
+
+_MAXIMA = {
+    Numbered.PORT: PORT_KEY_MAX,
+    Numbered.NETWORK: NETWORK_KEY_MAX,
+    Numbered.ROUTER: ROUTER_KEY_MAX,
+}
+
+
+def name_of(what: Numbered, owner: str) -> str:
+    """The name under which the database keeps the owner's number."""
+    return f"{what.value}:{owner}"
+
+
+def _parse(name: str) -> tuple[Numbered, str] | None:
+    """The owner behind a name; None if the name is not a number's."""
+    prefix, colon, owner = name.partition(":")
+    return (Numbered(prefix), owner) if colon and prefix in Numbered._value2member_map_ else None
+
+
+def zone_of(name: str, number: int) -> int | None:
+    """The conntrack zone that goes with a number; None if none does."""
+    parsed = _parse(name)
+    if parsed is None or parsed[0] is Numbered.NETWORK:
+        return None
+    return number if parsed[0] is Numbered.PORT else ROUTER_ZONES_FROM + number
+
+
 class LocalNumbers:
     """The host's numbers by owner, and `allocation`, which the pipeline computes with.
 
@@ -94,11 +131,16 @@ class LocalNumbers:
 
     def __init__(self, now_s: Callable[[], float]) -> None:
         """`now_s`: monotonic seconds."""
+        self.now_s = now_s
         self.allocation = Allocation()
         self.epoch = 0
-        self.ports = NumberPool(PORT_KEY_MAX, now_s)
-        self.networks = NumberPool(NETWORK_KEY_MAX, now_s)
-        self._owner_of_key: dict[int, str] = {}
+        self.pools = {what: NumberPool(maximum, now_s) for what, maximum in _MAXIMA.items()}
+        self._keys = {
+            Numbered.PORT: self.allocation.port_keys,
+            Numbered.NETWORK: self.allocation.network_keys,
+            Numbered.ROUTER: self.allocation.router_keys,
+        }
+        self._owners: dict[Numbered, dict[int, str]] = {what: {} for what in Numbered}
 
     def load(self, kept: Mapping[str, int]) -> tuple[dict[str, int], list[str]]:
         """Adopt what the switch's database holds; returns what to put right in it: numbers to save, names to remove.
@@ -107,39 +149,37 @@ class LocalNumbers:
         """
         self.epoch = max(self.epoch, kept.get(EPOCH, 0))
         for name, number in sorted(kept.items()):
-            if name.startswith(_PORT):
-                self._adopt_port(name.removeprefix(_PORT), number)
-            elif name.startswith(_NETWORK):
-                owner = name.removeprefix(_NETWORK)
-                if self.networks.adopt(owner, number):
-                    self.allocation.network_keys[owner] = number
+            parsed = _parse(name)
+            if parsed is not None and self.pools[parsed[0]].adopt(parsed[1], number):
+                self._use(*parsed, number)
         ours = self.kept()
         missing = {name: number for name, number in ours.items() if kept.get(name) != number}
-        return missing, [name for name in kept if name.startswith((_PORT, _NETWORK)) and name not in ours]
+        return missing, [name for name in kept if _parse(name) is not None and name not in ours]
 
-    def _adopt_port(self, owner: str, number: int) -> None:
-        if self.ports.adopt(owner, number):
-            self.allocation.port_keys[owner] = number
-            self._owner_of_key[number] = owner
+    def _use(self, what: Numbered, owner: str, number: int) -> None:
+        self._keys[what][owner] = number
+        self._owners[what][number] = owner
 
     def kept(self) -> dict[str, int]:
         """Everything that must be in the database."""
-        kept = {_PORT + owner: number for owner, number in self.allocation.port_keys.items()}
-        kept |= {_NETWORK + owner: number for owner, number in self.allocation.network_keys.items()}
+        kept = {name_of(what, owner): key for what, keys in self._keys.items() for owner, key in keys.items()}
         return kept | ({EPOCH: self.epoch} if self.epoch else {})
+
+    def owner_of(self, what: Numbered, key: int) -> str | None:
+        """Whose number it is. Cost: O(1)."""
+        return self._owners[what].get(key)
 
     def port_of(self, key: int) -> str | None:
         """Whose port key it is."""
-        return self._owner_of_key.get(key)
+        return self.owner_of(Numbered.PORT, key)
 
-    def take(self, ports: Iterable[str], networks: Iterable[str]) -> dict[str, int]:
+    def take(self, owners: Owners) -> dict[str, int]:
         """Numbers for those that have none, to be saved and then confirmed with `saved`. Raises: Exhausted."""
         taken: dict[str, int] = {}
         try:
-            for owner in sorted(set(ports) - self.allocation.port_keys.keys()):
-                taken[_PORT + owner] = self.ports.take(owner, "port keys")
-            for owner in sorted(set(networks) - self.allocation.network_keys.keys()):
-                taken[_NETWORK + owner] = self.networks.take(owner, "network keys")
+            for what, ids in owners.items():
+                for owner in sorted(set(ids) - self._keys[what].keys()):
+                    taken[name_of(what, owner)] = self.pools[what].take(owner, f"{what.value} keys")
         except Exhausted:
             self.not_saved(taken)
             raise
@@ -148,33 +188,31 @@ class LocalNumbers:
     def saved(self, taken: Mapping[str, int]) -> None:
         """The numbers are in the database: flows may use them."""
         for name, number in taken.items():
-            if name.startswith(_PORT):
-                self.allocation.port_keys[name.removeprefix(_PORT)] = number
-                self._owner_of_key[number] = name.removeprefix(_PORT)
-            else:
-                self.allocation.network_keys[name.removeprefix(_NETWORK)] = number
+            parsed = _parse(name)
+            assert parsed is not None
+            self._use(*parsed, number)
 
     def not_saved(self, taken: Mapping[str, int]) -> None:
         """The numbers could not be saved: nobody has used them."""
         for name in taken:
-            if name.startswith(_PORT):
-                self.ports.undo(name.removeprefix(_PORT))
-            else:
-                self.networks.undo(name.removeprefix(_NETWORK))
+            parsed = _parse(name)
+            assert parsed is not None
+            self.pools[parsed[0]].undo(parsed[1])
 
-    def unused(self, ports: Collection[str], networks: Collection[str]) -> list[str]:
-        """The names of numbers whose owners are in neither collection. Cost: O(numbers)."""
-        names = [_PORT + owner for owner in self.allocation.port_keys if owner not in ports]
-        return names + [_NETWORK + owner for owner in self.allocation.network_keys if owner not in networks]
+    def unused(self, known: Owners) -> list[str]:
+        """The names of numbers whose owners are not in `known`. Cost: O(numbers)."""
+        return [
+            name_of(what, owner)
+            for what, keys in self._keys.items()
+            for owner in keys
+            if owner not in known[what]
+        ]
 
     def free(self, names: Iterable[str]) -> None:
         """Give numbers back; call after the flows that used them are gone and the database forgot them."""
         for name in names:
-            if name.startswith(_PORT):
-                owner = name.removeprefix(_PORT)
-                self._owner_of_key.pop(self.allocation.port_keys.pop(owner), None)
-                self.ports.release(owner)
-            else:
-                owner = name.removeprefix(_NETWORK)
-                self.allocation.network_keys.pop(owner)
-                self.networks.release(owner)
+            parsed = _parse(name)
+            assert parsed is not None
+            what, owner = parsed
+            self._owners[what].pop(self._keys[what].pop(owner), None)
+            self.pools[what].release(owner)

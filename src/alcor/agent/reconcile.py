@@ -6,44 +6,66 @@ compared, so no state of ours is trusted longer than the switch confirms it.
 """
 
 from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from alcor.agent.allocation import EPOCH, LocalNumbers
-from alcor.agent.driver import FlowDiff, Switch
+from alcor.agent.allocation import EPOCH, LocalNumbers, Numbered, Owners, zone_of
+from alcor.agent.driver import FlowDiff, InternalPort, Switch, SwitchError
+from alcor.agent.handler import Confirmed, Finding
 from alcor.agent.hold import Hold
+from alcor.agent.migration import Departures
+from alcor.agent.provision import Provisions, provisions
+from alcor.agent.untold import Untold
 from alcor.agent.view import Changes, HostView
 from alcor.goalstate.item import ItemKind
-from alcor.goalstate.scope import ScopeKind
 from alcor.pipeline.compile import (
     affected,
     found,
+    groups,
     meters,
     unit_flows,
     units,
 )
 from alcor.pipeline.feature import Local, LocalChange
-from alcor.pipeline.flow import Flow, FlowKey, MeterSpec
+from alcor.pipeline.flow import Flow, FlowKey, GroupSpec, MeterSpec
+from alcor.pipeline.live import ofport_of
 from alcor.pipeline.unit import SHARED, Unit
+from alcor.telemetry.log import get_log
 from alcor.telemetry.metrics import FLOW_CHANGES
 
-OVERLAYS = frozenset(("vxlan", "geneve", "gre"))
-# Made as soon as the host is known: the first port of a host should not wait until the switch has made a tunnel port.
-DEFAULT_OVERLAYS = frozenset(("vxlan",))
+log = get_log("agent")
 
 _PUT, _REMOVED = FLOW_CHANGES.labels("put"), FLOW_CHANGES.labels("removed")
 # Numbering waits for the database, and more ports may arrive meanwhile; after this many rounds the rest waits for
 # the next turn, so that ports that have their numbers are not kept waiting by a stream of new ones.
 _NUMBERING_ROUNDS_MAX = 3
 
+_NUMBERED = {
+    ItemKind.LOCAL_PORT: Numbered.PORT,
+    ItemKind.NETWORK: Numbered.NETWORK,
+    ItemKind.ROUTER: Numbered.ROUTER,
+}
+_LOCAL = {Numbered.PORT: Local.PORT, Numbered.NETWORK: Local.NETWORK, Numbered.ROUTER: Local.ROUTER}
+# Meters and groups are of ports, routers, policies and ways out: what there are many of cannot change them.
+_WITHOUT_BOUNDS = frozenset(
+    (ItemKind.NEIGHBOUR, ItemKind.CLAIM, ItemKind.MEMBER, ItemKind.PREFIX, ItemKind.SUBNET, ItemKind.RULES)
+)
+# What `provisions` looks at.
+_PROVISIONED = frozenset(
+    (ItemKind.HOST, ItemKind.NETWORK, ItemKind.NETWORK_HOST, ItemKind.ROUTER, ItemKind.GATEWAY)
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What a barrier confirmed. `realized`: shard → through; `plugged`: open port with a VIF → ofport."""
+    """What a barrier confirmed. `realized`: shard → through; `plugged`: open port with a VIF → ofport, that of a
+    subport is its parent's; `confirmed`: what the switch was brought to.
+    """
 
     epoch: int
     realized: dict[int, int]
     plugged: dict[str, int]
+    confirmed: Confirmed
 
 
 @dataclass(slots=True)
@@ -51,12 +73,13 @@ class _Work:
     """What is to be done before the switch is right again."""
 
     units: set[Unit] = field(default_factory=lambda: {SHARED})
-    ports: set[str] = field(default_factory=set)
-    networks: set[str] = field(default_factory=set)
-    meters: bool = True
-    tunnels: bool = True
+    owners: dict[Numbered, set[str]] = field(default_factory=lambda: {what: set() for what in Numbered})
+    """What may have to be numbered."""
+    bounds: bool = True
+    """Whether meters and groups may be others."""
+    provisions: bool = True
     numbers: bool = False
-    """Whether a port or network went, so that its number may be free."""
+    """Whether a port, network or router went, so that its number may be free."""
 
 
 class _InterruptedError(Exception):
@@ -66,14 +89,29 @@ class _InterruptedError(Exception):
 class Reconciler:
     """Keeps one switch as the view says. Its methods but `turn` are immediate; `turn` is never run twice at once."""
 
-    def __init__(self, switch: Switch, view: HostView, numbers: LocalNumbers, hold: Hold) -> None:
+    def __init__(
+        self,
+        switch: Switch,
+        view: HostView,
+        numbers: LocalNumbers,
+        hold: Hold,
+        *,
+        metadata: InternalPort | None = None,
+    ) -> None:
+        """`metadata`: the port of this host's metadata service, None if it has none."""
         self._switch, self._view, self._numbers, self._hold = switch, view, numbers, hold
+        self._metadata = metadata
         self._by_unit: dict[Unit, tuple[Flow, ...]] = {}
         self._kept: set[Unit] = set()
         self._desired: dict[FlowKey, Flow] = {}
         self._meters: dict[int, MeterSpec] = {}
+        self._groups: dict[int, GroupSpec] = {}
         self._work = _Work()
-        self._tunnel_of: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+        self._untold = Untold()
+        self._departures = Departures(numbers.now_s, numbers.allocation.forwarding)
+        self._provided: Provisions | None = None
+        # An earlier process may have made ports that nobody wants any more.
+        self._may_have_ports = True
         self._is_held = False
         # Counts the switch's lives, so that a turn notices that the switch it speaks to is not the one it began with.
         self._life = 0
@@ -82,6 +120,8 @@ class Reconciler:
         self._must_compare = True
         self._is_swept = False
         self.flow_changes = 0
+        self.complaint = ""
+        """Which ports the switch could not make, and why; empty if it made all. `provide_again` tries once more."""
 
     @property
     def is_swept(self) -> bool:
@@ -100,9 +140,9 @@ class Reconciler:
         self._by_unit = {unit: self._by_unit[unit] for unit in self._kept}
         self._desired = {flow.key: flow for flows in self._by_unit.values() for flow in flows}
         self._work.units |= units(view) | self._kept
-        self._work.ports |= view.ports.keys() | view.closed.keys()
-        self._work.networks |= view.networks.keys()
-        self._work.meters = self._work.tunnels = True
+        for what, ids in self._known().items():
+            self._work.owners[what].update(ids)
+        self._work.bounds = self._work.provisions = True
 
     def lost(self) -> None:
         """The switch is gone."""
@@ -120,20 +160,33 @@ class Reconciler:
         for change in changes.items:
             work.units |= affected(change, view)
             kind = change.key.kind
-            if kind is ItemKind.LOCAL_PORT:
-                work.ports.add(change.key.id)
-                work.meters = True
+            numbered = _NUMBERED.get(kind)
+            if numbered is not None:
+                work.owners[numbered].add(change.key.id)
                 work.numbers |= change.after is None
-            elif kind is ItemKind.NETWORK and change.scope.kind is ScopeKind.NETWORK:
-                work.networks.add(change.scope.id)
-                work.tunnels = work.meters = True
-                work.numbers |= change.after is None
-            elif kind is ItemKind.HOST:
-                work.tunnels = True
+            work.bounds |= kind not in _WITHOUT_BOUNDS
+            work.provisions |= kind in _PROVISIONED
+            self._untold.item(change)
         for port_id in changes.reopened:
-            work.units |= found(LocalChange(Local.PORT, port_id), view)
-            work.meters = True
+            self._changed(LocalChange(Local.PORT, port_id))
+        for port_id in self._departures.note(changes.items, view):
+            self._changed(LocalChange(Local.FORWARDING, port_id))
         self._note_hold(changes)
+
+    def _changed(self, change: LocalChange) -> None:
+        """Something changed on the host itself."""
+        self._work.units |= found(change, self._view.resolved)
+        self._work.bounds = True
+        self._untold.local.add(change)
+
+    def _known(self) -> Owners:
+        """Who must have a number."""
+        view = self._view.resolved
+        return {
+            Numbered.PORT: ChainMap(view.ports, view.closed),
+            Numbered.NETWORK: view.networks,
+            Numbered.ROUTER: view.routers,
+        }
 
     def _note_hold(self, changes: Changes) -> None:
         hold, numbers, view = self._hold, self._numbers, self._view.resolved
@@ -160,10 +213,52 @@ class Reconciler:
             del present[port_id]
             self._hold.vif_unplugged(port_id)
         present |= {port_id: ofports[port_id] for port_id in moved}
-        for port_id in (*gone, *moved):
-            self._work.units |= found(LocalChange(Local.PORT, port_id), self._view.resolved)
-            self._work.meters = True
+        for parent in (*gone, *moved):
+            for port_id in (parent, *self._view.resolved.subports_of(parent)):
+                self._changed(LocalChange(Local.PORT, port_id))
         return gone
+
+    def found(self, findings: Iterable[Finding]) -> bool:
+        """What handlers found out; returns whether it was anything new."""
+        hops, is_new = self._numbers.allocation.next_hops, False
+        for finding in findings:
+            place = (finding.network_id, finding.address)
+            if hops.get(place) == finding.mac:
+                continue
+            if finding.mac is None:
+                del hops[place]
+            else:
+                hops[place] = finding.mac
+            self._changed(LocalChange(Local.NEXT_HOP, "/".join(place)))
+            is_new = True
+        return is_new
+
+    def tunnel_health(self, vtep: str, *, is_up: bool) -> None:
+        """A watched tunnel came up or went down."""
+        lost = self._numbers.allocation.lost_vteps
+        self._set_lost(lost - {vtep} if is_up else lost | {vtep})
+
+    def _set_lost(self, lost: frozenset[str]) -> None:
+        if lost != self._numbers.allocation.lost_vteps:
+            self._numbers.allocation.lost_vteps = lost
+            self._changed(LocalChange(Local.LOST_VTEPS))
+
+    def expire(self) -> bool:
+        """Forget what is true only for a time; returns whether anything was."""
+        expired = self._departures.expire()
+        for port_id in expired:
+            self._changed(LocalChange(Local.FORWARDING, port_id))
+        return bool(expired)
+
+    @property
+    def expires_s(self) -> float | None:
+        """When `expire` will have something to do, in the clock's seconds; None if nothing is due."""
+        return self._departures.next_s()
+
+    def provide_again(self) -> None:
+        """Try once more to make the ports that the switch could not make."""
+        self._work.provisions = True
+        self._provided = None
 
     # --- one turn --------------------------------------------------------------------------------------
 
@@ -187,13 +282,14 @@ class Reconciler:
         for _ in range(_NUMBERING_ROUNDS_MAX):
             if not await self._number():
                 break
-        await self._tunnels(life)
+        await self._provide(life)
         # From here to the first await nothing else runs: what is observed, computed and freed is of one moment.
         turn = self._observe()
         unused = self._unused()
         self._settle()
         changed = self._recompute()
         await self._install(changed, life)
+        self._untold.told(turn.confirmed)
         await self._free(unused)
         return turn
 
@@ -217,68 +313,106 @@ class Reconciler:
 
     async def _number(self) -> bool:
         """Number what is new; True if there was any. Saved before a flow can use it."""
-        view, work, numbers = self._view.resolved, self._work, self._numbers
-        ports = [id for id in work.ports if id in view.ports or id in view.closed]
-        networks = [id for id in work.networks if id in view.networks]
-        taken = numbers.take(ports, networks)
-        work.ports.clear()
-        work.networks.clear()
+        work, numbers, known = self._work, self._numbers, self._known()
+        owners = {what: [id for id in ids if id in known[what]] for what, ids in work.owners.items()}
+        taken = numbers.take(owners)
+        for ids in work.owners.values():
+            ids.clear()
         if not taken:
             return False
         try:
+            await self._forget_connections(taken)
             await self._switch.save_numbers(taken)
         except BaseException:
             numbers.not_saved(taken)
-            work.ports.update(ports)
-            work.networks.update(networks)
+            for what, again in owners.items():
+                work.owners[what].update(again)
             raise
         numbers.saved(taken)
-        for id in ports:
-            work.units |= found(LocalChange(Local.PORT, id), self._view.resolved)
-        for id in networks:
-            work.units |= found(LocalChange(Local.NETWORK, id), self._view.resolved)
-        work.meters = True
+        for what, ids_taken in owners.items():
+            for id in ids_taken:
+                self._changed(LocalChange(_LOCAL[what], id))
         return True
 
-    async def _tunnels(self, life: int) -> None:
-        if not self._work.tunnels:
+    async def _forget_connections(self, taken: Mapping[str, int]) -> None:
+        """A zone's last owner may have left connections; its next one must not meet them."""
+        for name, number in taken.items():
+            zone = zone_of(name, number)
+            if zone is not None:
+                await self._switch.flush_conntrack(zone)
+
+    async def _provide(self, life: int) -> None:
+        """Have the ports that the view needs, and note their numbers."""
+        if not self._work.provisions:
             return
-        self._work.tunnels = False
-        view, allocation = self._view.resolved, self._numbers.allocation
-        vteps = view.host.vtep_addresses if view.host is not None else ()
-        types = {
-            network.network.network_type for network in view.networks.values()
-        } & OVERLAYS | DEFAULT_OVERLAYS
-        wanted = (vteps, tuple(sorted(types)))
-        if wanted == self._tunnel_of and not self._must_compare:
+        self._work.provisions = False
+        wanted = provisions(self._view.resolved, self._metadata)
+        if wanted == self._provided and not self._must_compare:
             return
         try:
-            tunnels = await self._switch.ensure_tunnels(*wanted) if all(wanted) else {}
+            tunnels: dict[str, int] = {}
+            if wanted.vteps and wanted.tunnels:
+                tunnels = await self._switch.ensure_tunnels(wanted.vteps, wanted.tunnels)
+            ofports = await self._ensure_ports(wanted)
         except BaseException:
-            self._work.tunnels = True
+            self._work.provisions = True
             raise
         self._check(life)
-        self._tunnel_of = wanted
-        if tunnels != allocation.tunnels:
-            allocation.tunnels = tunnels
-            self._work.units |= found(LocalChange(Local.TUNNELS), self._view.resolved)
+        self._provided = wanted
+        allocation = self._numbers.allocation
+        before = (allocation.tunnels, allocation.probes, allocation.providers, allocation.metadata_ofport)
+        allocation.tunnels = tunnels
+        wanted.note(ofports, allocation)
+        if before[:2] != (allocation.tunnels, allocation.probes):
+            self._changed(LocalChange(Local.TUNNELS))
+        if before[2] != allocation.providers:
+            self._changed(LocalChange(Local.PROVIDERS))
+        if before[3] != allocation.metadata_ofport:
+            self._changed(LocalChange(Local.METADATA))
+        self._set_lost(allocation.lost_vteps & {vtep for _, vtep in wanted.probes})
+
+    async def _ensure_ports(self, wanted: Provisions) -> Mapping[str, int]:
+        """A bridge that is not there must not keep the host from everything else: it is complained of, and left out."""
+        if not (wanted.ports or self._may_have_ports):
+            return {}
+        try:
+            ofports = await self._switch.ensure_ports(wanted.ports)
+        except SwitchError as error:
+            if not self.is_connected:
+                raise
+            if str(error) != self.complaint:
+                log.error("ports_not_made", reason=str(error))
+            self.complaint = str(error)
+            return {}
+        self.complaint = ""
+        self._may_have_ports = bool(wanted.ports)
+        return ofports
 
     def _observe(self) -> Turn:
         """What will be true when this turn's barrier replies."""
-        view, allocation = self._view.resolved, self._numbers.allocation
-        unnumbered = any(id in view.ports or id in view.closed for id in self._work.ports)
-        unnumbered |= any(id in view.networks for id in self._work.networks)
-        plugged = {
-            port_id: ofport
-            for port_id, ofport in allocation.ofports.items()
-            if port_id in view.ports and port_id in allocation.port_keys
-        }
+        known = self._known()
+        is_unnumbered = any(id in known[what] for what, ids in self._work.owners.items() for id in ids)
+        plugged = self._plugged()
         return Turn(
             epoch=self._view.epoch,
             # What still waits for its number is not in the switch, so nothing may be confirmed yet.
-            realized={} if unnumbered or self._work.tunnels else self._view.realizable(),
+            realized={} if is_unnumbered or self._work.provisions else self._view.realizable(),
             plugged=plugged,
+            confirmed=self._untold.take(plugged),
         )
+
+    def _plugged(self) -> dict[str, int]:
+        """Open, numbered port → where its VIF is, that of a subport being its parent's. Cost: O(VIFs and subports)."""
+        view, allocation = self._view.resolved, self._numbers.allocation
+        found: dict[str, int] = {}
+        for vif in allocation.ofports:
+            for port_id in (vif, *view.subports_of(vif)):
+                port = view.ports.get(port_id)
+                if port is not None and port_id in allocation.port_keys:
+                    ofport = ofport_of(port, view, allocation)
+                    if ofport > 0:
+                        found[port_id] = ofport
+        return found
 
     def _settle(self) -> None:
         """Let a new epoch's hold end when there is no orphan; note when any hold began or ended."""
@@ -328,28 +462,44 @@ class Reconciler:
 
     async def _install(self, before: Mapping[FlowKey, Flow | None], life: int) -> None:
         may_remove = self._is_swept or self._view.in_sync
-        wanted = self._meters
-        if self._work.meters:
-            self._work.meters = False
-            wanted = meters(self._view.resolved, self._numbers.allocation)
+        wanted, wanted_groups = self._meters, self._groups
+        if self._work.bounds:
+            self._work.bounds = False
+            view, allocation = self._view.resolved, self._numbers.allocation
+            wanted, wanted_groups = meters(view, allocation), groups(view, allocation)
+        # A flow that a hold keeps goes with its meter or group.
+        may_unbind = may_remove and not self._hold.is_active
         if self._must_compare or (may_remove and not self._is_swept):
-            await self._compare(wanted, life, may_remove=may_remove and not self._hold.is_active)
+            await self._compare(wanted, wanted_groups, life, may_remove=may_unbind)
             self._is_swept |= may_remove
         else:
             put = [flow for key in before if (flow := self._desired.get(key)) not in (None, before[key])]
             remove = [key for key, flow in before.items() if flow is not None and key not in self._desired]
-            changed = [meter for id, meter in wanted.items() if self._meters.get(id) != meter]
-            # Before in-sync the switch may hold what only *seems* to be gone; the sweep at in-sync finds the rest.
-            unused = tuple(id for id in self._meters if id not in wanted)
-            diff = FlowDiff(put, remove, changed, meters_removed=unused)
-            await self._apply(diff if may_remove else diff.without_removals())
+            diff = FlowDiff(
+                put,
+                # Before in-sync the switch may hold what only *seems* to be gone; the sweep at in-sync finds the rest.
+                remove if may_remove else (),
+                [meter for id, meter in wanted.items() if self._meters.get(id) != meter],
+                [group for id, group in wanted_groups.items() if self._groups.get(id) != group],
+                [id for id in self._meters if id not in wanted] if may_unbind else (),
+                [id for id in self._groups if id not in wanted_groups] if may_unbind else (),
+            )
+            await self._apply(diff)
             self._check(life)
-        self._meters = wanted
+        self._meters = dict(wanted) if may_unbind else self._meters | wanted
+        self._groups = dict(wanted_groups) if may_unbind else self._groups | wanted_groups
 
-    async def _compare(self, wanted: Mapping[int, MeterSpec], life: int, *, may_remove: bool) -> None:
+    async def _compare(
+        self,
+        wanted: Mapping[int, MeterSpec],
+        wanted_groups: Mapping[int, GroupSpec],
+        life: int,
+        *,
+        may_remove: bool,
+    ) -> None:
         """Read back and repair. `_must_compare` falls only when the repair is confirmed."""
         self._must_compare = True
-        diff = await self._switch.compare(self._desired, list(wanted.values()))
+        diff = await self._switch.compare(self._desired, list(wanted.values()), list(wanted_groups.values()))
         self._check(life)
         await self._apply(diff if may_remove else diff.without_removals())
         self._check(life)
@@ -368,17 +518,16 @@ class Reconciler:
         if not self._work.numbers:
             return []
         self._work.numbers = False
-        view = self._view.resolved
-        return self._numbers.unused(ChainMap(view.ports, view.closed), view.networks)
+        return self._numbers.unused(self._known())
 
     async def _free(self, unused: list[str]) -> None:
         """Remember the epoch and free numbers, now that their flows are surely gone."""
-        numbers, view = self._numbers, self._view.resolved
+        numbers = self._numbers
         if not self._is_swept or self._hold.is_active or not self._view.in_sync:
             self._work.numbers |= bool(unused)
             return
         # Who came back meanwhile keeps its number.
-        still = set(numbers.unused(ChainMap(view.ports, view.closed), view.networks)) if unused else set()
+        still = set(numbers.unused(self._known())) if unused else set()
         unused = [name for name in unused if name in still]
         epoch = self._view.epoch
         put = {EPOCH: epoch} if numbers.epoch != epoch else {}

@@ -37,6 +37,8 @@ def forget(ncm: FakeNcm, *numbers: int) -> None:
         ncm.items[host_scope(HOST)].pop(Key(ItemKind.LOCAL_PORT, f"port-{number}"), None)
     ncm.revision += 1
     ncm.deliver(ncm.snapshot(host_scope(HOST)), ncm.heads())
+    # What nobody refers to any more is dropped.
+    ncm.commit()
 
 
 @pytest.mark.parametrize(

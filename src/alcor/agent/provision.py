@@ -1,0 +1,108 @@
+"""Which ports the switch must have besides its VIFs: tunnels, cables to provider bridges, probes, the metadata port.
+
+Pure: computed from the view, carried out by the reconciler (`ensure_tunnels`, `ensure_ports`), which writes the port
+numbers into the `Allocation`.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+from alcor.agent.driver import InternalPort, PatchPort, PortSpec, TunnelPort
+from alcor.model.address import Ip, ip_version
+from alcor.pipeline.live import is_remote
+from alcor.pipeline.view import Allocation, View
+
+OVERLAYS = frozenset(("vxlan", "geneve", "gre"))
+# Made as soon as the host is known: the first port of a host should not wait until the switch has made a tunnel port.
+DEFAULT_OVERLAY = "vxlan"
+# A name of a port has at most 15 bytes; this leaves room for a prefix of four.
+_NAME_BYTES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Provisions:
+    """What the switch must have.
+
+    `vteps`, `tunnels`: as `Switch.ensure_tunnels`; none if the host has no VTEP. `providers`: physical network → cable;
+    `probes`: (network type, VTEP) → watched tunnel; `metadata`: the metadata service's port.
+    """
+
+    vteps: tuple[str, ...] = ()
+    tunnels: tuple[str, ...] = ()
+    providers: dict[str, PatchPort] = field(default_factory=dict)
+    probes: dict[tuple[str, str], TunnelPort] = field(default_factory=dict)
+    metadata: InternalPort | None = None
+
+    @property
+    def ports(self) -> list[PortSpec]:
+        """As `Switch.ensure_ports`."""
+        found: list[PortSpec] = [*self.providers.values(), *self.probes.values()]
+        return found if self.metadata is None else [*found, self.metadata]
+
+    def note(self, ofports: Mapping[str, int], allocation: Allocation) -> None:
+        """Write the numbers of the ports into an allocation; a port that was not made is not there."""
+        allocation.providers = {
+            network: ofports[port.name] for network, port in self.providers.items() if port.name in ofports
+        }
+        allocation.probes = {
+            end: ofports[port.name] for end, port in self.probes.items() if port.name in ofports
+        }
+        allocation.metadata_ofport = 0 if self.metadata is None else ofports.get(self.metadata.name, 0)
+
+
+def provisions(view: View, metadata: InternalPort | None) -> Provisions:
+    """What a host with this view needs. `metadata`: the port of its metadata service, None if it has none.
+
+    Cost: O(networks + gateway hosts of the routers + hosts of the networks behind the gateways of this host).
+    """
+    host = view.host
+    if host is None:
+        return Provisions()
+    types = {one.network.network_type for one in view.networks.values()} & OVERLAYS | {DEFAULT_OVERLAY}
+    probes = {
+        (DEFAULT_OVERLAY, vtep): _probe(vtep, host.vtep_addresses) for vtep in sorted(probed_vteps(view))
+    }
+    return Provisions(
+        vteps=host.vtep_addresses,
+        tunnels=tuple(sorted(types)) if host.vtep_addresses else (),
+        providers={one.physical_network: _cable(one.bridge) for one in host.bridge_mappings},
+        probes=probes,
+        metadata=metadata,
+    )
+
+
+def probed_vteps(view: View) -> set[str]:
+    """The hosts whose life this host watches: those that serve gateways of its routers.
+
+    A watch needs both ends, so a gateway host watches every host with ports behind the gateways it serves.
+    """
+    return {vtep for vtep in _watched(view) if is_remote(vtep, view)}
+
+
+def _watched(view: View) -> Iterator[str]:
+    for router in view.routers.values():
+        for gateway_host in router.gateway_hosts:
+            yield gateway_host.vtep
+    for router_id in view.gateways:
+        router_item = view.routers.get(router_id)
+        for interface in router_item.interfaces if router_item is not None else ():
+            network = view.networks.get(interface.network_id)
+            if network is not None:
+                yield from (host.vtep for host in network.hosts.values())
+
+
+def _probe(vtep: str, own: tuple[str, ...]) -> TunnelPort:
+    version = ip_version(Ip(vtep))
+    local = next(Ip(address) for address in own if ip_version(Ip(address)) == version)
+    return TunnelPort("bfd-" + _digest(vtep), DEFAULT_OVERLAY, Ip(vtep), local)
+
+
+def _cable(bridge: str) -> PatchPort:
+    # Ports are found by name within the whole switch, hence two names for the two ends, made of the bridge's.
+    digest = _digest(bridge)
+    return PatchPort("pt-" + digest, bridge, "pp-" + digest)
+
+
+def _digest(name: str) -> str:
+    return blake2b(name.encode(), digest_size=_NAME_BYTES).hexdigest()
