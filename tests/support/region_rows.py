@@ -9,6 +9,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from alcor.goalstate.fact import ClaimFact
 from alcor.model.address_group import AddressGroup
 from alcor.model.firewall import FirewallGroup, FirewallPolicy, FirewallRule
 from alcor.model.floatingip import FloatingIp
@@ -209,6 +210,15 @@ trunks = st.builds(
     port_id=_one(_ports),
     admin_state_up=_one([True, True, False]),
     sub_ports=_some(*(SubPort(id, "vlan", vlan) for vlan, id in enumerate(_ports, 101))),
+)
+
+
+claims = st.builds(
+    ClaimFact,
+    network_id=_one(_networks),
+    ip=_one(["10.0.0.98", "10.0.0.99"]),
+    mac=_one(["00:00:5e:00:01:01", "00:00:5e:00:01:02"]),
+    port_id=_one(_ports),
 )
 
 

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alcor.goalstate.fact import ClaimFact
 from alcor.goalstate.graph import Graph, item_nodes
 from alcor.goalstate.intent import Input
-from alcor.goalstate.item import ItemKind, LocalPort, refers
-from alcor.goalstate.node.contract import ItemNode
-from alcor.goalstate.scope import CLOSURE_DEPTH_MAX, REGION, Scope, host_scope
+from alcor.goalstate.item import ItemKind, Key, LocalPort, refers
+from alcor.goalstate.node.contract import ItemNode, Placement
+from alcor.goalstate.scope import CLOSURE_DEPTH_MAX, REGION, Scope, host_scope, shard_of
 from alcor.model.change import Change
 from alcor.model.host import Host
 from tests.support.goalstate import (
@@ -24,6 +25,7 @@ from tests.support.goalstate import (
     states_of,
 )
 from tests.support.region_rows import any_region, legal
+from tests.support.region_rows import claims as region_claims
 
 _ONCE = {
     ItemKind.REGION,
@@ -37,8 +39,8 @@ _ONCE = {
     ItemKind.NETWORK_ACL,
 }
 
-Cuts = list[tuple[list[Change], Rows]]
-"""The changes of each cut, and the rows after it."""
+Cuts = list[tuple[list[Change], dict[str, ClaimFact | None], Rows]]
+"""The changes of each cut, the claims seen with it, and the rows after it."""
 
 
 @st.composite
@@ -53,7 +55,10 @@ def _histories(draw: st.DrawFn) -> tuple[Rows, Cuts]:
             after = legal([*(row for key, row in before.items() if key in keep), *region.values()])
             changes += draw(st.permutations(changes_between(before, after)))
             before = after
-        cuts.append((changes, before))
+        seen = {claim.id: claim for claim in draw(st.lists(region_claims, max_size=2))}
+        cuts.append(
+            (changes, {id: draw(st.sampled_from([claim, None])) for id, claim in seen.items()}, before)
+        )
     return start, cuts
 
 
@@ -85,11 +90,14 @@ def test_the_graph_equals_the_specification_with_any_handlers_missing(
 def _walk(graph: Graph, start: Rows, cuts: Cuts) -> None:
     held = states_of(graph)
     assert held == expected(start.values())
-    for revision, (changes, rows) in enumerate(cuts, start=2):
-        outcome = graph.advance(changes, revision)
+    claims: dict[str, ClaimFact] = {}
+    for revision, (changes, seen, rows) in enumerate(cuts, start=2):
+        outcome = graph.advance(changes, revision, seen)
+        claims |= {id: claim for id, claim in seen.items() if claim is not None}
+        claims = {id: claim for id, claim in claims.items() if seen.get(id, claim) is not None}
 
         held = applied(held, outcome)
-        wanted = expected(rows.values())
+        wanted = expected(rows.values(), claims.values())
         assert states_of(graph) == wanted
         assert held == wanted
         assert not graph.recompute().scopes
@@ -109,6 +117,19 @@ def _assert_closed(graph: Graph, rows: Rows) -> None:
             wave -= closure
         assert depth <= CLOSURE_DEPTH_MAX
         assert set(graph.closure(host.id)) == closure
+        for placement in graph.ports_on(host.id):
+            assert graph.shards_of(placement) == _shards(graph, placement)
+
+
+def _shards(graph: Graph, placement: Placement) -> set[int]:
+    """The shards of all that a port needs, by following references without remembering any."""
+    host = host_scope(placement.host_id)
+    found = {host}
+    wave = set(refers(graph.state(host)[Key(ItemKind.LOCAL_PORT, placement.port.local.id)]))
+    while wave - found:
+        found |= wave
+        wave = {target for scope in wave for item in graph.state(scope).values() for target in refers(item)}
+    return {shard_of(scope) for scope in found}
 
 
 @settings(UNTIMED)
