@@ -436,8 +436,8 @@ ERRORS = (
     RoutingCase("what just fits is no error", "red-1", _FITS, to={"green-1": _sent(_FITS)}),
     RoutingCase(
         "an ICMP error is not told about",
-        "red-1",
-        icmp((M_RED1, M_RED_GW), (RED1, "198.51.100.1"), (3, 1), bytes(4) + _LOST[14:42]),
+        "red-6",
+        icmp((M_RED6, M_RED_GW), (RED6, "198.51.100.1"), (3, 1), bytes(4) + _LOST[14:42]),
         reason=Reason.NO_ROUTE,
     ),
     RoutingCase(

@@ -67,6 +67,9 @@ def _prefix_set_field(field: Field) -> tuple[bytes, int, bytes]:
 
 
 _SET_WHOLE: Final = {field: _prefix_set_field(field) for field in Field}
+# To forget where a packet came from is to set its port to 0, which is no port of OpenFlow 1.1 and later (32 bits), but
+# one of 1.0, whose name for the field has 16 bits and is understood too.
+_SET_WHOLE[Field.IN_PORT] = (struct.pack("!HHHBB", _SET_FIELD, 16, 0x0000, 0, 2), 2, b"\0" * 6)
 
 
 def _encode_set_field(action: SetField) -> bytes:
