@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import typer
 
 from alcor import __version__
-from alcor.cli import resource
+from alcor.cli import resource, trace
 
 T = TypeVar("T")
 
@@ -148,6 +148,7 @@ def token_rotate(config: ConfigOption = None, data: DataOption = None, store: St
 app.command("list")(resource.list_rows)
 app.command("show")(resource.show_row)
 app.command("changes")(resource.list_changes)
+app.command("trace")(trace.trace_packet)
 
 
 @app.command()

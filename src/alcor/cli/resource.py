@@ -1,35 +1,26 @@
 """`alcor list`, `alcor show`, `alcor changes`: a region's resources as tables or JSON, from their declarations."""
 
 import json
-import sys
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any
 
 import httpx
-import orjson
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from alcor.cli.client import (
+    DataOption,
+    EndpointOption,
+    FormatOption,
+    TokenOption,
+    checked,
+    fail,
+    open_client,
+    print_json,
+    print_table,
+)
 from alcor.managers.interface import Manager
 from alcor.managers.registry import managers
 from alcor.model.resource import Resource
-
-TIMEOUT_S = 30.0
-
-EndpointOption = Annotated[
-    str | None,
-    typer.Option(
-        "--endpoint", envvar="ALCOR_ENDPOINT", help="URL of the API; by default the region of --data."
-    ),
-]
-TokenOption = Annotated[
-    str | None,
-    typer.Option("--token", envvar="ALCOR_TOKEN", help="Token; by default the admin token of --data."),
-]
-DataOption = Annotated[Path | None, typer.Option("--data", help="Data folder of a region on this machine.")]
-FormatOption = Annotated[str, typer.Option("--format", "-f", help="table or json.")]
 
 
 def list_rows(
@@ -48,12 +39,12 @@ def list_rows(
     """List a region's resources."""
     found = _resource(resource)
     columns = tuple(column or found.columns_shown)
-    with _client(endpoint, token, data) as client:
+    with open_client(endpoint, token, data) as client:
         rows = list(_pages(client, found, _query(filters or (), sort, columns, format), limit))
     if format == "json":
-        _print_json(rows)
+        print_json(rows)
         return
-    _print_table([[_cell(row.get(name)) for name in columns] for row in rows], columns)
+    print_table([[_cell(row.get(name)) for name in columns] for row in rows], columns)
 
 
 def show_row(
@@ -68,20 +59,20 @@ def show_row(
     """Show one resource, by its ID or its name."""
     found = _resource(resource)
     params = {"as_of": as_of} if as_of else {}
-    with _client(endpoint, token, data) as client:
+    with open_client(endpoint, token, data) as client:
         answer = client.get(f"{_path(found)}/{name}", params=params)
         if answer.status_code == 404:
             rows = list(_pages(client, found, [("name", name)], 2))
             if len(rows) > 1:
-                _fail(f"'{name}' is the name of several; use an ID: `alcor list {resource} name={name}`")
+                fail(f"'{name}' is the name of several; use an ID: `alcor list {resource} name={name}`")
             if not rows:
-                _fail(f"no {found.member_key} has the ID or the name '{name}'")
+                fail(f"no {found.member_key} has the ID or the name '{name}'")
             answer = client.get(f"{_path(found)}/{rows[0]['id']}", params=params)
-        row = _checked(answer)[found.member_key]
+        row = checked(answer)[found.member_key]
     if format == "json":
-        _print_json(row)
+        print_json(row)
         return
-    _print_table([[key, _cell(value)] for key, value in sorted(row.items())], ("attribute", "value"))
+    print_table([[key, _cell(value)] for key, value in sorted(row.items())], ("attribute", "value"))
 
 
 def list_changes(
@@ -98,18 +89,18 @@ def list_changes(
     data: DataOption = None,
 ) -> None:
     """Who changed what, and when: oldest first."""
-    with _client(endpoint, token, data) as client:
+    with open_client(endpoint, token, data) as client:
         pairs = [*_pairs(filters or ()), ("limit", str(limit))]
-        changes = _checked(client.get("/changes", params=tuple(pairs)))["changes"]
+        changes = checked(client.get("/changes", params=tuple(pairs)))["changes"]
     if format == "json":
-        _print_json(changes)
+        print_json(changes)
         return
     columns = ("at", "action", "resource_type", "resource_id", "changed", "user_id", "request_id")
     for one in changes:
         if one["action"] != "update":
             # All of it: the ID says it as well.
             one["changed"] = []
-    _print_table([[_cell(one[name]) for name in columns] for one in changes], columns)
+    print_table([[_cell(one[name]) for name in columns] for one in changes], columns)
 
 
 def _resource(name: str) -> Resource:
@@ -123,7 +114,7 @@ def _resource(name: str) -> Resource:
     }
     found = known.get(name.replace("_", "-"))
     if found is None:
-        _fail(f"'{name}' is not a resource; there are {', '.join(sorted(one.collection for one in served))}")
+        fail(f"'{name}' is not a resource; there are {', '.join(sorted(one.collection for one in served))}")
     return found
 
 
@@ -136,7 +127,7 @@ def _pairs(filters: Sequence[str]) -> list[tuple[str, str]]:
     for one in filters:
         name, equals, value = one.partition("=")
         if not equals:
-            _fail(f"'{one}' is not a filter; write name=value")
+            fail(f"'{one}' is not a filter; write name=value")
         pairs.append((name, value))
     return pairs
 
@@ -160,7 +151,7 @@ def _pages(
     url: str | httpx.URL = httpx.URL(_path(resource), params=tuple(pairs))
     left = limit
     while url:
-        body = _checked(client.get(url))
+        body = checked(client.get(url))
         for row in body[resource.collection_key]:
             yield row
             left -= 1
@@ -168,44 +159,6 @@ def _pages(
                 return
         links = body.get(f"{resource.collection_key}_links", [])
         url = next((link["href"] for link in links if link["rel"] == "next"), "")
-
-
-def _client(endpoint: str | None, token: str | None, data: Path | None) -> httpx.Client:
-    """A client of the region: the one named, or the one that runs on this machine."""
-    if endpoint is None or token is None:
-        here = _here(data)
-        endpoint, token = endpoint or here["endpoint"], token or here["token"]
-    base = endpoint.rstrip("/").removesuffix("/v2.0")
-    return httpx.Client(base_url=base, headers={"X-Auth-Token": token}, timeout=TIMEOUT_S)
-
-
-def _here(data: Path | None) -> Mapping[str, str]:
-    from alcor.runtime.config import RegionConfig
-
-    folder = data or RegionConfig().data.folder
-    try:
-        endpoint = orjson.loads((folder / "region.json").read_bytes())["endpoint"]
-        token = (folder / "admin.token").read_text().strip()
-    except (OSError, KeyError, orjson.JSONDecodeError):
-        _fail(
-            f"no region runs with the data folder {folder}, or its token cannot be read. Start one with `alcor up`, "
-            "name its folder with --data, or say --endpoint and --token."
-        )
-    if not endpoint:
-        _fail(f"the process of the data folder {folder} does not serve the API; say --endpoint and --token")
-    return {"endpoint": endpoint, "token": token}
-
-
-def _checked(answer: httpx.Response) -> dict[str, Any]:
-    if not answer.is_success:
-        try:
-            error = answer.json()
-            message = error.get("NeutronError", error.get("error", {})).get("message", answer.text)
-        except ValueError:
-            message = answer.text
-        _fail(f"{message} (HTTP {answer.status_code})")
-    body: dict[str, Any] = answer.json()
-    return body
 
 
 def _cell(value: Any) -> str:
@@ -218,23 +171,3 @@ def _cell(value: Any) -> str:
             return ", ".join(value)
         case _:
             return json.dumps(value, sort_keys=True)
-
-
-def _print_table(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> None:
-    console = Console(highlight=False)
-    # A terminal folds what is too wide; a file or a pipe gets every row on one line.
-    table = Table(*columns, highlight=False)
-    for row in rows:
-        table.add_row(*row)
-    if not console.is_terminal:
-        console.width = 10_000
-    console.print(table, markup=False)
-
-
-def _print_json(value: Any) -> None:
-    print(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS).decode())
-
-
-def _fail(reason: str) -> NoReturn:
-    print(f"alcor: {reason}", file=sys.stderr)
-    raise typer.Exit(1)

@@ -1,0 +1,89 @@
+"""What the commands that speak to a region share: which region, its answers, tables and JSON."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import httpx
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+TIMEOUT_S = 30.0
+
+EndpointOption = Annotated[
+    str | None,
+    typer.Option(
+        "--endpoint", envvar="ALCOR_ENDPOINT", help="URL of the API; by default the region of --data."
+    ),
+]
+TokenOption = Annotated[
+    str | None,
+    typer.Option("--token", envvar="ALCOR_TOKEN", help="Token; by default the admin token of --data."),
+]
+DataOption = Annotated[Path | None, typer.Option("--data", help="Data folder of a region on this machine.")]
+FormatOption = Annotated[str, typer.Option("--format", "-f", help="table or json.")]
+
+
+def open_client(endpoint: str | None, token: str | None, data: Path | None) -> httpx.Client:
+    """A client of the region: the one named, or the one that runs on this machine."""
+    if endpoint is None or token is None:
+        here = _here(data)
+        endpoint, token = endpoint or here["endpoint"], token or here["token"]
+    base = endpoint.rstrip("/").removesuffix("/v2.0")
+    return httpx.Client(base_url=base, headers={"X-Auth-Token": token}, timeout=TIMEOUT_S)
+
+
+def _here(data: Path | None) -> Mapping[str, str]:
+    from alcor.runtime.config import RegionConfig
+
+    folder = data or RegionConfig().data.folder
+    try:
+        endpoint = orjson.loads((folder / "region.json").read_bytes())["endpoint"]
+        token = (folder / "admin.token").read_text().strip()
+    except (OSError, KeyError, orjson.JSONDecodeError):
+        fail(
+            f"no region runs with the data folder {folder}, or its token cannot be read. Start one with `alcor up`, "
+            "name its folder with --data, or say --endpoint and --token."
+        )
+    if not endpoint:
+        fail(f"the process of the data folder {folder} does not serve the API; say --endpoint and --token")
+    return {"endpoint": endpoint, "token": token}
+
+
+def checked(answer: httpx.Response) -> dict[str, Any]:
+    """The body of a success; an error ends the command with the region's own words."""
+    if not answer.is_success:
+        try:
+            error = answer.json()
+            message = error.get("NeutronError", error.get("error", {})).get("message", answer.text)
+        except ValueError:
+            message = answer.text
+        fail(f"{message} (HTTP {answer.status_code})")
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+def print_table(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> None:
+    """A table for people; one row a line where nobody looks."""
+    console = Console(highlight=False)
+    # A terminal folds what is too wide; a file or a pipe gets every row on one line.
+    table = Table(*columns, highlight=False)
+    for row in rows:
+        table.add_row(*row)
+    if not console.is_terminal:
+        console.width = 10_000
+    console.print(table, markup=False)
+
+
+def print_json(value: Any) -> None:
+    """Indented, keys sorted."""
+    print(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS).decode())
+
+
+def fail(reason: str) -> NoReturn:
+    """End the command with a sentence, exit status 1."""
+    print(f"alcor: {reason}", file=sys.stderr)
+    raise typer.Exit(1)
