@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from alcor.goalstate.compile import compile as compile_states
+from alcor.goalstate.fact import ClaimFact
 from alcor.goalstate.intent import Intent
 from alcor.goalstate.item import RegionItem, State
 from alcor.goalstate.scope import Scope
@@ -23,7 +24,9 @@ from alcor.pipeline.view import Allocation, View
 RESPONDER_MAC = "fe:00:00:00:00:01"
 A_REGION = RegionItem(id="region", responder_mac=RESPONDER_MAC, dhcp_lease_s=86_400)
 TUNNEL = 1
-"""The OpenFlow port of each host's tunnels."""
+"""The OpenFlow port of each host's VXLAN tunnels."""
+TUNNELS = {"vxlan": TUNNEL, "geneve": 3, "gre": 4}
+"""The OpenFlow ports of each host's tunnels, by type."""
 OPEN = "open"
 """A security group that every site has: it lets everything through, in both directions."""
 OPEN_ROWS = (
@@ -47,7 +50,7 @@ class Site:
     """Rows of intent (names are ids), and what is so on the hosts.
 
     `unplugged`: ports without a VIF. `closed`: ports whose network the host does not know for certain.
-    `without_tunnels`: hosts that have no tunnel port. `lost_vteps`: ends that no host reaches any more. `next_hops`: what
+    `claims`: what ports were seen to claim. `without_tunnels`: hosts that have no tunnel port. `lost_vteps`: ends that no host reaches. `next_hops`: what
     agents have found out, ((external network, address), MAC) each.
     """
 
@@ -57,6 +60,7 @@ class Site:
     without_tunnels: frozenset[str] = frozenset()
     lost_vteps: frozenset[str] = frozenset()
     next_hops: tuple[tuple[tuple[str, str], str], ...] = ()
+    claims: tuple[ClaimFact, ...] = ()
 
     def but(self, id: str, **fields: object) -> "Site":
         """The same with other values in one row."""
@@ -77,7 +81,9 @@ class Site:
 
     def states(self) -> dict[Scope, State]:
         """The goal state of the whole site."""
-        return compile_states(Intent.of(A_REGION, (*self.rows, *OPEN_ROWS)))
+        intent = Intent.of(A_REGION, (*self.rows, *OPEN_ROWS))
+        intent.advance((), {claim.id: claim for claim in self.claims})
+        return compile_states(intent)
 
     def port(self, id: str) -> Port:
         """One port's row."""
@@ -98,7 +104,7 @@ def allocation_of(site: Site, host_id: str, view: View) -> Allocation:
         network_keys={id: 7 * first + n for n, id in enumerate(sorted(view.networks))},
         router_keys={id: 3 * first + n for n, id in enumerate(sorted(view.routers))},
         ofports={id: 1000 + first + n for n, id in enumerate(ports) if id not in site.unplugged},
-        tunnels={} if host_id in site.without_tunnels else {"vxlan": TUNNEL},
+        tunnels={} if host_id in site.without_tunnels else dict(TUNNELS),
         metadata_ofport=SERVICE,
         providers=providers_of(view),
         lost_vteps=site.lost_vteps,
@@ -146,6 +152,20 @@ class Fabric:
             for port_id, ofport in allocation.ofports.items()
         }
 
+    def become(self, site: Site) -> None:
+        """Have the flows of another site, by difference; connections stay. Its ports and networks are the same."""
+        states = site.states()
+        for id, switch in self.switches.items():
+            view = resolve(states, id, site.closed)
+            assert allocation_of(site, id, view) == self.allocations[id], "the numbers would change"
+            self.views[id] = view
+            desired = flows(view, self.allocations[id])
+            for key in [key for key in switch.flows if key not in desired]:
+                switch.remove(key)
+            for key, flow in desired.items():
+                if switch.flows.get(key) != flow:
+                    switch.put(flow)
+
     def send(self, port_id: str, frame: bytes) -> Outcome:
         """Send a frame from a VM, and follow it through all hosts."""
         (host_id, in_port) = next(place for place, id in self._ports.items() if id == port_id)
@@ -165,12 +185,12 @@ class Fabric:
                     outcome.punted.append((host_id, emission))
                 elif emission.port == SERVICE:
                     outcome.served.append((host_id, emission.frame))
-                elif emission.port == TUNNEL:
+                elif emission.port in TUNNELS.values():
                     assert emission.tunnel_end is not None
                     target = self._by_vtep[emission.tunnel_end]
                     if target in self._tunnelled:
                         metadata = self._metadata(host_id, emission)
-                        pending.append((target, TUNNEL, emission.frame, metadata))
+                        pending.append((target, emission.port, emission.frame, metadata))
                 elif (wire := self._wire(host_id, emission.port)) is not None:
                     # A hub: who does not know what to do with it drops it.
                     outcome.outside.append((wire, emission.frame))
