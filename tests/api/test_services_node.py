@@ -48,6 +48,43 @@ async def test_a_host_is_inventory(api: Api) -> None:
     assert (await api.shown(f"/ncms/{ncm['id']}"))["host_count"] == 1
 
 
+async def test_a_host_may_serve_gateways(api: Api) -> None:
+    """Whether a host serves gateways and which bridges lead where is said by JSON or a file, shown, and changed."""
+    mappings = {"outside": "br-ex", "dc": "br-dc"}
+    host = await a_host(api, "g1", "192.0.2.1", gateway=True, bridge_mappings=mappings)
+    await a_host(api, "g2", "192.0.2.2")
+
+    assert (host["gateway"], host["bridge_mappings"]) == (True, mappings)
+    found = (await api.get("/hosts", params={"gateway": "false"})).json()["hosts"]
+    assert [(one["name"], one["bridge_mappings"]) for one in found] == [("g2", {})]
+    changed = await api.put(f"/hosts/{host['id']}", {"host": {"gateway": False, "bridge_mappings": {}}})
+    assert (changed.json()["host"]["gateway"], changed.json()["host"]["bridge_mappings"]) == (False, {})
+    content = "name,vtep_addresses,gateway,bridge_mappings\ng3,192.0.2.3,true,outside:br-ex dc:br-dc\n"
+    assert (await uploaded(api, content, "text/csv")).status_code < 300
+    (made,) = (await api.get("/hosts", params={"name": "g3"})).json()["hosts"]
+    assert (made["gateway"], made["bridge_mappings"]) == (True, mappings)
+
+
+@pytest.mark.parametrize(
+    "mappings",
+    [
+        {"outside": "a-name-of-16-chars"},
+        {"outside": ""},
+        {"": "br-ex"},
+        {"outside": "br ex"},
+        {"outside": "br-ex", "dc": "br-ex"},
+        {"outside": 5},
+        ["outside"],
+        {f"p{i}": f"b{i}" for i in range(65)},
+    ],
+)
+async def test_bridge_mappings_are_names(api: Api, mappings: object) -> None:
+    """A mapping that no host can have is refused."""
+    said = {"name": "g1", "vtep_addresses": ["192.0.2.1"], "bridge_mappings": mappings}
+
+    assert (await api.post("/hosts", {"host": said})).status_code == 400
+
+
 async def test_hosts_are_made_and_changed_in_bulk(api: Api) -> None:
     """/nodes/bulk registers a list, all or none; each answer has a secret of its own."""
     nodes = [{"name": f"n{i}", "vtep_addresses": [f"192.0.2.{i}"]} for i in (1, 2)]

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, get_args, get_type_hints
 
+import msgspec
+
 from alcor.goalstate import item, scope
 from alcor.model.catalogue import BY_NAME, RESOURCES
 from alcor.model.resource import REQUIRED, UNSET, Attribute, Resource, Who
@@ -163,13 +165,21 @@ def goal_state_page() -> str:
     """Every scope and every kind of item."""
     text = NOTE.format(source="src/alcor/goalstate/scope.py and item.py")
     text += "# Goal state\n\n" + _text_of(scope) + "\n\n## Items\n\n" + _text_of(item) + "\n"
-    for kind, type_ in item.TYPES.items():
-        text += f"\n### `{kind.value}`\n\n{inspect.cleandoc(type_.__doc__ or '')}\n\n"
-        rows = [(f"`{name}`", f"`{_type_name(hint)}`") for name, hint in get_type_hints(type_).items()]
-        text += _table(("field", "type"), rows)
+    text += "".join(_fields_of(kind.value, type_) for kind, type_ in item.TYPES.items())
+    parts = [
+        type_
+        for type_ in vars(item).values()
+        if isinstance(type_, type) and issubclass(type_, msgspec.Struct) and type_ not in item.KINDS
+    ]
+    text += "\n## Parts of items\n" + "".join(_fields_of(type_.__name__, type_) for type_ in parts)
     return (
         text + "\nOn the wire: `src/alcor/bus/wire.proto`, which says units and encodings field by field.\n"
     )
+
+
+def _fields_of(name: str, type_: type) -> str:
+    rows = [(f"`{name}`", f"`{_type_name(hint)}`") for name, hint in get_type_hints(type_).items()]
+    return f"\n### `{name}`\n\n{inspect.cleandoc(type_.__doc__ or '')}\n\n" + _table(("field", "type"), rows)
 
 
 def _text_of(module: ModuleType) -> str:

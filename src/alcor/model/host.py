@@ -76,11 +76,7 @@ class BridgeMappings:
         return found
 
     def schema(self) -> Schema:
-        return {
-            "type": "object",
-            "additionalProperties": {"type": "string", "minLength": 1, "maxLength": 15},
-            "maxProperties": BRIDGE_MAPPINGS_MAX,
-        }
+        return {"type": "object", "additionalProperties": True}
 
 
 def _vtep_rows(row: Any) -> list[tuple[Any, ...]]:

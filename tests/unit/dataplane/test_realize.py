@@ -13,13 +13,36 @@ from structlog.testing import capture_logs
 from alcor.bus.interface import HostReport, PortReport
 from alcor.dataplane.realize import Realizer
 from alcor.goalstate.graph import Graph
-from alcor.goalstate.scope import REGION, Scope, host_scope, neighbours_scope, network_scope, shard_of
+from alcor.goalstate.scope import (
+    REGION,
+    Scope,
+    host_scope,
+    members_scope,
+    neighbours_scope,
+    network_scope,
+    router_scope,
+    rules_scope,
+    shard_of,
+)
 from alcor.model.change import Change
-from alcor.model.host import Host
-from alcor.model.port import Port
+from alcor.model.port import FixedIp
+from alcor.model.resource import Entity
+from alcor.model.router import Router
+from alcor.model.security_group import SecurityGroup
+from alcor.model.security_group_rule import SecurityGroupRule
 from alcor.store.interface import HostObservation, PortObservation, Store
 from tests.support.goalbus import RecordingBus, RecordingObservations
-from tests.support.goalstate import a_graph, a_host, a_network, a_port, created, deleted, replaced, updated
+from tests.support.goalstate import (
+    a_graph,
+    a_host,
+    a_network,
+    a_port,
+    a_subnet,
+    created,
+    deleted,
+    replaced,
+    updated,
+)
 
 EPOCH = 7
 NOW_MS = 5_000
@@ -90,7 +113,7 @@ def unplugged(port_id: str = "p") -> tuple[PortReport, ...]:
 
 @asynccontextmanager
 async def a_site(
-    *rows: Host | Port, observations: RecordingObservations | None = None, **options: Any
+    *rows: Entity, observations: RecordingObservations | None = None, **options: Any
 ) -> AsyncIterator[Site]:
     """A site with two hosts, a network and the rows given."""
     bus, seen = RecordingBus(), observations or RecordingObservations()
@@ -149,6 +172,41 @@ async def test_a_port_is_not_active_before_every_scope_is_confirmed(missing: Sco
         await site.report(realized=realized, ports=plugged())
 
         assert site.status() == "BUILD"
+
+
+async def test_a_port_waits_for_what_its_groups_and_routers_refer_to() -> None:
+    """Confirmed in all but one of the scopes behind the port's group and its router: BUILD; in that one too: ACTIVE."""
+    port = replaced(P, security_groups=("g",))
+    rows = (
+        port,
+        SecurityGroup(id="g"),
+        SecurityGroupRule(id="1", security_group_id="g", direction="ingress", remote_group_id="f"),
+        Router(id="r"),
+        a_subnet("s", port.network_id),
+        a_port("ri", port.network_id, "", "10.0.0.1", device_owner="network:router_interface", device_id="r"),
+        a_subnet("t", "m"),
+        a_port(
+            "rm",
+            "m",
+            fixed_ips=(FixedIp("t", "10.0.0.1"),),
+            device_owner="network:router_interface",
+            device_id="r",
+        ),
+    )
+    behind = (
+        rules_scope("g"),
+        members_scope("f"),
+        router_scope("r"),
+        network_scope("m"),
+        neighbours_scope("m"),
+    )
+    for last in behind:
+        before = {scope for scope in (*REFERRED, *behind) if shard_of(scope) != shard_of(last)}
+        async with a_site(*rows) as site:
+            await site.report(realized=through(LOADED, *before), ports=plugged())
+            assert site.status() == "BUILD"
+            await site.report(realized=through(LOADED, last))
+            assert site.status() == "ACTIVE"
 
 
 async def test_a_port_that_is_confirmed_before_it_is_plugged_is_down() -> None:
