@@ -50,8 +50,8 @@ class Site:
     """Rows of intent (names are ids), and what is so on the hosts.
 
     `unplugged`: ports without a VIF. `closed`: ports whose network the host does not know for certain.
-    `claims`: what ports were seen to claim. `without_tunnels`: hosts that have no tunnel port. `lost_vteps`: ends that no host reaches. `next_hops`: what
-    agents have found out, ((external network, address), MAC) each.
+    `claims`: what ports were seen to claim. `without_tunnels`: hosts that have no tunnel port. `lost_vteps`: of hosts
+    that are down. `next_hops`: what agents have found out, ((external network, address), MAC) each.
     """
 
     rows: tuple[Entity, ...]
@@ -99,14 +99,15 @@ def allocation_of(site: Site, host_id: str, view: View) -> Allocation:
     """Numbers that differ from host to host, as they are in life: nothing may rest on their being equal."""
     first = 100 * (1 + sorted(site.hosts).index(host_id))
     ports = sorted([*view.ports, *view.closed])
+    is_down = not site.lost_vteps.isdisjoint(site.hosts[host_id].vtep_addresses)
     return Allocation(
         port_keys={id: first + n for n, id in enumerate(ports)},
         network_keys={id: 7 * first + n for n, id in enumerate(sorted(view.networks))},
         router_keys={id: 3 * first + n for n, id in enumerate(sorted(view.routers))},
         ofports={id: 1000 + first + n for n, id in enumerate(ports) if id not in site.unplugged},
-        tunnels={} if host_id in site.without_tunnels else dict(TUNNELS),
+        tunnels={} if is_down or host_id in site.without_tunnels else dict(TUNNELS),
         metadata_ofport=SERVICE,
-        providers=providers_of(view),
+        providers={} if is_down else providers_of(view),
         lost_vteps=site.lost_vteps,
         next_hops=dict(site.next_hops),
     )

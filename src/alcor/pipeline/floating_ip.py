@@ -30,13 +30,15 @@ from alcor.pipeline.outer import (
     translate,
     way_out,
 )
+from alcor.pipeline.port_security import ICMPV6
 from alcor.pipeline.tables import FLAGS, NEXT_HOP, ROUTER, Flag, Priority, Table
 from alcor.pipeline.unit import Rule, Unit
 from alcor.pipeline.view import Allocation, View
 
 _PORT_BITS = 16
 _TARGET_PORT = {6: "tcp_dst", 17: "udp_dst", 132: "sctp_dst"}
-"""The destination port's field of each protocol whose ports can be forwarded, by number."""
+"""The destination port's field of each protocol whose ports can be forwarded, by number. A switch sees none of DCCP."""
+_WITHOUT_PORTS = (1, ICMPV6)
 
 
 def rules(unit: Unit, view: View, allocation: Allocation) -> list[Rule]:
@@ -161,8 +163,13 @@ def _to_next_hop(ip: str) -> SetField:
 
 
 def _forward_rules(forward: Forward, outer: OuterAddress) -> Iterator[Rule]:
+    if ip_version(Ip(forward.ip)) != ip_version(Ip(outer.ip)):
+        return
+    if forward.protocol in _WITHOUT_PORTS:
+        nat, whole = destination_to(forward.ip), {"ip_proto": forward.protocol}
+        yield from _inwards(outer, nat, Priority.SPECIFIC, commit=True, about=forward.id, **whole)
     name = _TARGET_PORT.get(forward.protocol)
-    if name is None or ip_version(Ip(forward.ip)) != ip_version(Ip(outer.ip)):
+    if name is None:
         return
     for port, mask, target in _port_matches(forward):
         nat = destination_to(forward.ip, target)
