@@ -28,6 +28,11 @@ def failed(reason: Reason) -> tuple[Action, ...]:
     return (SetField(REASON, reason), Resubmit(Table.ICMP_ERROR))
 
 
+def shared_rules() -> Iterator[Rule]:
+    """What did not come from a local port ends."""
+    yield Rule(Table.ICMP_ERROR, Priority.MISS, match(), ())
+
+
 def port_rules(port: LivePort) -> Iterator[Rule]:
     """To the agent, through the port's meter. One flow for a port whose network has routers."""
     if port.item.routers:

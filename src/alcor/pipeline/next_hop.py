@@ -85,13 +85,14 @@ def network_rules(network: LiveNetwork, view: View) -> Iterator[Rule]:
     for ip, claim in network.knowledge.claims.items():
         yield next_hop_rule(network, Ip(ip), claim.mac, Priority.FALLBACK)
     unknown = failed(Reason.HOST_UNREACHABLE)
-    yield Rule(Table.NEXT_HOP, Priority.MISS, (in_network(network.key),), unknown)
+    yield Rule(Table.NEXT_HOP, Priority.UNKNOWN, (in_network(network.key),), unknown)
 
 
 def shared_rules() -> Iterator[Rule]:
-    """What is not measured goes on; what was and is too large does not, or is answered too."""
+    """What has no next hop ends. What is not measured goes on; what is too large does not, or is answered too."""
     flags = FLAGS.name.lower()
     to_l2 = Resubmit(Table.L2)
+    yield Rule(Table.NEXT_HOP, Priority.MISS, match(), ())
     yield Rule(Table.ROUTED, Priority.MISS, match(), (to_l2,))
     yield Rule(Table.TOO_LARGE, Priority.MISS, match(), (to_l2,))
     large = {flags: (Flag.TOO_LARGE, Flag.TOO_LARGE)}

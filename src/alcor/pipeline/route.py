@@ -77,6 +77,7 @@ def _shared() -> Iterator[Rule]:
         Table.EXTERNAL, Priority.NORMAL, match(**{GATEWAY.name.lower(): 0}), (Resubmit(Table.NEXT_HOP),)
     )
     yield from next_hop.shared_rules()
+    yield from icmp_error.shared_rules()
 
 
 def _port(port: LivePort, view: View, allocation: Allocation) -> Iterator[Rule]:

@@ -236,6 +236,7 @@ class Priority(IntEnum):
     """Bands. Inside a table, flows of one band never overlap (tested), so their order cannot matter."""
 
     MISS = 0
+    UNKNOWN = 40
     FALLBACK = 50
     CLAIM = 60
     ROUTER = 75
@@ -249,6 +250,7 @@ class Priority(IntEnum):
 
 PRIORITY_TEXTS: dict[Priority, str] = {
     Priority.MISS: "what to do when nothing else matches",
+    Priority.UNKNOWN: "what nobody is known to have, in one network",
     Priority.FALLBACK: "holds where nobody better is known: a server's address may be a neighbour's",
     Priority.CLAIM: "a claimed address: above a server's, below all that were given to somebody",
     Priority.ROUTER: "a router's own addresses: above a server's, below those that a port was given",
