@@ -37,13 +37,13 @@ def encode_flush(zone: int, connection: ConnectionTuple | None) -> bytes:
         parts = _property(_SOURCE, _address(connection.source))
         parts += _property(_TARGET, _address(connection.target))
         if connection.protocol is ConnectionProtocol.ICMP:
-            parts += _property(_ICMP_ID, struct.pack("!H", connection.source_port))
+            parts += _property(_ICMP_ID, struct.pack("!H2x", connection.source_port))
             parts += _property(_ICMP_TYPE, bytes((connection.target_port >> 8,)))
             parts += _property(_ICMP_CODE, bytes((connection.target_port & 0xFF,)))
         else:
-            parts += _property(_SOURCE_PORT, struct.pack("!H", connection.source_port))
-            parts += _property(_TARGET_PORT, struct.pack("!H", connection.target_port))
+            parts += _property(_SOURCE_PORT, struct.pack("!H2x", connection.source_port))
+            parts += _property(_TARGET_PORT, struct.pack("!H2x", connection.target_port))
         # The tuple's own header is eight bytes long.
         body += struct.pack("!HH4x", _ORIGINAL, 8 + len(parts)) + parts
-    body += _property(_ZONE, struct.pack("!H", zone))
+    body += _property(_ZONE, struct.pack("!H2x", zone))
     return struct.pack("!IIB7x", _NICIRA, _CT_FLUSH, protocol) + body

@@ -79,7 +79,7 @@ async def test_a_connection_says_hello_and_asks_for_whole_packets(tmp_path: Path
     assert connection.datapath_id == 0xABC
     kinds = [kind for kind, _ in heard]
     assert kinds == [Type.HELLO, Type.FEATURES_REQUEST, Type.SET_CONFIG, Type.BARRIER_REQUEST]
-    assert heard[2][1] == struct.pack("!HH", 0, 0xFFFF)
+    assert heard[2][1] == struct.pack("!HH", 3, 0xFFFF)  # first fragments are matched by port
 
 
 async def test_several_flows_go_in_one_bundle_and_one_flow_alone(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from alcor.agent.ovs.fault import decode_fault
 from alcor.agent.ovs.openflow import BundleStep, FlowCommand, FlowDesc, MeterCommand, Multipart, Type
 from alcor.agent.ovs.oxm import Unencodable, enclose, encode_oxms
 from alcor.agent.ovs.warm import encode_probe
-from alcor.pipeline.flow import Field, Flow, MeterSpec, Output, SetField, match
+from alcor.pipeline.flow import Field, Flow, MeterSpec, MeterUnit, Output, SetField, match
 from tests.support.ovs_peer import CONSTANTS, PARSER, independent_bytes
 
 XID = 7
@@ -93,7 +93,7 @@ def test_questions_are_encoded_as_another_encoder_does() -> None:
     theirs = independent_bytes(
         "OFPFlowDescStatsRequest", 0, 0xFF, CONSTANTS.OFPP_ANY, CONSTANTS.OFPG_ANY, 5, 7, PARSER.OFPMatch()
     )
-    config = independent_bytes("OFPSetConfig", 0, 0xFFFF)
+    config = independent_bytes("OFPSetConfig", 3, 0xFFFF)
     hello = bytes.fromhex("06000010 00000007 00010008 00000040")  # section 7.5.1, a bitmap with bit 6
 
     assert openflow.encode_message(Type.MULTIPART_REQUEST, XID, request) == theirs
@@ -137,12 +137,14 @@ def test_meter_descriptions_are_read() -> None:
     """Our form of meter is read as a value; another's form is there, but as None."""
     ours = struct.pack("!HHIHHII4x", 24, 6, 5, 1, 16, 100, 10)
     kbps = struct.pack("!HHIHHII4x", 24, 5, 6, 1, 16, 100, 10)
+    no_burst = struct.pack("!HHIHHII4x", 24, 1, 8, 1, 16, 100, 0)
     two_bands = struct.pack("!HHI", 40, 6, 7) + struct.pack("!HHII4x", 1, 16, 1, 1) * 2
 
-    assert openflow.decode_meter_descs(ours + kbps + two_bands) == {
+    assert openflow.decode_meter_descs(ours + kbps + two_bands + no_burst) == {
         5: MeterSpec(5, 100, 10),
-        6: None,
+        6: MeterSpec(6, 100, 10, MeterUnit.KBPS),
         7: None,
+        8: None,
     }
 
 
