@@ -1,16 +1,19 @@
 """Anti-spoofing (tables PORT_SECURITY and PORT_SECURITY_ND).
 
-A VM sends only with its own MAC and addresses, its EUI-64 link-local address included (RFC 4291, appendix A); from
-`0.0.0.0` it may ask a DHCP server and probe with ARP (RFC 5227); from `::` it may do duplicate address detection for
-its own addresses (RFC 4862), solicit routers (RFC 4861) and report multicast membership (RFC 3810). It is neither
-DHCP server nor router. With port security off all of this is off, as the Networking API has it.
+A VM sends only with its own MAC and addresses, its EUI-64 link-local address included (RFC 4291, appendix A), and with
+its allowed pairs of prefix and MAC; from `0.0.0.0` it may ask a DHCP server and probe with ARP (RFC 5227); from `::` it
+may do duplicate address detection for its own addresses (RFC 4862), solicit routers (RFC 4861) and report multicast
+membership (RFC 3810). It is neither DHCP server nor router. With port security off all of this is off, as the
+Networking API has it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
-from alcor.model.address import Ip, Mac, ip_int, ip_version, link_local, mac_int
-from alcor.pipeline.flow import Resubmit, match
+from alcor.model.address import Mac, link_local, mac_int
+from alcor.pipeline.flow import Match, Resubmit, match
 from alcor.pipeline.live import LivePort
+from alcor.pipeline.prefix import Entry, entry_of, mask_of
 from alcor.pipeline.tables import INGRESS, Priority, Table
 from alcor.pipeline.unit import Rule
 
@@ -47,62 +50,84 @@ def shared_rules() -> Iterator[Rule]:
     yield Rule(Table.PORT_SECURITY_ND, Priority.MISS, match(), _ON)
 
 
+_Terms = Mapping[str, int | tuple[int, int]]
+
+
+class _Own(NamedTuple):
+    """An address, or all of a prefix, that the port may use with a MAC."""
+
+    mac: str
+    entry: Entry
+
+    def term(self, field: str) -> _Terms:
+        """The condition that a field is it; none for all addresses."""
+        entry = self.entry
+        if not entry.length:
+            return {}
+        return {field: entry.value if entry.is_host else (entry.value, mask_of(entry.version, entry.length))}
+
+
 def port_rules(port: LivePort) -> Iterator[Rule]:
-    """What the port may send. Cost: 5 flows, 2 more per IPv4 address, 4 more per IPv6 address, …"""
+    """What the port may send. Cost: 5 flows, 2 more per IPv4 address, 4 more per IPv6 address, pairs alike …"""
     if not port.item.port_security_enabled:
         yield Rule(Table.PORT_SECURITY, Priority.PASS, match(**{_INGRESS: port.key}), _ON)
         return
-    ips = [Ip(address.ip) for address in port.item.addresses]
-    yield from _ipv4(port, sorted({ip for ip in ips if ip_version(ip) == 4}))
-    own = {ip for ip in ips if ip_version(ip) == 6} | {link_local(Mac(port.item.mac))}
-    yield from _ipv6(port, sorted(own))
-    yield from _neighbour_discovery(port, sorted(own))
+    own = {_Own(port.item.mac, entry_of(address.ip)) for address in port.item.addresses}
+    own |= {_Own(pair.mac, entry_of(pair.cidr)) for pair in port.item.pairs}
+    macs = {port.item.mac} | {pair.mac for pair in port.item.pairs}
+    own |= {_Own(mac, entry_of(link_local(Mac(mac)))) for mac in macs}
+    found: dict[tuple[Table, Match], Rule] = {}
+    for rule in (
+        *_ipv4(port, sorted(own)),
+        *_ipv6(port, sorted(own), macs),
+        *_discovery(port, sorted(own), macs),
+    ):
+        found[rule.table, rule.match] = rule
+    yield from found.values()
 
 
-def _rule(port: LivePort, eth_type: int, **terms: int) -> Rule:
-    terms = {_INGRESS: port.key, "eth_src": mac_int(Mac(port.item.mac)), "eth_type": eth_type, **terms}
-    on = _ON_ND if eth_type == ETH_IPV6 and terms.get("ipv6_src") else _ON
-    return Rule(Table.PORT_SECURITY, Priority.NORMAL, match(**terms), on)
+def _rule(
+    port: LivePort, mac: str, eth_type: int, terms: _Terms, priority: Priority = Priority.NORMAL
+) -> Rule:
+    found = match(**{_INGRESS: port.key, "eth_src": mac_int(Mac(mac)), "eth_type": eth_type, **terms})
+    on = _ON_ND if eth_type == ETH_IPV6 and priority is Priority.NORMAL else _ON
+    return Rule(Table.PORT_SECURITY, priority, found, on)
 
 
-def _ipv4(port: LivePort, ips: list[Ip]) -> Iterator[Rule]:
-    yield _rule(
-        port,
-        ETH_IPV4,
-        ip_proto=UDP,
-        ipv4_src=0,
-        ipv4_dst=BROADCAST_IPV4,
-        udp_src=DHCPV4_CLIENT,
-        udp_dst=DHCPV4_SERVER,
-    )
-    mac = mac_int(Mac(port.item.mac))
-    yield _rule(port, ETH_ARP, arp_op=1, arp_sha=mac, arp_spa=0)
-    for ip in ips:
-        yield _rule(port, ETH_ARP, arp_sha=mac, arp_spa=ip_int(ip))
-        yield _rule(port, ETH_IPV4, ipv4_src=ip_int(ip))
+def _ipv4(port: LivePort, own: list[_Own]) -> Iterator[Rule]:
+    mac = port.item.mac
+    ports = {"udp_src": DHCPV4_CLIENT, "udp_dst": DHCPV4_SERVER}
+    discovery = {"ip_proto": UDP, "ipv4_src": 0, "ipv4_dst": BROADCAST_IPV4, **ports}
+    yield _rule(port, mac, ETH_IPV4, discovery)
+    yield _rule(port, mac, ETH_ARP, {"arp_op": 1, "arp_sha": mac_int(Mac(mac)), "arp_spa": 0})
+    for one in own:
+        if one.entry.version == 4:
+            sender = {"arp_sha": mac_int(Mac(one.mac)), **one.term("arp_spa")}
+            yield _rule(port, one.mac, ETH_ARP, sender)
+            yield _rule(port, one.mac, ETH_IPV4, one.term("ipv4_src"))
 
 
-def _ipv6(port: LivePort, own: list[Ip]) -> Iterator[Rule]:
-    for ip in own:
-        yield _rule(port, ETH_IPV6, ipv6_src=ip_int(ip))
-        yield _rule(
-            port,
-            ETH_IPV6,
-            ipv6_src=0,
-            ip_proto=ICMPV6,
-            icmpv6_type=NEIGHBOUR_SOLICITATION,
-            icmpv6_code=0,
-            nd_target=ip_int(ip),
-            nd_sll=0,
-        )
-    for type in (ROUTER_SOLICITATION, *MULTICAST_LISTENER):
-        yield _rule(port, ETH_IPV6, ipv6_src=0, ip_proto=ICMPV6, icmpv6_type=type)
+def _ipv6(port: LivePort, own: list[_Own], macs: Iterable[str]) -> Iterator[Rule]:
+    def unspecified(mac: str, type: int, terms: _Terms) -> Rule:
+        # Above the others, because a prefix of all addresses is also of this one.
+        head = {"ipv6_src": 0, "ip_proto": ICMPV6, "icmpv6_type": type}
+        return _rule(port, mac, ETH_IPV6, {**head, **terms}, Priority.SPECIFIC)
+
+    for one in own:
+        if one.entry.version == 6:
+            yield _rule(port, one.mac, ETH_IPV6, one.term("ipv6_src"))
+            detected = {"icmpv6_code": 0, "nd_sll": 0, **one.term("nd_target")}
+            yield unspecified(one.mac, NEIGHBOUR_SOLICITATION, detected)
+    for mac in sorted(macs):
+        for type in (ROUTER_SOLICITATION, *MULTICAST_LISTENER):
+            yield unspecified(mac, type, {})
 
 
-def _neighbour_discovery(port: LivePort, own: list[Ip]) -> Iterator[Rule]:
-    def allow(type: int, **terms: int) -> Rule:
+def _discovery(port: LivePort, own: list[_Own], macs: Iterable[str]) -> Iterator[Rule]:
+    def allow(type: int, mac: str, **terms: int | tuple[int, int]) -> Rule:
         found = match(
             **{_INGRESS: port.key},
+            eth_src=mac_int(Mac(mac)),
             eth_type=ETH_IPV6,
             ip_proto=ICMPV6,
             icmpv6_type=type,
@@ -112,7 +137,9 @@ def _neighbour_discovery(port: LivePort, own: list[Ip]) -> Iterator[Rule]:
         return Rule(Table.PORT_SECURITY_ND, Priority.NORMAL, found, _ON)
 
     # A link-layer option that is absent reads as 0.
-    for mac in (0, mac_int(Mac(port.item.mac))):
-        yield allow(NEIGHBOUR_SOLICITATION, nd_sll=mac)
-        for ip in own:
-            yield allow(NEIGHBOUR_ADVERTISEMENT, nd_target=ip_int(ip), nd_tll=mac)
+    for mac in sorted(macs):
+        for option in (0, mac_int(Mac(mac))):
+            yield allow(NEIGHBOUR_SOLICITATION, mac, nd_sll=option)
+            for one in own:
+                if one.mac == mac and one.entry.version == 6:
+                    yield allow(NEIGHBOUR_ADVERTISEMENT, mac, **one.term("nd_target"), nd_tll=option)

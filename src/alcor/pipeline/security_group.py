@@ -147,9 +147,14 @@ def _verdicts(way: Way, on: tuple[Action, ...]) -> Iterator[Rule]:
     for kind in _KINDS:
         for state in (_state(CtState.NEW), _state(CtState.EST, (_BLOCKED, _BLOCKED))):
             yield Rule(way.verdict, Priority.NORMAL, match(eth_type=kind, **allowed, **state), (keep,))
-        # An opener whose first packets were not answered yet is still new, but its connection is known.
-        known = _state(CtState.TRACKED, (_KNOWN, _KNOWN | _BLOCKED))
-        yield Rule(way.verdict, Priority.NORMAL, match(eth_type=kind, **refused, **known), (block,))
+        # An opener whose first packets were not answered yet is still new, but its connection is known. Its fragments
+        # must not wait to be blocked: others, which a rule about another port lets pass, wait to be committed.
+        whole: Terms = {"ip_frag": 0}
+        for of, terms in ((CtState.NEW, whole), (CtState.EST, {})):
+            known = _state(of, (_KNOWN, _KNOWN | _BLOCKED))
+            yield Rule(
+                way.verdict, Priority.NORMAL, match(eth_type=kind, **refused, **known, **terms), (block,)
+            )
 
 
 def _units(view: View) -> Iterator[Unit]:

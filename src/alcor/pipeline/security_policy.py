@@ -6,9 +6,9 @@ set of addresses (of a remote group or address group) that the packet's other en
 registers, or once without. So a rule is one flow per mask of its ports, however large its sets are, and the flow that
 allowed a packet is the rule's own.
 
-A fragment after the first has no ports. Of a packet that connection tracking has seen whole, all fragments are judged
-alike, by the ports of the connection. Where all groups are stateless nobody sees packets whole: later fragments pass
-if a rule allows their protocol from or to there, as their first fragment is judged and they are of no use without it.
+A fragment after the first has no ports, not even those that connection tracking knows. It passes where a rule allows
+its protocol from or to there, as the first is judged by its ports and the others are of no use without it; those of a
+new connection wait for their first in the commit.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,6 @@ from alcor.pipeline.service_match import (
     eth_type_of,
     later_terms,
     service_terms,
-    tracked_later_terms,
 )
 from alcor.pipeline.tables import EGRESS, FLAGS, INGRESS, POLICY, SET, Flag, Priority, Table, UnitKind
 from alcor.pipeline.unit import Rule, Unit
@@ -135,12 +134,11 @@ def policy_rules(unit: Unit, view: View, allocation: Allocation) -> Iterator[Rul
     ports = view.ports_with_groups(groups)
     if not any(is_guarded(view.ports[id]) for id in ports) or not is_known(groups, view):
         return
-    stateful = is_stateful(groups, view)
     found: dict[tuple[Way, Match], str] = {}
     for group in groups:
         for rule in view.rules[group].rules:
             way = INGRESS_WAY if rule.is_ingress else EGRESS_WAY
-            for terms in _rule_terms(rule, way, stateful=stateful):
+            for terms in _rule_terms(rule, way):
                 # Several rules may say the same; the one with the first id is told.
                 key = way, match(**_policy_terms(groups), **terms)
                 found[key] = min(rule.id, found.get(key, rule.id))
@@ -165,7 +163,7 @@ def _policy_terms(groups: tuple[str, ...]) -> Terms:
     return {POLICY[0].name.lower(): high, POLICY[1].name.lower(): low}
 
 
-def _rule_terms(rule: GroupRule, way: Way, *, stateful: bool) -> Iterator[Terms]:
+def _rule_terms(rule: GroupRule, way: Way) -> Iterator[Terms]:
     service = Service(rule.ip_version, rule.protocol, rule.first, rule.last)
     remote: Terms = {"eth_type": eth_type_of(rule.ip_version)}
     found = set_of(rule)
@@ -177,6 +175,5 @@ def _rule_terms(rule: GroupRule, way: Way, *, stateful: bool) -> Iterator[Terms]
         if entry.version != rule.ip_version:
             return
         remote = {**remote, **address_terms(way.remote, entry)}
-    later = tracked_later_terms(service) if stateful else later_terms(service)
-    for terms in (*service_terms(service), *later):
+    for terms in (*service_terms(service), *later_terms(service)):
         yield {**remote, **terms}

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
-from alcor.pipeline.flow import CtState, Fragment
+from alcor.pipeline.flow import Fragment
 from alcor.pipeline.prefix import Entry, mask_of
 
 Terms = Mapping[str, int | tuple[int, int]]
@@ -83,20 +83,8 @@ def service_terms(service: Service) -> Iterator[Terms]:
             yield {**protocol_terms(service), **WHOLE, **terms}
 
 
-def tracked_later_terms(service: Service) -> Iterator[Terms]:
-    """The same for the later fragments of a packet that connection tracking has seen whole; none without ports."""
-    if service.has_ports:
-        for terms in _alternatives(service, ("ct_port_src", "ct_port_dst")):
-            # A switch lets these fields be matched only where the connection is surely known.
-            for state in (CtState.NEW, CtState.EST):
-                yield {**LATER, "ct_state": (state, state), "ct_ip_proto": service.protocol or 0, **terms}
-
-
 def later_terms(service: Service) -> Iterator[Terms]:
-    """What lets later fragments of an untracked packet through: any of its protocol; none if the service has no ports.
-
-    They are of no use to whoever did not get the first, and that is judged.
-    """
+    """What a service with ports says of later fragments: they have none, so all of its protocol are meant."""
     if service.has_ports and next(_alternatives(service, _names(service)), None) is not None:
         yield {**LATER, **protocol_terms(service)}
 
@@ -107,7 +95,7 @@ def protocol_terms(service: Service) -> Terms:
 
 
 def _names(service: Service) -> tuple[str, str]:
-    """The fields of source and destination port, or of ICMP type and code, in the order in which they are tracked."""
+    """The fields of source and destination port, or of ICMP type and code."""
     icmp = _ICMP_NAMES.get(service.protocol or 0)
     if icmp is not None:
         return f"{icmp[0]}_type", f"{icmp[0]}_code"
