@@ -67,6 +67,12 @@ class Tenant:
         with self.region.client(api) as client:
             client.delete("v2.0/ports", port["id"])
 
+    def trace(self, api: str, source: dict[str, Any], target: dict[str, Any]) -> dict[str, Any]:
+        """One imaginary ping, also asked of the hosts' own switches."""
+        question = {"port_id": source["id"], "destination_port_id": target["id"], "actual": True}
+        with self.region.client(api) as client:
+            return client.create("v2.0/traces", "trace", **question)
+
     def status(self, api: str, port: dict[str, Any]) -> str:
         """The port's status as this API process shows it; what it cannot say now is empty."""
         try:
@@ -119,6 +125,24 @@ async def test_what_one_process_takes_another_delivers_and_a_third_shows(region:
         )
     statuses = [await asyncio.to_thread(process.stop) for process in region.processes.values()]
     assert statuses == [0, 0, 0, 0]
+
+
+async def test_a_trace_through_all_processes(region: Apart) -> None:
+    """Any API process answers a trace: the dataplane walks it, and the host's own switch says that it does the same."""
+    await started(region)
+    tenant = await asyncio.to_thread(Tenant, region)
+    async with an_agent(region.data, tenant.host) as switch:
+        source, target = await plugged(tenant, switch, "api-1"), await plugged(tenant, switch, "api-2")
+        for port in (source, target):
+            await active(tenant, switch, port, "api-1")
+
+        trace = await asyncio.to_thread(tenant.trace, "api-2", source, target)
+
+    assert (trace["verdict"], trace["port_id"], trace["agrees"]) == ("delivered", target["id"], True)
+    assert [look["found"] for look in trace["actual"]] == [
+        [{"kind": "port", "to": target["id"]}],
+        [{"kind": "port", "to": source["id"]}],
+    ]
 
 
 async def test_each_role_is_killed_and_started_again(region: Apart) -> None:

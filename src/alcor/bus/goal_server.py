@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 import grpc
 import grpc.aio
 
+from alcor.bus import consult
 from alcor.bus.frame import FRAME_BYTES_MAX, FrameEncoder
 from alcor.bus.goal_frame import Unwant, Want, WantMessage, decode_want_frame, encode_goal_frames
 from alcor.bus.grpc_listen import Addresses
@@ -133,6 +134,13 @@ class GoalServer:
         self._speakers: dict[str, _Channel] = {}
         self._graces: dict[_Channel, asyncio.TimerHandle] = {}
         self.addresses: tuple[str, ...] = ()
+        self.consultant: consult.Consultant | None = None
+        """Who answers the questions of API processes."""
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether ncms may attach."""
+        return self._server is not None
 
     @property
     def ncms(self) -> list[str]:
@@ -145,7 +153,9 @@ class GoalServer:
         """Listen; returns the addresses with the ports that were taken. Raises: OSError."""
         server = grpc.aio.server(options=_OPTIONS)
         handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(self._attach)
-        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, {METHOD: handler})])
+        consulting = consult.handler(self._proof, lambda: self.consultant)
+        methods = {METHOD: handler, consult.METHOD: consulting}
+        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, methods)])
         try:
             self.addresses = self._addresses.bind(server)
             await server.start()

@@ -9,9 +9,11 @@ import tempfile
 from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 
+from alcor.bus.consult import consult
 from alcor.bus.goal_client import GoalClient
 from alcor.bus.goal_server import GoalServer
 from alcor.bus.interface import ItemCodec
+from alcor.model.errors import Unavailable
 from alcor.runtime.config import RegionConfig
 from alcor.runtime.settings import ConfigurationError
 
@@ -76,6 +78,21 @@ async def listening(config: RegionConfig, codec: ItemCodec) -> AsyncIterator[Goa
         yield server
     finally:
         await server.stop()
+
+
+async def consult_dataplane(config: RegionConfig, body: bytes) -> bytes:
+    """Ask the dataplane that leads, from a process of its own machine or as `bus.dataplane` says.
+
+    Raises: NotFound, InvalidInput, Unavailable.
+    """
+    path = secret_path(config)
+    try:
+        secret = read_secret(path)
+    except OSError as error:
+        raise Unavailable(f"the bus secret cannot be read: {error}") from error
+    near = own_socket(config)
+    here = near if Path(near.removeprefix("unix:")).is_socket() else _default(config.bus.listen)
+    return await consult(config.bus.dataplane or here, secret, body)
 
 
 @contextlib.asynccontextmanager

@@ -132,7 +132,7 @@ async def _start(
     agents: tuple[str, ...] = ()
     token = endpoint = clouds = None
     local = None if is_shared(config) else LocalBus(codec)
-    tracer = ProcessTracer()
+    tracer = ProcessTracer(config)
     if store is not None and Role.API in roles:
         # Where Keystone says who is who, a token of ours is of no use.
         token = None if config.keystone.auth_url else await ensure_admin_token(store, config.data.folder)
@@ -149,8 +149,7 @@ async def _start(
     if store is not None and Role.API in roles:
         policy, overrides = load_policy(config.policy)
         who = await stack.enter_async_context(authenticator(config, store, policy))
-        can_trace = Role.DATAPLANE in roles
-        api = _api(store, config, services, who, overrides, health, tracer if can_trace else None)
+        api = _api(store, config, services, who, overrides, health, tracer)
         endpoint = await stack.enter_async_context(api)
         clouds = write_clouds(config.data.folder, endpoint, token) if token else None
         operations = endpoint
@@ -251,7 +250,7 @@ async def _api(
     who: Authenticator,
     overrides: Mapping[str, str],
     health: Health,
-    tracer: ProcessTracer | None,
+    tracer: ProcessTracer,
 ) -> AsyncIterator[str]:
     listener = listen(config.api.listen, "api.listen", "--listen")
     limits = Limits(msgspec.structs.asdict(config.quota))

@@ -66,7 +66,7 @@ def test_flows_and_the_tunnel() -> None:
 
 def test_a_miss() -> None:
     """A packet that nothing matches leaves by nothing, and the miss is told."""
-    text = 'bridge("br-int")\n----------------\n 0. in_port=11, priority 100\n    resubmit(,4)\n 4. No match.\n    drop\n'
+    text = """bridge("br-int")\n 0. in_port=11, priority 100\n    resubmit(,4)\n 4. No match.\n    drop\n"""
 
     found = parse_trace(text, "br-int")
 
@@ -76,7 +76,8 @@ def test_a_miss() -> None:
 
 def test_other_exits() -> None:
     """To the agent, back by the port it came from, and through a translation."""
-    text = 'bridge("br-int")\n 0. ip, priority 1\n    ct(commit,zone=9,nat(src=203.0.113.1))\n    CONTROLLER:65535\n    IN_PORT\n'
+    actions = "    ct(commit,zone=9,nat(src=203.0.113.1))\n    CONTROLLER:65535\n    IN_PORT\n"
+    text = 'bridge("br-int")\n 0. ip, priority 1\n' + actions
 
     found = parse_trace(text, "br-int")
 

@@ -1,0 +1,75 @@
+"""Questions of API processes to the dataplane that leads: one call each, `/alcor.bus.Dataplane/Consult`.
+
+The bodies are JSON; what may be asked is the dataplane's matter. The secret is that of the bus.
+"""
+
+import hmac
+from collections.abc import Awaitable, Callable
+
+import grpc
+import grpc.aio
+
+from alcor.model.errors import AlcorError, InvalidInput, NotFound, Unavailable
+
+METHOD = "Consult"
+SECRET_KEY = "authorization"
+ANSWER_S = 15.0
+_OPTIONS = (("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1))
+_CODES: tuple[tuple[type[AlcorError], grpc.StatusCode], ...] = (
+    (NotFound, grpc.StatusCode.NOT_FOUND),
+    (InvalidInput, grpc.StatusCode.INVALID_ARGUMENT),
+    (Unavailable, grpc.StatusCode.UNAVAILABLE),
+)
+
+Consultant = Callable[[bytes], Awaitable[bytes]]
+"""Answers one question. Raises: NotFound, InvalidInput, Unavailable."""
+
+_Context = grpc.aio.ServicerContext[bytes, bytes]
+
+
+def handler(
+    proof: bytes, consultant: Callable[[], Consultant | None]
+) -> "grpc.RpcMethodHandler[bytes, bytes]":
+    """The server's side. `proof`: what the metadata must show; `consultant`: None while nobody can answer."""
+
+    async def consult(request: bytes, context: _Context) -> bytes:
+        metadata = dict(context.invocation_metadata() or ())
+        shown = str(metadata.get(SECRET_KEY, "")).encode()
+        if not hmac.compare_digest(shown, proof):
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "the bus secret is not the dataplane's")
+        answer = consultant()
+        try:
+            if answer is None:
+                raise Unavailable("the dataplane is still loading; try again in a moment")
+            return await answer(request)
+        except AlcorError as error:
+            code = next((code for kind, code in _CODES if isinstance(error, kind)), grpc.StatusCode.INTERNAL)
+            await context.abort(code, str(error))
+            raise
+
+    found: "grpc.RpcMethodHandler[bytes, bytes]" = grpc.unary_unary_rpc_method_handler(consult)
+    return found
+
+
+async def consult(address: str, secret: str, body: bytes, *, within_s: float = ANSWER_S) -> bytes:
+    """Ask the dataplane at `address`. Raises: NotFound, InvalidInput, Unavailable (also if it cannot be reached)."""
+    async with grpc.aio.insecure_channel(address, options=_OPTIONS) as channel:
+        call: "grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]" = channel.unary_unary(
+            f"/alcor.bus.Dataplane/{METHOD}"
+        )
+        try:
+            answer: bytes = await call(body, metadata=((SECRET_KEY, f"Bearer {secret}"),), timeout=within_s)
+        except grpc.aio.AioRpcError as error:
+            raise _error(address, error) from error
+    return answer
+
+
+def _error(address: str, error: grpc.aio.AioRpcError) -> AlcorError:
+    details = error.details() or error.code().name
+    match error.code():
+        case grpc.StatusCode.NOT_FOUND:
+            return NotFound("", "", reason=details)
+        case grpc.StatusCode.INVALID_ARGUMENT:
+            return InvalidInput(details)
+        case _:
+            return Unavailable(f"the dataplane at {address} did not answer: {details}")
