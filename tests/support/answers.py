@@ -41,13 +41,13 @@ def a_world(*subnets: SubnetItem, port: LocalPort | None = None, mtu: int = 1450
     return view, Allocation(port_keys={port.id: 1}, network_keys={"net": 1}, ofports={port.id: OFPORT})
 
 
-def ask(frame: bytes, world: tuple[View, Allocation]) -> Any:
-    """The agent's answer to a frame from port-5, as scapy reads it; None if there is none."""
+def ask(frame: bytes, world: tuple[View, Allocation], mac: str = RESPONDER_MAC) -> Any:
+    """The agent's answer to a frame from port-5, as scapy reads it, from `mac`; None if there is none."""
     answer = answered(frame, world)
     if answer is None:
         return None
     assert answer.ofport == OFPORT
-    return parsed(answer.frame)
+    return parsed(answer.frame, mac)
 
 
 def answered(frame: bytes, world: tuple[View, Allocation], answerer: Answerer | None = None) -> Answer | None:
@@ -56,7 +56,7 @@ def answered(frame: bytes, world: tuple[View, Allocation], answerer: Answerer | 
     return answerer.answer(PacketIn(OFPORT, 12, frame, {"reg14": 1}), "port-5", *world)
 
 
-def parsed(frame: bytes) -> Any:
+def parsed(frame: bytes, mac: str = RESPONDER_MAC) -> Any:
     """The frame as scapy reads it; its checksums and lengths must be those scapy computes."""
     packet = Ether(frame)
     rebuilt = packet.copy()
@@ -67,7 +67,7 @@ def parsed(frame: bytes) -> Any:
             for name in {"chksum", "cksum", "len", "plen"} & layer.fields.keys():
                 layer.delfieldval(name)
     assert bytes(rebuilt) == frame
-    assert packet.src == RESPONDER_MAC
+    assert packet.src == mac
     return packet
 
 

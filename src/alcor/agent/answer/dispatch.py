@@ -13,6 +13,7 @@ from alcor.agent.answer.frame import PROTOCOL_ICMPV6, Datagram, Udp, parse_datag
 from alcor.agent.answer.naming import Telling
 from alcor.agent.driver import PacketIn
 from alcor.goalstate.item import LocalPort, RegionItem
+from alcor.pipeline.live import ofport_of
 from alcor.pipeline.view import Allocation, View
 from alcor.telemetry.metrics import PUNTS
 
@@ -74,7 +75,7 @@ class Answerer:
         if (
             port is None
             or view.region is None
-            or port.id not in allocation.ofports
+            or ofport_of(port, view, allocation) <= 0
             or not port.admin_state_up
         ):
             self._count("unknown_port")
@@ -86,12 +87,15 @@ class Answerer:
         self._count(kind)
         for _ in range(skipped):
             self._count("dhcp_option_skipped")
-        return None if frame is None else Answer(port.id, allocation.ofports[port.id], frame)
+        return None if frame is None else Answer(port.id, ofport_of(port, view, allocation), frame)
 
     def advertise(self, port_id: str, view: View, allocation: Allocation) -> Answer | None:
         """The unsolicited router advertisement of one plugged port, if its network has one."""
-        port, ofport = view.ports.get(port_id), allocation.ofports.get(port_id)
-        if port is None or ofport is None or view.region is None or not port.admin_state_up:
+        port = view.ports.get(port_id)
+        if port is None or view.region is None or not port.admin_state_up:
+            return None
+        ofport = ofport_of(port, view, allocation)
+        if ofport <= 0:
             return None
         frame = router_advertisement.advertisement(_telling(port, view, view.region, allocation))
         return None if frame is None else Answer(port_id, ofport, frame)
@@ -105,7 +109,8 @@ class Answerer:
 
 
 def _telling(port: LocalPort, view: View, region: RegionItem, allocation: Allocation) -> Telling:
-    return Telling(port, view.networks[port.network_id], region, allocation.metadata_ofport > 0)
+    routers = tuple(view.routers[id] for id in view.routers_on(port.network_id))
+    return Telling(port, view.networks[port.network_id], region, allocation.metadata_ofport > 0, routers)
 
 
 def _answer_for(data: bytes, telling: Telling) -> tuple[str, bytes | None, int]:

@@ -6,7 +6,7 @@ from functools import lru_cache
 from ipaddress import ip_address
 
 from alcor.agent.answer.dhcp_option import encode_name
-from alcor.goalstate.item import LocalPort, RegionItem, SubnetItem
+from alcor.goalstate.item import LocalPort, RegionItem, RouterItem, SubnetItem
 from alcor.model.address import Ip, ip_bytes, ip_version
 from alcor.pipeline.host_service import SERVICE_IPV4, SERVICE_IPV6
 from alcor.pipeline.view import NetworkView
@@ -17,12 +17,15 @@ RESOLVERS = {4: SERVICE_IPV4, 6: SERVICE_IPV6[0]}
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    """What an answer is made from: the port, its network, its region, and whether this host has a name server."""
+    """What an answer is made from: the port, its network, its region, whether this host has a name server, and the
+    routers on the network.
+    """
 
     port: LocalPort
     network: NetworkView
     region: RegionItem
     serves_names: bool = False
+    routers: tuple[RouterItem, ...] = ()
 
 
 def domain_of(network: NetworkView, region: RegionItem) -> str:

@@ -1,6 +1,8 @@
 """Router advertisements: prefixes, MTU and name servers of a network. Source: RFC 4861, 4862, 8106.
 
-Until a router exists the lifetime is 0: hosts learn their prefixes and form addresses, and take no default route.
+The router that has the gateway address of an advertised subnet speaks: hosts take their default route to the
+link-local address that the advertisement comes from. Without one, or while it is down, the lifetime is 0: hosts learn
+their prefixes and form addresses, and take no default route.
 """
 
 import struct
@@ -34,7 +36,8 @@ _VALID_S = 86_400
 _PREFERRED_S = 14_400
 # RFC 8106, section 5.1: three intervals, so that two lost advertisements do no harm.
 _DNS_LIFETIME_S = int(3 * INTERVAL_S_MAX)
-_ROUTER_LIFETIME_S = 0
+# RFC 4861, section 6.2.1: three intervals.
+_ROUTER_LIFETIME_S = int(3 * INTERVAL_S_MAX)
 _HOP_LIMIT = 64
 _MANAGED, _OTHER = 0x80, 0x40
 _ON_LINK, _AUTONOMOUS = 0x80, 0x40
@@ -71,31 +74,45 @@ def advertised(network: NetworkView) -> list[SubnetItem]:
 
 def advertisement(telling: Telling, solicitation: Datagram | None = None) -> bytes | None:
     """The frame to send to the port: unsolicited, or the answer; None if nothing is advertised."""
-    port, region = telling.port, telling.region
+    port = telling.port
     subnets = advertised(telling.network)
     if not subnets:
         return None
-    responder = Mac(region.responder_mac)
+    speaker, lifetime_s = _speaker(telling, subnets)
     destination, eth_destination = ALL_NODES, multicast_mac(ALL_NODES)
     if solicitation is not None and IPv6Address(solicitation.source).is_link_local:
         destination, eth_destination = solicitation.source, mac_bytes(Mac(port.mac))
     return build_icmpv6(
-        eth=(eth_destination, responder),
-        source=link_local_bytes(responder),
+        eth=(eth_destination, speaker),
+        source=link_local_bytes(speaker),
         destination=destination,
-        message=_message(telling, subnets, responder),
+        message=_message(telling, subnets, speaker, lifetime_s),
     )
 
 
-def _message(telling: Telling, subnets: list[SubnetItem], responder: Mac) -> bytes:
+def _speaker(telling: Telling, subnets: list[SubnetItem]) -> tuple[Mac, int]:
+    """Whose MAC the advertisement comes from, and for how many seconds hosts may use it as their default router."""
+    gateways = {subnet.gateway_ip for subnet in subnets}
+    found = [
+        (not router.admin_state_up, router.id, interface.mac)
+        for router in telling.routers
+        for interface in router.interfaces
+        if interface.network_id == telling.port.network_id
+        and any(address.ip in gateways for address in interface.addresses)
+    ]
+    if not found:
+        return Mac(telling.region.responder_mac), 0
+    is_down, _, mac = min(found)
+    return Mac(mac), 0 if is_down else _ROUTER_LIFETIME_S
+
+
+def _message(telling: Telling, subnets: list[SubnetItem], speaker: Mac, lifetime_s: int) -> bytes:
     port, network = telling.port, telling.network
     modes = {subnet.ipv6_ra_mode for subnet in subnets}
     flags = _MANAGED | _OTHER if "dhcpv6-stateful" in modes else 0
     flags |= _OTHER if "dhcpv6-stateless" in modes else 0
-    message = struct.pack(
-        "!BBHBBHII", _ROUTER_ADVERTISEMENT, 0, 0, _HOP_LIMIT, flags, _ROUTER_LIFETIME_S, 0, 0
-    )
-    message += b"\1\1" + mac_bytes(responder)
+    message = struct.pack("!BBHBBHII", _ROUTER_ADVERTISEMENT, 0, 0, _HOP_LIMIT, flags, lifetime_s, 0, 0)
+    message += b"\1\1" + mac_bytes(speaker)
     message += struct.pack("!BBHI", 5, 1, 0, network.network.mtu)
     held = {address.subnet_id for address in port.addresses}
     for subnet in subnets:

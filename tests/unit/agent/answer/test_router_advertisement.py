@@ -1,4 +1,4 @@
-"""Router advertisements, read by scapy: flags by address mode, no default route until a router exists."""
+"""Router advertisements, read by scapy: flags by address mode, no default route until a router has the gateway."""
 
 import warnings
 from typing import Any
@@ -21,7 +21,7 @@ with warnings.catch_warnings():
     from scapy.layers.l2 import Ether
 
 from alcor.agent.answer.dispatch import Answerer
-from alcor.goalstate.item import Address, SubnetItem
+from alcor.goalstate.item import Address, InterfaceAddress, RouterInterface, RouterItem, SubnetItem
 from alcor.pipeline.view import Allocation, View
 from tests.support.agent import RESPONDER_MAC, Clock, subnet
 from tests.support.answers import (
@@ -102,6 +102,39 @@ def test_answer_to_a_solicitation() -> None:
     assert reply[ICMPv6NDOptSrcLLAddr].lladdr == RESPONDER_MAC
     assert reply[ICMPv6NDOptMTU].mtu == 1_390
     assert ICMPv6NDOptRDNSS not in reply
+
+
+def a_router(id: str, ip: str, mac: str, *, is_up: bool = True) -> RouterItem:
+    """A router with one interface on the port's network."""
+    network_id = a_port().network_id
+    address = InterfaceAddress(ip, "2001:db8::/64", "six")
+    interface = RouterInterface(f"i-{id}", network_id, mac, (address,))
+    return RouterItem(id=id, admin_state_up=is_up, interfaces=(interface,))
+
+
+@pytest.mark.parametrize(("is_up", "lifetime"), [(True, 1_800), (False, 0)])
+def test_the_router_with_the_gateway_speaks(is_up: bool, lifetime: int) -> None:
+    """It comes from the link-local address and MAC of the interface that has the gateway's; a router that is down is
+    no default router."""
+    view, allocation = world()
+    view.routers["a"] = a_router("a", "2001:db8::9", "0a:00:00:00:00:0a")
+    view.routers["b"] = a_router("b", "2001:db8::1", "0a:00:00:00:00:0b", is_up=is_up)
+
+    reply = ask(solicitation(), (view, allocation), "0a:00:00:00:00:0b")
+
+    assert reply[ICMPv6NDOptSrcLLAddr].lladdr == "0a:00:00:00:00:0b"
+    assert (reply[IPv6].src, reply[IPv6].hlim) == ("fe80::800:ff:fe00:b", 255)
+    assert reply[ICMPv6ND_RA].routerlifetime == lifetime
+
+
+def test_a_router_without_the_gateway_does_not_speak() -> None:
+    """Another router on the network is no default router."""
+    view, allocation = world()
+    view.routers["a"] = a_router("a", "2001:db8::9", "0a:00:00:00:00:0a")
+
+    reply = ask(solicitation(), (view, allocation))
+
+    assert (reply[IPv6].src, reply[ICMPv6ND_RA].routerlifetime) == (RESPONDER_LINK_LOCAL, 0)
 
 
 def test_answer_to_one_without_an_address() -> None:
