@@ -123,7 +123,7 @@ def matches_on(field: Field) -> Iterator[Match]:
         return
     yield match(**terms, **{name: value})
     if field is Field.IP_FRAG:
-        yield from (match(**terms, **{name: form}) for form in ((0, 3), (1, 1), (2, 2), (0, 2)))
+        yield from (match(**terms, **{name: form}) for form in ((0, 3), (1, 1), (3, 3), (0, 2)))
     elif field not in EXACT_ONLY:
         yield match(**terms, **{name: 0})
         if field in VLAN:

@@ -239,7 +239,7 @@ _TRACKING = (
         (
             f(0, ct(3, 1), **IPV4),
             f(1, Resubmit(2), ct_state=NEW, ip_proto=17, udp_dst=12, **IPV4),
-            f(1, Resubmit(2), ct_state=NEW, ip_frag=(2, 2), **IPV4),
+            f(1, Resubmit(2), ct_state=NEW, ip_frag=3, **IPV4),
             f(2, commit(3, 3), **IPV4),
             f(3, Controller()),
         ),
@@ -513,7 +513,7 @@ _REST = (
         "fragments are told apart",
         (
             f(0, SetField(Field.REG1, 1), Controller(), ip_frag=(1, 3), **IPV4),
-            f(0, SetField(Field.REG1, 2), Controller(), ip_frag=(2, 2), **IPV4),
+            f(0, SetField(Field.REG1, 2), Controller(), ip_frag=3, **IPV4),
             f(0, SetField(Field.REG1, 3), Controller(), ip_frag=0, **IPV4),
         ),
         (*some_fragments(1021), udp(THERE, (5, 6))),

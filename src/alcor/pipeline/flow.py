@@ -129,7 +129,9 @@ class CtState(IntFlag):
 
 
 class Fragment(IntFlag):
-    """Bits of IP_FRAG: a first fragment has ANY alone and still has its ports, a later one has both and none."""
+    """Bits of IP_FRAG: a first fragment has ANY alone and still has its ports, a later one has both and none.
+    Matched as 0 (none), (1, 1) (any), 1 (first), 3 or (2, 2) (later) or (0, 2) (not later).
+    """
 
     ANY = 1
     LATER = 2

@@ -139,7 +139,7 @@ EXACT = frozenset(
 )
 """Fields that are matched whole."""
 
-_FRAGMENT_FORMS = frozenset({(0, 3), (1, 1), (1, 3), (2, 2), (0, 2), (0, None), (1, None)})
+_FRAGMENT_FORMS = frozenset({(0, 3), (1, 1), (1, 3), (3, 3), (2, 2), (0, 2), (0, None), (1, None), (3, None)})
 """no, yes, first, later, not later; no, first."""
 
 

@@ -92,6 +92,8 @@ _FRAGMENTS = {
     (1, 3): "first",
     (1, None): "first",
     (2, 2): "later",
+    (3, 3): "later",
+    (3, None): "later",
     (0, 2): "not_later",
 }
 _GROUP_KINDS = {GroupKind.FAST_FAILOVER: "ff"}

@@ -117,7 +117,7 @@ def a_flow(found: Match = (), *actions: Action, table: int = 10, cookie: int = 1
         (a_flow(match(ct_state=(256, 256))), "by some of its bits"),
         (a_flow(match(conj_id=(4, 6))), "conj_id is matched whole"),
         (a_flow(match(**IPV4, ip_frag=2)), "none of no, yes, first"),
-        (a_flow(match(ip_frag=(2, 2))), "ip_frag needs the match"),
+        (a_flow(match(ip_frag=3)), "ip_frag needs the match"),
         (a_flow(match(ip_dscp=2)), "ip_dscp needs the match"),
         (a_flow(match(**IPV4, ip_proto=17, tcp_flags=2)), "tcp_flags needs the match"),
         (a_flow(match(**IPV4, ct_state=(32, 32), ct_ipv4_src=1)), "needs the match to have ct_state="),

@@ -98,7 +98,7 @@ def test_conjunctions_and_what_is_known_of_connections_have_a_text() -> None:
         ct_ip_proto=6,
         ct_state=(1, 33),
         ct_ipv4_src=1,
-        ip_frag=(2, 2),
+        ip_frag=3,
         ip_dscp=10,
     )
     flow = Flow(1, 2, found, (Conjunction(5, 1, 2), Conjunction(6, 2, 2)), 1)
