@@ -36,7 +36,7 @@ class Frame(NamedTuple):
     """An Ethernet frame to send out of a port of the switch.
 
     `port_id`: the local port it is for; the frame is dropped if its VIF is no longer on `ofport` when it is sent. Empty
-    for a provider bridge or a tunnel.
+    for a provider bridge or a tunnel. `data`: as the port sees it: a subport's tag is put on when it is sent.
     """
 
     data: bytes

@@ -205,7 +205,7 @@ class Reconciler:
         )
 
     def vifs_changed(self, ofports: Mapping[str, int]) -> list[str]:
-        """The plugged interfaces are these now; returns the ids that went."""
+        """The plugged interfaces are these now; returns the ids that went, with the subports of trunks."""
         present = self._numbers.allocation.ofports
         gone = [port_id for port_id in present if port_id not in ofports]
         moved = [port_id for port_id, ofport in ofports.items() if present.get(port_id) != ofport]
@@ -216,7 +216,7 @@ class Reconciler:
         for parent in (*gone, *moved):
             for port_id in (parent, *self._view.resolved.subports_of(parent)):
                 self._changed(LocalChange(Local.PORT, port_id))
-        return gone
+        return [port_id for vif in gone for port_id in (vif, *self._view.resolved.subports_of(vif))]
 
     def found(self, findings: Iterable[Finding]) -> bool:
         """What handlers found out; returns whether it was anything new."""

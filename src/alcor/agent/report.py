@@ -4,6 +4,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from alcor.bus.interface import PortReport
+from alcor.goalstate.item import LocalPort
+
+
+def with_subports(vifs: Collection[str], known: Mapping[str, LocalPort]) -> set[str]:
+    """The ids with a VIF: those of the VIFs, and of the subports whose parent has one. Cost: O(ports)."""
+    subports = {id for id, port in known.items() if port.trunk is not None and port.trunk.port_id in vifs}
+    return subports.union(vifs)
 
 
 @dataclass(slots=True)

@@ -1,6 +1,6 @@
 """The agent of one host: its loops and what joins them.
 
-    switch events ─┐                                   ┌─ answers (DHCP, router advertisements)
+    switch events ─┐                                   ┌─ frames of handlers (DHCP, ARP, ICMP errors …)
                    ├─ view, numbers, hold ─ turn ──────┤
     stream ────────┘   (state, immediate)   (awaits)   └─ acknowledgement after the barrier
 
@@ -10,15 +10,19 @@ waits for the switch, the next turn does it at once. Cancelling `run` leaves all
 
 import asyncio
 import time
-from collections import ChainMap
+from collections import ChainMap, Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, assert_never
 
-from alcor.agent.advertise import Timetable
+from alcor.agent.advertise import advertiser
 from alcor.agent.allocation import LocalNumbers
-from alcor.agent.answer.dispatch import Answer, Answerer
+from alcor.agent.answer.dispatch import Answerer
+from alcor.agent.answer.registry import MAKERS, handlers
+from alcor.agent.desk import HandlerDesk, punt_of
 from alcor.agent.driver import (
     Connected,
+    InternalPort,
     Lost,
     PacketIn,
     Switch,
@@ -27,16 +31,22 @@ from alcor.agent.driver import (
     TunnelHealth,
     VifsChanged,
 )
+from alcor.agent.handler import AddressClaimed, Frame, Maker, Outcome, PacketHandler, Tools
 from alcor.agent.hold import Hold
 from alcor.agent.inquiry import Inquiry
 from alcor.agent.look import Look
 from alcor.agent.reconcile import Reconciler, Turn
-from alcor.agent.report import PortLedger
+from alcor.agent.report import PortLedger, with_subports
 from alcor.agent.session import Session, Step, full_jitter
+from alcor.agent.silent import SilentOpeners
+from alcor.agent.status import facts_of
 from alcor.agent.view import Changes, HostView
 from alcor.bus.interface import AgentConnector, Hello, ItemCodec, PortReport, Question, Reply, Welcome
 from alcor.goalstate.item import ItemKind
-from alcor.pipeline.live import is_remote
+from alcor.pipeline.live import is_remote, ofport_of
+from alcor.pipeline.tables import Table
+from alcor.pipeline.trunk import with_tag
+from alcor.pipeline.view import Allocation, View
 from alcor.telemetry.log import get_log
 from alcor.telemetry.metrics import INSTALL_SECONDS
 
@@ -44,10 +54,12 @@ log = get_log("agent")
 
 REPAIR_S_BASE = 0.05
 REPAIR_S_MAX = 5.0
-# Answers on their way to the switch; what comes when so many wait is not answered, and the client asks again.
-ANSWERS_WAITING_MAX = 256
+# Frames on their way to the switch; what comes when so many wait is not sent, and the client asks again.
+FRAMES_WAITING_MAX = 256
+# How long a port that the switch could not make (a bridge that is not there) is left alone.
+PROVIDE_AGAIN_S = 5.0
+HANDLER_RETRY_S = 1.0
 _PEER_KINDS = frozenset((ItemKind.HOST, ItemKind.NETWORK, ItemKind.NETWORK_HOST))
-_ADVERTISED_KINDS = frozenset((ItemKind.SUBNET, ItemKind.NETWORK, ItemKind.REGION))
 
 
 class Agent:
@@ -65,37 +77,52 @@ class Agent:
         now_ms: Callable[[], float],
         random: Callable[[], float],
         release_hold: bool = False,
+        metadata: InternalPort | None = None,
+        makers: Sequence[Maker] = MAKERS,
         monotonic_s: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """`now_ms`: unix milliseconds; `random`: uniform in [0, 1); `release_hold`: never hold a deletion."""
+        """`now_ms`: unix milliseconds; `random`: uniform in [0, 1); `release_hold`: never hold a deletion.
+
+        `metadata`: the port of the host's metadata service, None if it has none; `makers`: of packet handlers.
+        """
         self._host_id, self._token, self._version = host_id, token, version
         self._switch, self._now_ms, self._random = switch, now_ms, random
         self._monotonic_s, self._sleep = monotonic_s, sleep
         self._view = HostView(host_id, codec)
         self._numbers = LocalNumbers(monotonic_s)
         self._hold = Hold(is_released=release_hold)
-        self._reconciler = Reconciler(switch, self._view, self._numbers, self._hold)
+        self._reconciler = Reconciler(switch, self._view, self._numbers, self._hold, metadata=metadata)
         self._session = Session(connector, self, random=random, sleep=sleep)
         self._inquiry = Inquiry(
             {"status": self._tell_status, "trace": Look(switch, self._numbers.allocation).answer}
         )
         self._ledger = PortLedger()
         self._answerer = Answerer(monotonic_s)
-        self._answers: asyncio.Queue[Answer] = asyncio.Queue(ANSWERS_WAITING_MAX)
-        self._timetable = Timetable(random)
+        self._desk = HandlerDesk(
+            (
+                *handlers(Tools(host_id, monotonic_s, random, sleep), makers),
+                advertiser(self._answerer, random),
+            ),
+            self._answerer.budget,
+            monotonic_s,
+        )
+        self._frames: asyncio.Queue[Frame] = asyncio.Queue(FRAMES_WAITING_MAX)
+        self._silent = SilentOpeners(switch)
+        # The last claim of each address that a local port made, to be told to the region.
+        self._claims: dict[tuple[str, str], AddressClaimed] = {}
         self._realized: dict[int, int] = {}
         self._realized_epoch = 0
         self._arrived_s: float | None = None
         self._wake = asyncio.Event()
         self._switch_back = asyncio.Event()
-        self._advertise = asyncio.Event()
+        self._appointed = asyncio.Event()
         self._vteps: set[str] = set()
         self._peers_changed = True
         self._switch_error = "the switch has not answered yet"
         self._turns = 0
         self._settled_ms = 0.0
-        self._answers_dropped = 0
+        self._frames_dropped = 0
         self._started_ms = now_ms()
 
     # --- the session's owner ---------------------------------------------------------------------------
@@ -129,7 +156,6 @@ class Agent:
         self._reconciler.note(changes)
         self._session.resume(changes.resume)
         self._peers_changed |= any(change.key.kind in _PEER_KINDS for change in changes.items)
-        self._note_advertised(changes)
         self._wake.set()
 
     async def answer(self, question: Question) -> Reply:
@@ -141,7 +167,8 @@ class Agent:
 
     def detail(self) -> str:
         """One sentence about the switch; empty if all is well."""
-        return "; ".join(sentence for sentence in (self._switch_error, self._hold.sentence) if sentence)
+        sentences = (self._switch_error, self._reconciler.complaint, self._hold.sentence)
+        return "; ".join(sentence for sentence in sentences if sentence)
 
     # --- the loops -------------------------------------------------------------------------------------
 
@@ -153,8 +180,10 @@ class Agent:
                     self._listen(),
                     self._session.run(),
                     self._work(),
-                    self._send_answers(),
-                    self._send_advertisements(),
+                    self._send_frames(),
+                    self._keep_time(),
+                    self._silent.run(self.view, self.allocation),
+                    *(self._run(handler) for handler in self._desk.handlers),
                 ):
                     group.create_task(loop)
         finally:
@@ -192,22 +221,51 @@ class Agent:
                 self._wake.set()
             case TunnelHealth(vtep, is_up):
                 log.info("tunnel_health", vtep=vtep, is_up=is_up)
+                self._reconciler.tunnel_health(vtep, is_up=is_up)
+                self._wake.set()
             case PacketIn():
                 self._on_packet(event)
             case _:
                 assert_never(event)
 
     def _on_packet(self, packet: PacketIn) -> None:
-        port_id = self._numbers.port_of(packet.fields.get("reg14", 0))
-        answer = self._answerer.answer(packet, port_id, self._view.resolved, self._numbers.allocation)
-        if answer is not None:
-            self._send(answer)
+        punt = punt_of(packet, self._numbers)
+        outcome = self._desk.handle(punt, self.view, self.allocation)
+        if outcome is not None:
+            self.carry_out(outcome)
+        elif packet.table == Table.PUNT_PORT:
+            answer = self._answerer.answer(packet, punt.port_id, self.view, self.allocation)
+            if answer is not None:
+                self._send(Frame(answer.frame, answer.ofport, answer.port_id))
 
-    def _send(self, answer: Answer) -> None:
+    # --- what handlers see of the agent ----------------------------------------------------------------
+
+    @property
+    def view(self) -> View:
+        """What is known now; not to be kept or changed."""
+        return self._view.resolved
+
+    @property
+    def allocation(self) -> Allocation:
+        """The local numbers now; not to be kept or changed."""
+        return self._numbers.allocation
+
+    def carry_out(self, outcome: Outcome) -> None:
+        """Send, find and observe; at once returns. Appointments are kept by the desk."""
+        for frame in outcome.frames:
+            self._send(frame)
+        if outcome.findings and self._reconciler.found(outcome.findings):
+            self._wake.set()
+        for claim in outcome.observations:
+            self._claims[claim.network_id, claim.address] = claim
+        if outcome.later:
+            self._appointed.set()
+
+    def _send(self, frame: Frame) -> None:
         try:
-            self._answers.put_nowait(answer)
+            self._frames.put_nowait(frame)
         except asyncio.QueueFull:
-            self._answers_dropped += 1
+            self._frames_dropped += 1
 
     async def _work(self) -> None:
         """Turns, one after another; after a refusal the whole switch is compared again, later and later."""
@@ -270,14 +328,14 @@ class Agent:
             self._settled_ms = confirmed_ms
         view, allocation = self._view.resolved, self._numbers.allocation
         known = ChainMap(view.ports, view.closed)
-        self._ledger.observe(turn.plugged, allocation.ofports, known, confirmed_ms)
+        self._ledger.observe(turn.plugged, with_subports(allocation.ofports, known), known, confirmed_ms)
         if self._session.is_open:
             self._acknowledge(turn, self._ledger.take())
-        new = [port_id for port_id in turn.plugged if port_id not in self._timetable.due_s]
-        self._timetable.keep(turn.plugged)
-        self._timetable.at_once(new, self._monotonic_s())
-        if new:
-            self._advertise.set()
+        self._silent.note(turn.confirmed, view)
+        for outcome in self._desk.noted(turn.confirmed, view, allocation):
+            self.carry_out(outcome)
+        # Also for what is true only for a time since this turn.
+        self._appointed.set()
 
     def _acknowledge(self, turn: Turn, reports: Sequence[PortReport]) -> None:
         if turn.epoch != self._realized_epoch:
@@ -289,47 +347,56 @@ class Agent:
         self._realized |= news
         self._session.acknowledge(turn.epoch, news, reports)
 
-    async def _send_answers(self) -> None:
+    async def _send_frames(self) -> None:
         while True:
-            answer = await self._answers.get()
-            # A VIF that went while the answer waited must not get another's: its number may be another's now.
-            if self._numbers.allocation.ofports.get(answer.port_id) != answer.ofport:
-                continue
+            frame = await self._frames.get()
+            data = frame.data
+            if frame.port_id:
+                port = self.view.ports.get(frame.port_id)
+                # A VIF that went while the frame waited must not get another's: its number may be another's now.
+                if port is None or ofport_of(port, self.view, self.allocation) != frame.ofport:
+                    continue
+                data = with_tag(data, None if port.trunk is None else port.trunk.vlan)
             try:
-                await self._switch.send_packet(answer.frame, answer.ofport)
+                await self._switch.send_packet(data, frame.ofport)
             except SwitchError as error:
-                log.debug("answer_lost", port=answer.port_id, reason=str(error))
+                log.debug("frame_lost", port=frame.port_id, ofport=frame.ofport, reason=str(error))
 
-    def _note_advertised(self, changes: Changes) -> None:
-        """What is advertised has changed: tell the plugged ports of those networks now, not in ten minutes."""
-        networks = {
-            network_id
-            for change in changes.items
-            if change.key.kind in _ADVERTISED_KINDS
-            for network_id in (self._view.resolved.networks if not change.scope.id else (change.scope.id,))
-        }
-        if not networks:
-            return
-        ports = self._view.resolved.ports
-        due = [id for id in self._timetable.due_s if id in ports and ports[id].network_id in networks]
-        self._timetable.at_once(due, self._monotonic_s())
-        self._advertise.set()
-
-    async def _send_advertisements(self) -> None:
-        """Unsolicited router advertisements; networks without one cost a look-up every few minutes."""
+    async def _keep_time(self) -> None:
+        """What is due: appointments of handlers, what is true only for a time, ports that could not be made."""
+        retry_s: float | None = None
         while True:
-            next_s = self._timetable.next_s()
-            delay_s = None if next_s is None else max(0.0, next_s - self._monotonic_s())
+            now = self._monotonic_s()
+            if not self._reconciler.complaint:
+                retry_s = None
+            elif retry_s is None:
+                retry_s = now + PROVIDE_AGAIN_S
+            dues = (self._desk.next_s(), self._reconciler.expires_s, retry_s)
+            next_s = min((due for due in dues if due is not None), default=None)
             try:
-                async with asyncio.timeout(delay_s):
-                    await self._advertise.wait()
+                async with asyncio.timeout(None if next_s is None else max(0.0, next_s - now)):
+                    await self._appointed.wait()
             except TimeoutError:
                 pass
-            self._advertise.clear()
-            for port_id in self._timetable.take(self._monotonic_s()):
-                answer = self._answerer.advertise(port_id, self._view.resolved, self._numbers.allocation)
-                if answer is not None:
-                    self._send(answer)
+            self._appointed.clear()
+            for outcome in self._desk.due(self.view, self.allocation):
+                self.carry_out(outcome)
+            if self._reconciler.expire():
+                self._wake.set()
+            if retry_s is not None and retry_s <= self._monotonic_s():
+                retry_s = None
+                self._reconciler.provide_again()
+                self._wake.set()
+
+    async def _run(self, handler: PacketHandler) -> None:
+        """A handler's own task, begun again when it ends or fails."""
+        while handler.run is not None:
+            try:
+                await handler.run(_OwnDesk(self, self._desk, handler))
+            except Exception:
+                # The edge of the handler: its sockets may fail, the agent goes on.
+                log.exception("handler_failed", handler=handler.name)
+            await self._sleep(HANDLER_RETRY_S)
 
     async def _warm(self) -> None:
         """Ask the underlay for new VTEPs before their ports are acknowledged; the answers come while that travels."""
@@ -360,12 +427,10 @@ class Agent:
         """What `alcor-agent status` shows; all values are JSON's.
 
         Shape: host {id, name, vtep_addresses}, region {state, error, connections, epoch}, switch {connected, error,
-        flows}, in_sync, settled_ms (when the switch first was as the region says: unix ms; 0: not yet), missing
-        (scopes), hold (sentence), positions (scope → through), ports (id → {name, network_id, plugged, closed,
-        ofport, port_key}), counters.
+        flows, tunnels, providers, lost_vteps}, in_sync, settled_ms (when the switch first was as the region says: unix
+        ms; 0: not yet), missing (scopes), hold (sentence), positions (scope → through), what `facts_of` says, counters.
         """
-        view, allocation = self._view.resolved, self._numbers.allocation
-        host = view.host
+        allocation, host = self.allocation, self.view.host
         return {
             "host": {
                 "id": self._host_id,
@@ -382,30 +447,47 @@ class Agent:
             },
             "switch": {
                 "connected": self._reconciler.is_connected,
-                "error": self._switch_error,
+                "error": self._switch_error or self._reconciler.complaint,
                 "flows": len(self._reconciler.flows),
                 "tunnels": dict(allocation.tunnels),
+                "providers": dict(allocation.providers),
+                "lost_vteps": sorted(allocation.lost_vteps),
             },
             "in_sync": self._view.in_sync,
             "settled_ms": self._settled_ms,
             "missing": [str(scope) for scope in self._view.missing()],
             "hold": self._hold.sentence,
             "positions": {str(scope): through for scope, through in self._view.positions().items()},
-            "ports": {
-                port.id: {
-                    "name": port.name,
-                    "network_id": port.network_id,
-                    "plugged": port.id in allocation.ofports,
-                    "closed": port.id in view.closed,
-                    "ofport": allocation.ofports.get(port.id, 0),
-                    "port_key": allocation.port_keys.get(port.id, 0),
-                }
-                for port in (*view.ports.values(), *view.closed.values())
-            },
+            **facts_of(self._view, allocation, self._host_id),
             "counters": {
                 "turns": self._turns,
                 "flow_changes": self._reconciler.flow_changes,
-                "answers_dropped": self._answers_dropped,
-                "punts": dict(self._answerer.counts),
+                "answers_dropped": self._frames_dropped,
+                "connections_forgotten": self._silent.forgotten,
+                "punts": Counter(self._answerer.counts) + Counter(self._desk.counts),
             },
         }
+
+
+@dataclass(frozen=True, slots=True)
+class _OwnDesk:
+    """The agent as one handler's own task sees it: what it makes known is counted as that handler's."""
+
+    agent: Agent
+    desk: HandlerDesk
+    handler: PacketHandler
+
+    @property
+    def view(self) -> View:
+        """As `Desk`."""
+        return self.agent.view
+
+    @property
+    def allocation(self) -> Allocation:
+        """As `Desk`."""
+        return self.agent.allocation
+
+    def carry_out(self, outcome: Outcome) -> None:
+        """As `Desk`."""
+        self.desk.keep(self.handler, outcome)
+        self.agent.carry_out(outcome)

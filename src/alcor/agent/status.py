@@ -9,6 +9,11 @@ from typing import Any, Protocol
 
 import orjson
 
+from alcor.agent.view import HostView
+from alcor.pipeline.live import ofport_of
+from alcor.pipeline.tables import ROUTER_ZONES_FROM
+from alcor.pipeline.view import Allocation
+
 _ANSWER_BYTES_MAX = 64 * 1024 * 1024
 ANSWER_S_MAX = 5.0
 
@@ -18,6 +23,57 @@ class Told(Protocol):
 
     def status(self) -> dict[str, Any]:
         """What is to be shown, as JSON values."""
+
+
+def facts_of(held: HostView, allocation: Allocation, host_id: str) -> dict[str, Any]:
+    """What a host has, as JSON values. Cost: O(the view's ports, routers and floating IPs).
+
+    Shape: ports (id → {name, network_id, plugged, closed, obstacles (sentences: why it is closed), ofport, port_key,
+    zone}), routers (id → {router_key, zone, networks, gateway_hosts, is_gateway, is_active}), floating_ips (id → {ip,
+    router_id, port_id, is_central}).
+    `is_active`: of the router's gateway hosts that are not known to be lost, this one is the first.
+    """
+    view = held.resolved
+    return {
+        "ports": {
+            port.id: {
+                "name": port.name,
+                "network_id": port.network_id,
+                "plugged": ofport_of(port, view, allocation) > 0,
+                "closed": port.id in view.closed,
+                "obstacles": [f"{scope} {lack.value}" for scope, lack in held.obstacles(port.id)],
+                "ofport": ofport_of(port, view, allocation),
+                "port_key": allocation.port_keys.get(port.id, 0),
+                "zone": allocation.port_keys.get(port.id, 0),
+            }
+            for port in (*view.ports.values(), *view.closed.values())
+        },
+        "routers": {id: _router_facts(id, held, allocation, host_id) for id in view.routers},
+        "floating_ips": {
+            one.id: {
+                "ip": one.ip,
+                "router_id": one.router_id,
+                "port_id": one.port_id,
+                "is_central": one.is_central,
+            }
+            for one in view.floating_ips.values()
+        },
+    }
+
+
+def _router_facts(router_id: str, held: HostView, allocation: Allocation, host_id: str) -> dict[str, Any]:
+    router = held.resolved.routers[router_id]
+    key = allocation.router_keys.get(router_id, 0)
+    living = [one.host_id for one in router.gateway_hosts if one.vtep not in allocation.lost_vteps]
+    is_gateway = router_id in held.resolved.gateways
+    return {
+        "router_key": key,
+        "zone": ROUTER_ZONES_FROM + key if key else 0,
+        "networks": sorted({interface.network_id for interface in router.interfaces}),
+        "gateway_hosts": [one.host_id for one in router.gateway_hosts],
+        "is_gateway": is_gateway,
+        "is_active": is_gateway and living[:1] == [host_id],
+    }
 
 
 @asynccontextmanager

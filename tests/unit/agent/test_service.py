@@ -351,8 +351,10 @@ async def test_status(ncm: FakeNcm, switch: SimulatedSwitch) -> None:
             "network_id": "net",
             "plugged": True,
             "closed": False,
+            "obstacles": [],
             "ofport": 101,
             "port_key": 1,
+            "zone": 1,
         }
 
 
