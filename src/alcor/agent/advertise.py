@@ -12,6 +12,7 @@ from alcor.agent.answer.dispatch import Answerer
 from alcor.agent.answer.router_advertisement import INTERVAL_S_MAX, INTERVAL_S_MIN
 from alcor.agent.handler import NOTHING, Appointment, Confirmed, Frame, Outcome, PacketHandler
 from alcor.goalstate.item import ItemKind, RouterItem
+from alcor.pipeline.feature import ItemChange
 from alcor.pipeline.view import Allocation, View
 
 _ADVERTISED_KINDS = frozenset((ItemKind.SUBNET, ItemKind.NETWORK, ItemKind.REGION))
