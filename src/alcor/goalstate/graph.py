@@ -308,7 +308,9 @@ class Graph:
             references = self._references.get(node.name)
             for scope_id, id, before, item in node.table.take():
                 scope = Scope(node.scope_kind, scope_id)
-                change = scopes.setdefault(scope, ScopeChange(scope))
+                change = scopes.get(scope)
+                if change is None:
+                    change = scopes[scope] = ScopeChange(scope)
                 items += 1
                 if references is not None:
                     references.follow(scope_id, id, before, item, turn.revision)
