@@ -30,10 +30,10 @@ from alcor.agent.driver import (
     VifsChanged,
 )
 from alcor.model.address import Ip, ip_int, ip_version
-from alcor.pipeline.conntrack import End, Tuple, echo_kind
-from alcor.pipeline.flow import Flow, FlowKey, GroupSpec, MeterSpec
+from alcor.pipeline.conntrack import Connections, End, Tuple, echo_kind
+from alcor.pipeline.flow import CtState, Flow, FlowKey, GroupSpec, MeterSpec
 from alcor.pipeline.simulate import Emission, SimulatedTables, TunnelMetadata
-from alcor.pipeline.text import render
+from alcor.pipeline.text import render, render_actions
 
 _TUNNEL_PORTS = {"vxlan": 1, "geneve": 2, "gre": 3}
 _VIF_PORTS_FROM = 101
@@ -184,6 +184,8 @@ class SimulatedSwitch:
         """As the driver says; connections that it opens are forgotten."""
         self._check()
         tables = SimulatedTables(self.tables.flows.values(), self.tables.groups.values())
+        if entry.is_reply:
+            tables.connections = Connections(CtState.TRACKED | CtState.EST | CtState.REPLY)
         number = ip_int(Ip(entry.tunnel_source)) if entry.tunnel_source else 0
         is_v4 = bool(number) and ip_version(Ip(entry.tunnel_source)) == 4
         tunnel = TunnelMetadata(
@@ -201,7 +203,11 @@ class SimulatedSwitch:
         flows = tuple(
             f"{step.table}: {render(step.flow) if step.flow is not None else 'No match.'}" for step in steps
         )
-        return SwitchTrace(flows, tuple(exits), is_translated=False)
+        # An assumed connection is not translated.
+        translates = any(
+            step.flow is not None and "nat" in render_actions(step.flow.actions) for step in steps
+        )
+        return SwitchTrace(flows, tuple(exits), is_translated=entry.is_reply and translates)
 
     async def send_packet(self, data: bytes, out_port: int) -> None:
         """As the driver says; see `sent`."""
