@@ -85,6 +85,11 @@ class Site:
         intent.advance((), {claim.id: claim for claim in self.claims})
         return compile_states(intent)
 
+    @property
+    def ports(self) -> list[Port]:
+        """All rows of ports."""
+        return [row for row in self.rows if isinstance(row, Port)]
+
     def port(self, id: str) -> Port:
         """One port's row."""
         return next(row for row in self.rows if isinstance(row, Port) and row.id == id)

@@ -14,17 +14,18 @@ import os
 import secrets
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from alcor.agent.driver import Connected, FlowDiff, Lost, PacketIn, VifsChanged
+from alcor.agent.driver import Connected, FlowDiff, Lost, PacketIn, PatchPort, VifsChanged
 from alcor.agent.ovs import unixctl
 from alcor.agent.ovs.switch import OvsSwitch
 from alcor.goalstate.item import State
 from alcor.goalstate.scope import Scope
+from alcor.lab.command import ip_batch, run
 from alcor.lab.host import LabHost, Underlay, missing_parts
 from alcor.lab.ledger import Ledger
 from alcor.lab.vm import Vm
@@ -39,11 +40,16 @@ from tests.support.packets import BROADCAST, ethernet
 
 PATIENCE_S = 10.0
 FENCE = 0x88B6  # IEEE 802 local experimental EtherType 2
+WIRE_FENCE = 0x88B5  # IEEE 802 local experimental EtherType 1
+OUTSIDE = "outside"
+"""The machine on the wire, and who sends and hears there."""
+_PATCH = "wire-int"
 _FENCE_KEY = 0xFFFFF0
 """The tunnel key of what passes beside our flows; no network of a case has it."""
 _FOREIGN_COOKIE = 0x5EED
 _CLONE_NEWNET = 0x4000_0000  # setns(2)
 
+Socket = socket.socket
 Place = tuple[str, str]
 """Port id and host id: where a machine is."""
 
@@ -75,25 +81,19 @@ def _frame_beside(eth_type: int, number: int) -> bytes:
 
 def _fence_number(frame: bytes) -> int:
     """The number of a fence, 0 if the frame is none."""
-    return int.from_bytes(frame[14:22], "big") if frame[12:14] == FENCE.to_bytes(2, "big") else 0
+    kinds = (FENCE.to_bytes(2, "big"), WIRE_FENCE.to_bytes(2, "big"))
+    return int.from_bytes(frame[14:22], "big") if frame[12:14] in kinds else 0
 
 
-@dataclass
-class _Machine:
-    """One end of a wire into a switch. `received`: what came since it was last taken, in order."""
+@dataclass(kw_only=True)
+class _Ear:
+    """Who hears what is on its link. `received`: what came since it was last taken, in order."""
 
-    vm: Vm
     port_id: str
     news: asyncio.Event
     received: list[bytes] = field(default_factory=list)
     fence: int = 0
-    plugged: bool = True
-
-    def start(self) -> None:
-        """Listen. The machine's kernel says nothing itself: IPv6 is off before the interface is up."""
-        self.vm.execute("sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6")
-        self.vm.up()
-        self.socket = _socket_in(self.vm.namespace, "eth0")
+    socket: Socket = field(init=False)
 
     def read(self) -> None:
         """Take all that waits in the socket."""
@@ -111,6 +111,54 @@ class _Machine:
             self.news.set()
 
 
+@dataclass(kw_only=True)
+class _Machine(_Ear):
+    """One end of a link into a switch."""
+
+    vm: Vm
+    plugged: bool = True
+
+    def start(self) -> None:
+        """Listen. The machine's kernel says nothing itself: IPv6 is off before the interface is up."""
+        self.vm.execute("sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6")
+        self.vm.up()
+        self.socket = _socket_in(self.vm.namespace, "eth0")
+
+
+class _Wire:
+    """The physical network of provider bridges, and a machine on it. A hub: everybody hears everything."""
+
+    def __init__(self, prefix: str, ledger: Ledger, news: asyncio.Event) -> None:
+        self.namespace = f"{prefix}wire"
+        ledger.add("namespace", self.namespace)
+        run("ip", "netns", "add", self.namespace)
+        _silence(self.namespace)
+        hub = "link add br0 type bridge ageing_time 0 mcast_snooping 0"
+        links = ["link add eth0 type veth peer name out0", "link set out0 master br0 up", "link set eth0 up"]
+        ip_batch([hub, "link set br0 up", *links], self.namespace)
+        self.outside = _Ear(port_id=OUTSIDE, news=news)
+        self.outside.socket = _socket_in(self.namespace, "eth0")
+
+    def join(self, lab: LabHost) -> None:
+        """Give a host its bridge, a hub too, and its link to the wire."""
+        ip_batch([f"link add wire0 type veth peer name {lab.name} netns {self.namespace}"], lab.namespace)
+        _silence(lab.namespace, "wire0")
+        ip_batch(["link set wire0 up"], lab.namespace)
+        ip_batch([f"link set {lab.name} master br0 up"], self.namespace)
+        lab.vsctl(
+            *("--", "add-br", "br-ex", "--", "add-port", "br-ex", "wire0"),
+            *("--", "set", "bridge", "br-ex", "datapath_type=netdev", "fail_mode=secure"),
+        )
+        lab.ofctl("add-flow", "br-ex", "actions=ALL")
+
+
+def _silence(namespace: str, interface: str = "") -> None:
+    """No IPv6 of the kernel's own on an interface, or on all that will be."""
+    for name in (interface,) if interface else ("all", "default"):
+        setting = f"net.ipv6.conf.{name}.disable_ipv6=1"
+        run("ip", "netns", "exec", namespace, "sysctl", "-qw", setting)
+
+
 @dataclass
 class _Host:
     """One host with its driver. `vifs` and `packets`: what the driver told, the fences apart."""
@@ -119,6 +167,7 @@ class _Host:
     switch: OvsSwitch
     news: asyncio.Event
     tunnels: dict[str, int] = field(default_factory=dict)
+    patch: int = 0
     vifs: dict[str, int] = field(default_factory=dict)
     connected: bool = False
     packets: list[PacketIn] = field(default_factory=list)
@@ -149,7 +198,7 @@ class _Host:
 
 @dataclass(frozen=True)
 class Arrivals:
-    """What one frame caused, everywhere. `delivered`: (port id, host id, frame) → how often."""
+    """What one frame caused, everywhere. `delivered`: (port id, host id, frame) → how often; OUTSIDE has no host."""
 
     delivered: Counter[tuple[str, str, bytes]]
     punted: list[tuple[str, PacketIn]]
@@ -158,10 +207,17 @@ class Arrivals:
 class RealSite:
     """Hosts and machines that become one site after the other. Make it with `a_real_site`."""
 
-    def __init__(self, hosts: dict[str, _Host], machines: dict[Place, _Machine], news: asyncio.Event) -> None:
+    def __init__(
+        self,
+        hosts: dict[str, _Host],
+        machines: dict[Place, _Machine],
+        news: asyncio.Event,
+        outside: _Ear | None = None,
+    ) -> None:
         self._hosts = hosts
         self._machines = machines
         self._news = news
+        self._outside = outside
         self._fence = 0
         self._site: Site | None = None
 
@@ -190,14 +246,33 @@ class RealSite:
             for host_id, host in self._hosts.items()
         }
 
+    async def forget_connections(self) -> None:
+        """Have every switch forget its connections."""
+        for host in self._hosts.values():
+            await unixctl.call(host.lab.run_folder / "ovs-vswitchd.ctl", "dpctl/flush-conntrack")
+
     async def send(self, port_id: str, frame: bytes) -> Arrivals:
-        """Send a frame from a port's machine, and wait until nothing more can come of it."""
+        """Send a frame from a port's machine or from OUTSIDE, and wait until nothing more can come of it."""
         assert self._site is not None
         assert self._take() == Arrivals(Counter(), []), "something came that no case sent"
-        sender = self._machines[port_id, self._site.port(port_id).binding_host_id]
+        sender: _Ear
+        if port_id == OUTSIDE:
+            assert self._outside is not None
+            sender = self._outside
+        else:
+            sender = self._machines[port_id, self._site.port(port_id).binding_host_id]
         sender.socket.send(frame)
         await self._pass_fence(sender)
+        if self._outside is not None:
+            # Tunnels and the wire are different ways: what came by one goes on by the other behind these.
+            for other in (*self._one_machine_each, *self._one_machine_each):
+                await self._pass_fence(other)
         return self._take()
+
+    @property
+    def _one_machine_each(self) -> list[_Machine]:
+        found = {host_id: machine for (_, host_id), machine in self._machines.items() if machine.plugged}
+        return list(found.values())
 
     def allocation(self, host_id: str) -> Allocation:
         """The local numbers of a host as the present site has them."""
@@ -228,7 +303,8 @@ class RealSite:
             from_machine = f"{head},priority=65534,actions=ALL,IN_PORT,CONTROLLER,{copies}"
             tunnelled = f"in_port={tunnel},tun_id={_FENCE_KEY}"
             from_tunnel = f"{head},priority=65535,{tunnelled},actions=ALL,CONTROLLER"
-            for flow in (from_machine, from_tunnel):
+            not_again = [f"{head},priority=65535,in_port={host.patch},actions=drop"] if host.patch else []
+            for flow in (from_machine, from_tunnel, *not_again):
                 host.lab.ofctl("add-flow", "br-int", flow)
 
     def stop_letting_past(self, eth_type: int) -> None:
@@ -250,7 +326,30 @@ class RealSite:
             await host.switch.warm_tunnels(sorted(others[id]))
         for id, host in self._hosts.items():
             await self._resolved(host, others[id])
+        for host in self._hosts.values():
+            if "br-ex" in host.lab.vsctl("list-br").split():
+                made = await host.switch.ensure_ports([PatchPort(_PATCH, "br-ex", "wire-ex")])
+                host.patch = made[_PATCH]
+                self._let_past_wire(host)
         self.let_past(FENCE)
+        if self._outside is not None:
+            await self._until_wire_carries(self._outside)
+
+    async def _until_wire_carries(self, outside: _Ear) -> None:
+        """The first frames on a new link may be lost: send until every host on the wire has heard one."""
+        wired = [host for host in self._hosts.values() if host.patch]
+        async with asyncio.timeout(PATIENCE_S):
+            while any(not host.fence for host in wired):
+                self._fence += 1
+                outside.socket.send(_frame_beside(WIRE_FENCE, self._fence))
+                await asyncio.sleep(0.02)
+
+    def _let_past_wire(self, host: _Host) -> None:
+        """Bring the wire's fence out, and from the wire to all machines and the driver."""
+        head = f"table=0,cookie={_FOREIGN_COOKIE},dl_type={WIRE_FENCE:#x}"
+        host.lab.ofctl("add-flow", "br-int", f"{head},priority=65534,actions=output:{host.patch},CONTROLLER")
+        arrived = f"{head},priority=65535,in_port={host.patch},actions=ALL,CONTROLLER"
+        host.lab.ofctl("add-flow", "br-int", arrived)
 
     async def _resolved(self, host: _Host, vteps: Iterable[str]) -> None:
         control = host.lab.run_folder / "ovs-vswitchd.ctl"
@@ -302,15 +401,30 @@ class RealSite:
         host = self._hosts[host_id]
         closed_off = host_id in site.without_tunnels or not site.hosts[host_id].vtep_addresses
         numbers = allocation_of(site, host_id, resolve(states, host_id, site.closed))
-        tunnels = {} if closed_off else dict(host.tunnels)
-        return replace(numbers, ofports=dict(host.vifs), tunnels=tunnels, metadata_ofport=0)
+        tunnels = {} if closed_off or not numbers.tunnels else dict(host.tunnels)
+        providers = dict.fromkeys(numbers.providers, host.patch)
+        ofports = dict(host.vifs)
+        return replace(numbers, ofports=ofports, tunnels=tunnels, providers=providers, metadata_ofport=0)
 
-    async def _pass_fence(self, sender: _Machine) -> None:
+    async def _pass_fence(self, sender: _Ear) -> None:
+        machines = {place: self._machines[place] for place in self.places}
+        if sender is not self._outside:
+            await self._pass(FENCE, sender, [*machines.items(), *self._hosts.items()])
+        if self._outside is None:
+            return
+        wired = {id: host for id, host in self._hosts.items() if host.patch}
+        own = next((host for (_, host), machine in self._machines.items() if machine is sender), "")
+        if own and own not in wired:
+            return
+        behind = [(place, one) for place, one in machines.items() if place[1] in wired.keys() - {own}]
+        outside = [(OUTSIDE, self._outside)] if sender is not self._outside else []
+        await self._pass(WIRE_FENCE, sender, [*behind, *wired.items(), *outside])
+
+    async def _pass(self, kind: int, sender: _Ear, behind: Sequence[tuple[object, "_Ear | _Host"]]) -> None:
         self._fence += 1
-        sender.socket.send(_frame_beside(FENCE, self._fence))
-        behind = {place: self._machines[place] for place in self.places}
+        sender.socket.send(_frame_beside(kind, self._fence))
         await self._until_none(
-            lambda: [name for name, it in (behind | self._hosts).items() if it.fence != self._fence],
+            lambda: [name for name, it in behind if it.fence != self._fence],
             f"fence {self._fence} to come to every machine and driver",
         )
 
@@ -320,6 +434,10 @@ class RealSite:
             machine.read()
             delivered.update((port_id, host_id, frame) for frame in machine.received)
             machine.received.clear()
+        if self._outside is not None:
+            self._outside.read()
+            delivered.update((OUTSIDE, "", frame) for frame in self._outside.received)
+            self._outside.received.clear()
         punted = [(id, packet) for id, host in self._hosts.items() for packet in host.packets]
         for host in self._hosts.values():
             host.packets.clear()
@@ -362,7 +480,7 @@ def _machines_of(host: LabHost, ports: list[Port], ledger: Ledger, news: asyncio
     for port in ports:
         vm = Vm(f"{host.namespace}-", port.id, host, ledger)
         vm.create(port.mac_address)
-        machine = _Machine(vm, port.id, news)
+        machine = _Machine(vm=vm, port_id=port.id, news=news)
         machine.start()
         vm.plug(port.id)
         made.append(machine)
@@ -378,6 +496,7 @@ async def a_real_site(folder: Path, first: Site, others: Iterable[Site]) -> Asyn
     hosts: dict[str, _Host] = {}
     loop = asyncio.get_running_loop()
     listeners: list[asyncio.Task[None]] = []
+    wire: _Wire | None = None
     try:
         underlay = Underlay(prefix, ledger)
         for number, (host_id, row) in enumerate(first.hosts.items(), start=1):
@@ -387,8 +506,13 @@ async def a_real_site(folder: Path, first: Site, others: Iterable[Site]) -> Asyn
                 lab, OvsSwitch(lab.db_socket, lab.run_folder, datapath_type="netdev"), news
             )
         await asyncio.gather(*(asyncio.to_thread(host.lab.create, underlay) for host in hosts.values()))
+        joined = [hosts[id].lab for id, row in first.hosts.items() if row.bridge_mappings]
+        if joined:
+            wire = _Wire(prefix, ledger, news)
+            loop.add_reader(wire.outside.socket, wire.outside.read)
+            await asyncio.gather(*(asyncio.to_thread(wire.join, lab) for lab in joined))
         listeners += [asyncio.create_task(host.listen()) for host in hosts.values()]
-        site = RealSite(hosts, machines, news)
+        site = RealSite(hosts, machines, news, wire.outside if wire is not None else None)
         await site.start()
         rows = {host_id: [] for host_id in hosts}  # type: dict[str, list[Port]]
         for port_id, host_id in _places((first, *others)):
@@ -407,9 +531,10 @@ async def a_real_site(folder: Path, first: Site, others: Iterable[Site]) -> Asyn
         await site.prove_fence()
         yield site
     finally:
-        for machine in machines.values():
-            loop.remove_reader(machine.socket)
-            machine.socket.close()
+        ears = (*machines.values(), *((wire.outside,) if wire is not None else ()))
+        for ear in ears:
+            loop.remove_reader(ear.socket)
+            ear.socket.close()
         await asyncio.gather(*(host.switch.close() for host in hosts.values()))
         await asyncio.gather(*listeners)
         ledger.sweep()

@@ -5,6 +5,7 @@ Run on simulated switches (`tests/packet`) and on real ones (`tests/ovs`). A sto
 
 import struct
 from dataclasses import dataclass, field
+from itertools import count
 
 from tests.support.packet_site import Site
 from tests.support.packets import ethernet, ip_packet
@@ -14,6 +15,8 @@ ACK, SYN, FIN, RST = 16, 2, 1, 4
 FRAGMENT = 44
 FIRST_BYTES, WHOLE_BYTES = 1304, 1384
 """Of the text of what is fragmented: in the first fragment, in both."""
+_NUMBERS = count(1)
+"""Each fragmented packet has its own, because a switch keeps fragments that wait in vain longer than a story."""
 
 
 @dataclass(frozen=True)
@@ -109,10 +112,9 @@ def unreachable(source: Machine, target: Machine, quoted: bytes) -> bytes:
     return icmp(source, target, 1 if is_ipv6 else 3, 4 if is_ipv6 else 3, bytes(4) + quoted[14:])
 
 
-def fragments(
-    source: Machine, target: Machine, protocol: int, text: bytes, *, number: int = 77
-) -> tuple[bytes, ...]:
+def fragments(source: Machine, target: Machine, protocol: int, text: bytes) -> tuple[bytes, ...]:
     """An IP packet in two fragments. A switch that tracks connections has no patience with a short first one."""
+    number = next(_NUMBERS)
     parts = ((0, 1, text[:FIRST_BYTES]), (FIRST_BYTES // 8, 0, text[FIRST_BYTES:]))
     if ":" in source.ip:
         return tuple(
@@ -142,10 +144,6 @@ def _with_checksum(head: bytes) -> bytes:
     return head[:10] + struct.pack("!H", number ^ 0xFFFF) + head[12:]
 
 
-def fragmented_udp(
-    source: Machine, target: Machine, ports: tuple[int, int], *, number: int = 77
-) -> tuple[bytes, ...]:
+def fragmented_udp(source: Machine, target: Machine, ports: tuple[int, int]) -> tuple[bytes, ...]:
     """A UDP datagram in two fragments."""
-    return fragments(
-        source, target, UDP, udp_text((source.ip, target.ip), ports, bytes(WHOLE_BYTES - 8)), number=number
-    )
+    return fragments(source, target, UDP, udp_text((source.ip, target.ip), ports, bytes(WHOLE_BYTES - 8)))

@@ -59,7 +59,9 @@ class Fragments(Generic[_Packet]):
             return frame, [frame]
         ends = (Field.IPV4_SRC, Field.IPV4_DST) if version == 4 else (Field.IPV6_SRC, Field.IPV6_DST)
         source, target = map(frame.read, ends)
-        key = _Key(zone, version, source, target, frame.read(Field.IP_PROTO), piece.identifier)
+        # Source: RFC 791, section 3.2; RFC 8200, section 4.5, where a later fragment's protocol does not count.
+        protocol = frame.read(Field.IP_PROTO) if version == 4 else _FRAGMENT_HEADER
+        key = _Key(zone, version, source, target, protocol, piece.identifier)
         waiting = self._waiting.setdefault(key, [])
         if all(other.offset != piece.offset for other in waiting):
             waiting.append(piece)

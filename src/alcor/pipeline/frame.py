@@ -215,9 +215,9 @@ class Frame:
                 offset += 8
             else:
                 offset += (self.data[offset + 1] + 1) * 8
-            protocol = following
             if not first:
-                break
+                break  # as a switch reads it: of a later fragment the protocol is "fragment"
+            protocol = following
         constants[Field.IP_PROTO] = protocol
         if first and offset <= end:
             self._parse_transport(protocol, offset, end, places, whole=whole)

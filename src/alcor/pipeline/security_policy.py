@@ -6,9 +6,9 @@ set of addresses (of a remote group or address group) that the packet's other en
 registers, or once without. So a rule is one flow per mask of its ports, however large its sets are, and the flow that
 allowed a packet is the rule's own.
 
-A fragment after the first has no ports, not even those that connection tracking knows. It passes where a rule allows
-its protocol from or to there, as the first is judged by its ports and the others are of no use without it; those of a
-new connection wait for their first in the commit.
+A fragment after the first has no ports, not even those that connection tracking knows, and of IPv6 no protocol that the
+switch sees. It passes where a rule allows its protocol (of IPv6: any) from or to there: the first is judged by its
+ports, and the others are of no use without it. Those of a new connection wait for their first in the commit.
 """
 
 from collections.abc import Iterator

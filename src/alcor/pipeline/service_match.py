@@ -23,6 +23,7 @@ _ANY_PROTOCOLS = (None, 0)  # the Networking API calls 0 "ip"
 _PORT_NAMES = {TCP: "tcp", UDP: "udp", SCTP: "sctp"}
 _ICMP_NAMES = {ICMPV4: ("icmpv4", 4), ICMPV6: ("icmpv6", 6)}
 _PORT_BITS = 16
+_IPV6_FRAGMENT = 44
 _ALL_PORTS = (0, 0xFFFF)
 
 
@@ -84,8 +85,17 @@ def service_terms(service: Service) -> Iterator[Terms]:
 
 
 def later_terms(service: Service) -> Iterator[Terms]:
-    """What a service with ports says of later fragments: they have none, so all of its protocol are meant."""
-    if service.has_ports and next(_alternatives(service, _names(service)), None) is not None:
+    """What a service says of later fragments, beyond `service_terms`.
+
+    They have no ports, so all of the protocol are meant; of IPv6 the switch does not see their protocol either, so all.
+    """
+    if service.protocol in _ANY_PROTOCOLS:
+        return
+    if service.has_ports and next(_alternatives(service, _names(service)), None) is None:
+        return
+    if service.version == 6:
+        yield {**LATER, "ip_proto": _IPV6_FRAGMENT}
+    elif service.has_ports:
         yield {**LATER, **protocol_terms(service)}
 
 

@@ -74,9 +74,9 @@ SEEN: list[tuple[str, Any, dict[Field, int]]] = [
         {**IPV6_FIELDS, Field.IP_PROTO: 17, Field.UDP_SRC: 1, Field.UDP_DST: 2},
     ),
     (
-        "a later IPv6 fragment has no ports",
+        "a later IPv6 fragment has no ports, and its protocol is not seen",
         V6 / IPv6ExtHdrFragment(offset=3, m=0, nh=17) / bytes(32),
-        {**IPV6_FIELDS, Field.IP_PROTO: 17, Field.UDP_SRC: 0, Field.UDP_DST: 0},
+        {**IPV6_FIELDS, Field.IP_PROTO: 44, Field.UDP_SRC: 0, Field.UDP_DST: 0},
     ),
     (
         "a solicitation",
