@@ -1,0 +1,1 @@
+"""The metadata service of a host: who an instance is, told to the instance itself."""
