@@ -201,6 +201,7 @@ def pages() -> dict[str, Callable[[], str]]:
     from alcor.api.policy.reference import reference as policy_page
     from alcor.api.policy.reference import sample as policy_file
     from alcor.pipeline.reference import render_reference as pipeline_page
+    from alcor.trace.reference import render_reference as trace_page
 
     return {
         "config.md": config_page,
@@ -211,6 +212,7 @@ def pages() -> dict[str, Callable[[], str]]:
         "pipeline.md": pipeline_page,
         "policy.md": policy_page,
         "policy.yaml": policy_file,
+        "trace.md": trace_page,
     }
 
 
