@@ -217,7 +217,7 @@ def test_flows_deliver_where_arithmetic_says(data: st.DataObject) -> None:
         if nexts is None:
             assert (delivered, reasons) == ([], [Reason.NO_ROUTE])
             continue
-        outcomes = []
+        outcomes: list[tuple[list[tuple[str, bytes]], list[int]]] = []
         for network_id, address in nexts:
             owner = next(
                 (
