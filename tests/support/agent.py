@@ -158,6 +158,16 @@ def rules(id: str = "group", groups: Iterable[str] = (), address_groups: Iterabl
     )
 
 
+def open_group(id: str = "open") -> RulesItem:
+    """A security group that allows everything, both ways."""
+    allowed = (
+        GroupRule(id=f"{id}-{version}-{is_ingress}", is_ingress=is_ingress, ip_version=version)
+        for version in (4, 6)
+        for is_ingress in (False, True)
+    )
+    return RulesItem(id=id, stateful=True, rules=tuple(sorted(allowed, key=lambda rule: rule.id)))
+
+
 def scope_of(item: Item, of: str = "net") -> Scope:
     """Where an item of the host under test belongs.
 

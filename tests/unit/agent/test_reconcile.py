@@ -2,21 +2,45 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from alcor.agent.allocation import LocalNumbers
 from alcor.agent.hold import Hold
+from alcor.agent.provision import provisions
 from alcor.agent.reconcile import Reconciler
 from alcor.agent.simulated import SimulatedSwitch
 from alcor.agent.view import HostView
 from alcor.bus.interface import ScopeUpdate
-from alcor.goalstate.item import Item, ItemKind, Key, NetworkHost
-from alcor.goalstate.scope import REGION, Scope, host_scope, neighbours_scope, network_scope
-from alcor.pipeline.compile import flows
+from alcor.goalstate.item import (
+    BridgeMapping,
+    GatewayHost,
+    GatewayItem,
+    Item,
+    ItemKind,
+    Key,
+    Limit,
+    Member,
+    NetworkHost,
+    QosItem,
+    TrunkParent,
+)
+from alcor.goalstate.scope import (
+    REGION,
+    Scope,
+    host_scope,
+    neighbours_scope,
+    network_scope,
+    router_scope,
+    rules_scope,
+)
+from alcor.model.address import Ip
+from alcor.pipeline.compile import flows, groups, meters
+from alcor.pipeline.resolve import resolve
 from tests.support.agent import (
     A_HOST,
     A_REGION,
@@ -28,10 +52,12 @@ from tests.support.agent import (
     KeptItems,
     an_agent,
     envelope,
-    expected,
     local_port,
     neighbour,
     network,
+    numbers_of,
+    router,
+    rules,
     running,
     scope_of,
     settled,
@@ -68,6 +94,18 @@ acts = st.lists(
                 "disconnect",
                 "slow",
                 "flush",
+                "join",
+                "join",
+                "leave",
+                "serve",
+                "group",
+                "no_group",
+                "member",
+                "policy",
+                "subport",
+                "cable",
+                "health",
+                "migrate",
                 "restart_switch",
                 "refuse",
                 "restart_agent",
@@ -155,6 +193,54 @@ class World:
     def flush(self, number: int, net: str) -> None:
         self.ncm.flush()
 
+    def join(self, number: int, net: str) -> None:
+        """A port whose router leads to one or both networks."""
+        routers = (f"router-{1 + number % 2}",)
+        self.put(
+            router(
+                routers[0], NETWORKS[: 1 + number % 2], gateway_hosts=(GatewayHost("host-2", OTHER_VTEP),)
+            ),
+            local_port(number, net, routers=routers),
+            network_id=net,
+        )
+
+    def leave(self, number: int, net: str) -> None:
+        id = f"router-{1 + number % 2}"
+        self.drop((router_scope(id), Key(ItemKind.ROUTER, id)))
+
+    def serve(self, number: int, net: str) -> None:
+        self.put(GatewayItem(id=f"router-{1 + number % 2}", networks=(net,)), network_id=net)
+
+    def group(self, number: int, net: str) -> None:
+        """A port with a group, of which members of another are allowed in."""
+        self.put(rules("group", ("friends",)), local_port(number, net, groups=("group",)), network_id=net)
+
+    def no_group(self, number: int, net: str) -> None:
+        self.drop((rules_scope("group"), Key(ItemKind.RULES, "group")))
+
+    def member(self, number: int, net: str) -> None:
+        self.put(Member(id=f"port-{number}", cidrs=(f"10.0.0.{number}/32",)), network_id="friends")
+
+    def policy(self, number: int, net: str) -> None:
+        limit = Limit(is_ingress=True, rate=1_000 * number, burst=0)
+        self.put(QosItem(id="gold", bandwidth=(limit,)), local_port(number, net, qos="gold"), network_id=net)
+
+    def subport(self, number: int, net: str) -> None:
+        parent = TrunkParent(f"port-{1 + number % 4}", 10 + number)
+        self.put(local_port(number, net, trunk=parent), network_id=net)
+
+    def cable(self, number: int, net: str) -> None:
+        mappings = (BridgeMapping("physnet", f"br-{number}"),) if number > 1 else ()
+        host = msgspec.structs.replace(A_HOST, bridge_mappings=mappings, mac="fe:00:00:00:00:aa")
+        flat = network(net, 0, network_type="flat", physical_network="physnet")
+        self.put(host, *((flat,) if number > 2 else ()), network_id=net)
+
+    def health(self, number: int, net: str) -> None:
+        self.switch.set_health(Ip(OTHER_VTEP), is_up=number % 2 == 0)
+
+    def migrate(self, number: int, net: str) -> None:
+        self.put(local_port(number, net, is_active=False), neighbour(number, vtep=OTHER_VTEP), network_id=net)
+
     def restart_switch(self, number: int, net: str) -> None:
         self.switch.restart()
 
@@ -224,7 +310,15 @@ async def _play(story: list[Act]) -> None:
         await settled()
         await settled()
 
-        assert world.switch.tables.flows == expected(world.ncm, world.switch)
+        wanted = resolve(world.ncm.states(), HOST)
+        allocation = agent.allocation
+        assert world.switch.tables.flows == flows(wanted, allocation)
+        assert world.switch.meters == meters(wanted, allocation)
+        assert world.switch.tables.groups == groups(wanted, allocation)
+        assert numbers_of(world.switch) == replace(
+            allocation, lost_vteps=frozenset(), forwarding={}, probes={}, providers={}
+        )
+        assert provisions(wanted, None).ports == list(world.switch.port_specs.values())
         if agent.status()["in_sync"]:
             assert world.ncm.is_realized(*world.ncm.closure())
         applies = world.switch.counts.applies

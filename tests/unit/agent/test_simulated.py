@@ -9,7 +9,7 @@ from alcor.agent.driver import Connected, FlowDiff, Lost, RawKey, SwitchError, V
 from alcor.agent.service import Agent
 from alcor.agent.simulated import Delivery, Fabric, SimulatedSwitch
 from alcor.goalstate.item import Address, HostItem, NetworkHost
-from alcor.goalstate.scope import host_scope, neighbours_scope, network_scope
+from alcor.goalstate.scope import host_scope, neighbours_scope, network_scope, rules_scope
 from alcor.pipeline.flow import Flow, MeterSpec, Output, match
 from tests.support.agent import (
     A_REGION,
@@ -23,6 +23,7 @@ from tests.support.agent import (
     mac_of,
     neighbour,
     network,
+    open_group,
     running,
     settled,
     subnet,
@@ -107,11 +108,12 @@ class TwoHosts:
     def region_of(self, number: int, vtep: str, *, vni: int = 100) -> FakeNcm:
         """What the region tells the host with this one port. Both hosts are called host-1 in their own region."""
         ncm = FakeNcm()
-        port = local_port(number, addresses=(Address("subnet", f"10.0.0.{number}"),))
+        port = local_port(number, addresses=(Address("subnet", f"10.0.0.{number}"),), groups=("open",))
         ncm.commit(
             put=[
                 (host_scope(HOST), HostItem(id=HOST, name=HOST, vtep_addresses=(vtep,), token_digest="")),
                 (host_scope(HOST), port),
+                (rules_scope("open"), open_group()),
                 (network_scope("net"), network(vni=vni)),
                 (network_scope("net"), subnet()),
                 (network_scope("net"), NetworkHost(id="a", vtep=VTEP)),
