@@ -192,7 +192,7 @@ class TrunkFact(msgspec.Struct, frozen=True, gc=False):
 
 
 class ClaimFact(msgspec.Struct, frozen=True, gc=False):
-    """An address that a port was seen to have taken. An observation, no row."""
+    """An address that a port was seen to have taken: an observation, kept as a row."""
 
     network_id: str
     ip: str

@@ -3,8 +3,8 @@
 A turn: take the changes into the intent; walk the nodes from top to bottom; let each node handle the inputs that
 changed, or run it whole where it has no handler or declines; collect what differs. See `node` for the picture.
 
-Cost of a turn: O(changed rows), plus O(ports of a host) for a host that comes, goes or gets another tunnel address;
-whole nodes only where `Stats.recomputed` says so. Measured: see `benchmarks`.
+Cost of a turn: O(changed rows), plus O(ports of a host) for a host that comes, goes or gets another tunnel address, plus
+O(ports of a network) for one whose routers, peerings or QoS policy change (3 µs each); whole nodes only where `Stats.recomputed` says so. Measured: see `benchmarks`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -142,7 +142,7 @@ class Graph:
 
         `earlier`: the graph before a reload in the same epoch, only read here; ports that are where they were keep the
         revisions of their references and bindings. `nodes`: others than `item_nodes()`, for tests of the fall-back.
-        Cost: O(rows), about 10 µs per port.
+        Cost: O(rows), about 15 µs per port.
         """
         graph = cls(
             Intent.of(region, rows),
@@ -153,8 +153,6 @@ class Graph:
         turn = Turn(revision, placed=graph._placement.placed, row_revisions=row_revisions)
         graph._placement.run(graph.intent, turn)
         graph._placement.take()
-        if earlier is not None:
-            graph.intent.claims.update(earlier.intent.claims)
         for node in graph._nodes:
             node.run(graph.intent, turn)
             node.table.settle()
@@ -186,7 +184,7 @@ class Graph:
     ) -> Outcome:
         """Take in the changes of one or more cuts that lead to `revision`. Cost: see the module.
 
-        `claims`: addresses that were seen to be taken (None: given up), by id. They outlive a reload, not a restart.
+        `claims`: addresses that were seen to be taken (None: given up), by id.
         """
         turn = Turn(revision, self.intent.advance(changes, claims), placed=self._placement.placed)
         self.revision = revision
@@ -237,8 +235,9 @@ class Graph:
     def ports_on(self, host_id: str) -> Iterator[Placement]:
         """The ports placed on a host."""
         host = self.intent.hosts.get(host_id)
-        for port in self.intent.ports_named(host.item.name) if host is not None else ():
-            placement = self._placement.placed.get(port.local.id)
+        ports = self.intent.ports_named(host.item.name) if host is not None else ()
+        for id in dict.fromkeys(port.local.id for port in ports):
+            placement = self._placement.placed.get(id)
             if placement is not None and placement.host_id == host_id:
                 yield placement
 

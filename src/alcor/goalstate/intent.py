@@ -38,6 +38,7 @@ from alcor.goalstate.fact import (
 )
 from alcor.goalstate.indexed import Indexed
 from alcor.goalstate.item import RegionItem, SubnetItem
+from alcor.model.address_claim import AddressClaim
 from alcor.model.address_group import AddressGroup
 from alcor.model.catalogue import BY_ENTITY
 from alcor.model.change import Change
@@ -212,6 +213,7 @@ KINDS: dict[type[Entity], Kind] = {
     PacketRateLimitRule: Kind(Input.QOS_RULES, project.packet_rate_fact),
     DscpMarkingRule: Kind(Input.QOS_RULES, project.dscp_fact),
     Trunk: Kind(Input.TRUNKS, project.trunk_fact),
+    AddressClaim: Kind(Input.CLAIMS, project.claim_fact),
 }
 
 ENTITIES: tuple[type[Entity], ...] = tuple(KINDS)

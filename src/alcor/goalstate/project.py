@@ -9,6 +9,7 @@ from alcor.goalstate.fact import (
     AclFact,
     AclRuleFact,
     AddressGroupFact,
+    ClaimFact,
     FirewallGroupFact,
     FirewallPolicyFact,
     FloatingIpFact,
@@ -45,6 +46,7 @@ from alcor.goalstate.item import (
     SubnetItem,
 )
 from alcor.model.address import parse_cidr
+from alcor.model.address_claim import AddressClaim
 from alcor.model.address_group import AddressGroup
 from alcor.model.firewall import FirewallGroup, FirewallPolicy, FirewallRule
 from alcor.model.floatingip import FloatingIp
@@ -117,6 +119,11 @@ def network_fact(row: Network) -> NetworkFact:
         dns_domain=row.dns_domain,
     )
     return NetworkFact(item, row.qos_policy_id)
+
+
+def claim_fact(row: AddressClaim) -> ClaimFact:
+    """What packets need of a claim: when it was made is of no interest any more."""
+    return ClaimFact(intern(row.network_id), row.ip, row.mac, row.port_id)
 
 
 def subnet_fact(row: Subnet) -> SubnetItem:
