@@ -38,7 +38,7 @@ FORWARDING = 150
 
 def floating(n: int) -> Machine:
     """A floating IP as the outside sees it."""
-    return Machine(OUTSIDE, f"0d:00:00:00:00:{n:02x}", f"203.0.113.{n}")
+    return Machine(OUTSIDE, f"1a:00:00:00:00:{n:02x}", f"203.0.113.{n}")
 
 
 def _inner(port: str, n: int, net: int = 1, mac: int = 1) -> Machine:

@@ -13,6 +13,7 @@ import ctypes
 import os
 import secrets
 import socket
+import struct
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -48,6 +49,8 @@ _FENCE_KEY = 0xFFFFF0
 """The tunnel key of what passes beside our flows; no network of a case has it."""
 _FOREIGN_COOKIE = 0x5EED
 _CLONE_NEWNET = 0x4000_0000  # setns(2)
+_SOL_PACKET, _PACKET_AUXDATA, _VLAN_VALID = 263, 8, 0x10  # packet(7), if_packet.h
+_AUXILIARY = struct.Struct("IIIHHHH")
 
 Socket = socket.socket
 Place = tuple[str, str]
@@ -66,6 +69,7 @@ def _socket_in(namespace: str, interface: str) -> socket.socket:
         finally:
             os.close(descriptor)
         opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0003))  # ETH_P_ALL
+        opened.setsockopt(_SOL_PACKET, _PACKET_AUXDATA, 1)
         opened.bind((interface, 0x0003))
         opened.setblocking(False)
         return opened
@@ -85,6 +89,16 @@ def _fence_number(frame: bytes) -> int:
     return int.from_bytes(frame[14:22], "big") if frame[12:14] in kinds else 0
 
 
+def _with_tag(frame: bytes, beside: Iterable[tuple[int, int, bytes]]) -> bytes:
+    """The frame as it was on the link: the kernel takes a VLAN tag off, and says so beside it."""
+    for level, kind, text in beside:
+        if (level, kind) == (_SOL_PACKET, _PACKET_AUXDATA):
+            status, *_, tci, tpid = _AUXILIARY.unpack(text[: _AUXILIARY.size])
+            if status & _VLAN_VALID:
+                return frame[:12] + struct.pack("!HH", tpid, tci) + frame[12:]
+    return frame
+
+
 @dataclass(kw_only=True)
 class _Ear:
     """Who hears what is on its link. `received`: what came since it was last taken, in order."""
@@ -99,9 +113,10 @@ class _Ear:
         """Take all that waits in the socket."""
         while True:
             try:
-                frame, (_, _, packet_type, *_) = self.socket.recvfrom(65536)
+                frame, beside, _, (_, _, packet_type, *_) = self.socket.recvmsg(65536, 64)
             except BlockingIOError:
                 return
+            frame = _with_tag(frame, beside)
             if packet_type == socket.PACKET_OUTGOING:
                 continue
             if number := _fence_number(frame):
