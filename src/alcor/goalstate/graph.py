@@ -3,8 +3,9 @@
 A turn: take the changes into the intent; walk the nodes from top to bottom; let each node handle the inputs that
 changed, or run it whole where it has no handler or declines; collect what differs. See `node` for the picture.
 
-Cost of a turn: O(changed rows), plus O(ports of a host) for a host that comes, goes or gets another tunnel address, plus
-O(ports of a network) for one whose routers, peerings or QoS policy change (3 µs each); whole nodes only where `Stats.recomputed` says so. Measured: see `benchmarks`.
+Cost of a turn: O(changed rows), plus O(ports of a host) for a host that comes, goes or gets another tunnel address,
+and O(ports of a network) for one whose routers, peerings or QoS policy change (3 µs each); whole nodes only where
+`Stats.recomputed` says so. Measured: see `benchmarks`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
