@@ -92,7 +92,9 @@ def main() -> int:
     parser.add_argument("--simulated", action="store_true", help="use the pure-Python switch in any case")
     arguments = parser.parse_args()
     # Into a file or a pipe nothing is cut: the tables are 110 columns wide.
-    console = Console(highlight=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
+    console = Console(
+        highlight=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120
+    )
     reason = "it was asked for" if arguments.simulated else missing_parts()
     if reason:
         from alcor.lab.simulated_demo import run_simulated

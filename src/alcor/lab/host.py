@@ -17,6 +17,11 @@ from alcor.lab.ledger import Ledger
 SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
 # Test network of RFC 2544: never in use on a real network, and only ever inside the laboratory's namespaces.
 UNDERLAY = "198.18.0"
+PHYSICAL_NETWORK, PROVIDER_BRIDGE = "physnet1", "br-ex"
+"""The physical network of external and VLAN networks, and the bridge of each host that leads to it."""
+OUTER = "outer0"
+"""Its wires meet here, in the underlay's namespace."""
+_BRIDGE = (("link add", " type bridge"), ("link set", " up"))
 
 
 def missing_parts() -> str:
@@ -36,13 +41,14 @@ def missing_parts() -> str:
 
 
 class Underlay:
-    """The laboratory's physical network: a bridge in a namespace of its own."""
+    """The laboratory's physical networks: two bridges in a namespace of its own, for tunnels and for the outside."""
 
     def __init__(self, prefix: str, ledger: Ledger) -> None:
         self.namespace = f"{prefix}underlay"
         ledger.add("namespace", self.namespace)
         run("ip", "netns", "add", self.namespace)
-        ip_batch(["link set lo up", "link add br0 type bridge", "link set br0 up"], self.namespace)
+        bridges = [f"{word} {bridge}{rest}" for bridge in ("br0", OUTER) for word, rest in _BRIDGE]
+        ip_batch(["link set lo up", *bridges], self.namespace)
 
 
 class LabHost:
@@ -98,10 +104,15 @@ class LabHost:
                 "link set lo up",
                 f"link add uplink type veth peer name {self.name} netns {underlay.namespace}",
                 "link set uplink up",
+                f"link add outer type veth peer name {self.name}-o netns {underlay.namespace}",
+                "link set outer up",
             ],
             self.namespace,
         )
-        ip_batch([f"link set {self.name} master br0 up"], underlay.namespace)
+        ip_batch(
+            [f"link set {self.name} master br0 up", f"link set {self.name}-o master {OUTER} up"],
+            underlay.namespace,
+        )
         self.run_folder.mkdir(parents=True)
         run("ovsdb-tool", "create", str(self.folder / "conf.db"), str(SCHEMA))
         self.start_database()
@@ -111,6 +122,9 @@ class LabHost:
             *("--", "add-br", "br-phy"),
             *("--", "set", "bridge", "br-phy", "datapath_type=netdev", "fail_mode=standalone"),
             *("--", "add-port", "br-phy", "uplink"),
+            *("--", "add-br", PROVIDER_BRIDGE),
+            *("--", "set", "bridge", PROVIDER_BRIDGE, "datapath_type=netdev", "fail_mode=standalone"),
+            *("--", "add-port", PROVIDER_BRIDGE, "outer"),
         )
         # Duplicate detection would leave an IPv6 address unusable for a second; the laboratory gives each out once.
         quick = {address: "nodad" if ":" in address else "" for address in self.addresses}

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from alcor.lab.command import LabError
-from alcor.lab.host import LabHost, Underlay, missing_parts
+from alcor.lab.host import PHYSICAL_NETWORK, PROVIDER_BRIDGE, LabHost, Underlay, missing_parts
 from alcor.lab.ledger import Ledger
+from alcor.lab.outside import Outside
 from alcor.lab.region import Client, RegionProcess
 from alcor.lab.vm import Vm
 
@@ -26,6 +27,9 @@ class Site:
         self.folder = folder
         self.region = RegionProcess(folder, ledger, api=api, agents=agents)
         self.hosts: dict[str, LabHost] = {}
+        self.outside: Outside | None = None
+        self.gateways: tuple[str, ...] = ()
+        """Names of the hosts that may serve routers' gateways; set before they are registered. All, if not set."""
         self.host_ids: dict[str, str] = {}
         self._client: Client | None = None
         self._tokens: dict[str, str] = {}
@@ -35,6 +39,8 @@ class Site:
         """Start the region and, meanwhile, the hosts' switches."""
         self.region.start()
         underlay = Underlay(self.prefix, self._ledger)
+        self.outside = Outside(self.prefix, underlay, self._ledger)
+        self.gateways = self.gateways or tuple(host_names)
         self.hosts = {
             name: LabHost(self.prefix, name, number, self.folder / "hosts", self._ledger)
             for number, name in enumerate(host_names, start=1)
@@ -59,7 +65,14 @@ class Site:
     def register_hosts(self) -> None:
         """Register every host and start its agent with the token of the answer."""
         for host in self.hosts.values():
-            made = self.client.create("hosts", "host", name=host.name, vtep_addresses=[host.vtep])
+            made = self.client.create(
+                "hosts",
+                "host",
+                name=host.name,
+                vtep_addresses=[host.vtep],
+                bridge_mappings={PHYSICAL_NETWORK: PROVIDER_BRIDGE},
+                gateway=host.name in self.gateways,
+            )
             self.host_ids[host.name], self._tokens[host.name] = made["id"], made["token"]
             self.start_agent(host.name)
 

@@ -11,10 +11,10 @@ def render_reference() -> str:
     lines = [
         "<!-- Made by bin/docs from src/alcor/trace/cause.py; edit that, then run it. -->\n",
         "# Traces\n",
-        "`alcor trace SOURCE DESTINATION` and `POST /v2.0/traces` say where one imaginary packet goes: hop by hop, with the "
-        "rule or route that decided, and a cause from the list below if nobody receives it. With `--actual` (`actual`, "
-        "administrators only) every host on the way asks its own switch (`ofproto/trace`), and the answer says where a "
-        "switch differs from intent.\n",
+        "`alcor trace SOURCE DESTINATION` and `POST /v2.0/traces` say where one imaginary packet goes: hop by hop, "
+        "with the rule or route that decided, and a cause from the list below if nobody receives it. With `--actual` "
+        "(`actual`, administrators only) every host on the way asks its own switch (`ofproto/trace`), and the answer "
+        "says where a switch differs from intent.\n",
         "The codes are a closed list: none is ever renamed, and clients may branch on them. Exit statuses of the "
         "command: 0 it arrives or is answered, 3 it is dropped, 4 a switch differs, 1 there is no answer.\n",
         "A trace opens no connection, sends nothing and meets no rate limit. What a real switch says behind an address "
