@@ -11,10 +11,11 @@ from typing import TypeVar, assert_never
 from google.protobuf.message import DecodeError
 
 from alcor.bus import wire_pb2 as wire
-from alcor.bus.codec import decode_id, encode_id
+from alcor.bus.codec import decode_id, decode_ip, decode_mac, encode_id, encode_ip, encode_mac
 from alcor.bus.interface import (
     Ack,
     AgentMessage,
+    ClaimReport,
     Dropped,
     Envelope,
     Heads,
@@ -113,6 +114,17 @@ def encode_port(port: PortReport) -> wire.PortReport:
     )
 
 
+def encode_claim(claim: ClaimReport) -> wire.ClaimReport:
+    """A claim on the wire. Raises: ValueError."""
+    return wire.ClaimReport(
+        network_id=encode_id(claim.network_id),
+        ip=encode_ip(claim.ip),
+        mac=encode_mac(claim.mac),
+        port_id=encode_id(claim.port_id),
+        at_ms=claim.at_ms,
+    )
+
+
 def encode_reply(reply: Reply) -> wire.Reply:
     """An answer on the wire."""
     return wire.Reply(number=reply.number, body=reply.body, error=reply.error)
@@ -168,6 +180,7 @@ def _wire_of_agent(message: AgentMessage) -> wire.AgentMessage:
                     epoch=message.epoch,
                     realized=message.realized,
                     port=[encode_port(port) for port in message.ports],
+                    claim=[encode_claim(claim) for claim in message.claims],
                 )
             )
         case Resume():
@@ -260,6 +273,17 @@ def decode_port(message: wire.PortReport) -> PortReport:
     return PortReport(decode_id(message.port_id), message.plugged, message.ofport, message.at_ms)
 
 
+def decode_claim(message: wire.ClaimReport) -> ClaimReport:
+    """The inverse of `encode_claim`. Raises: ValueError."""
+    return ClaimReport(
+        decode_id(message.network_id),
+        decode_ip(message.ip),
+        decode_mac(message.mac),
+        decode_id(message.port_id),
+        message.at_ms,
+    )
+
+
 def _decode_key(name: wire.ItemKey | wire.Envelope) -> Key:
     kind = _ITEM_KINDS_READ.get(name.kind)
     if kind is None:
@@ -323,7 +347,10 @@ def _decode_agent_message(message: wire.AgentMessage) -> AgentMessage:
             )
         case "ack":
             ports = tuple([decode_port(port) for port in message.ack.port])
-            return Ack(epoch=message.ack.epoch, realized=dict(message.ack.realized), ports=ports)
+            claims = tuple([decode_claim(claim) for claim in message.ack.claim])
+            return Ack(
+                epoch=message.ack.epoch, realized=dict(message.ack.realized), ports=ports, claims=claims
+            )
         case "resume":
             return Resume(decode_scope(message.resume.scope), message.resume.position)
         case "heartbeat":

@@ -13,10 +13,12 @@ from alcor.bus.codec import decode_id, encode_id
 from alcor.bus.frame import (
     FRAME_BYTES,
     FrameEncoder,
+    decode_claim,
     decode_ncm_message,
     decode_port,
     decode_reply,
     decode_scope,
+    encode_claim,
     encode_port,
     encode_reply,
     encode_scope,
@@ -77,6 +79,7 @@ def _wire_of_report(report: HostReport) -> wire.HostReport:
         detail=report.detail,
         position_max=report.position_max,
         session=report.session,
+        claim=[encode_claim(claim) for claim in report.claims],
     )
 
 
@@ -115,6 +118,7 @@ def _decode_report(message: wire.HostReport) -> HostReport:
         detail=message.detail,
         position_max=message.position_max,
         session=message.session,
+        claims=tuple([decode_claim(claim) for claim in message.claim]),
     )
 
 

@@ -76,6 +76,24 @@ class PortReport(msgspec.Struct, frozen=True, gc=False):
     at_ms: float
 
 
+class ClaimReport(msgspec.Struct, frozen=True, gc=False):
+    """A local port was heard to say that it has an address that nobody was given (a virtual IP).
+
+    `at_ms`: unix milliseconds by the host's clock: of several hosts' claims of an address the last counts.
+    """
+
+    network_id: str
+    ip: str
+    mac: str
+    port_id: str
+    at_ms: float
+
+    @property
+    def subject(self) -> tuple[str, str]:
+        """The address that is claimed: (network id, IP)."""
+        return self.network_id, self.ip
+
+
 class HostReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What an ncm tells the dataplane of one host. `realized`: shard → through, confirmed by barrier.
 
@@ -95,6 +113,7 @@ class HostReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     detail: str = ""
     position_max: int = 0
     session: int = 0
+    claims: tuple[ClaimReport, ...] = ()
 
 
 class Question(msgspec.Struct, frozen=True, gc=False):
@@ -173,11 +192,12 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Ack(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Agent: everything through these revisions is in the switch (its barrier replied); and what ports did."""
+    """Agent: everything through these revisions is in the switch (its barrier replied); what ports did and claim."""
 
     epoch: int
     realized: dict[int, int] = {}
     ports: tuple[PortReport, ...] = ()
+    claims: tuple[ClaimReport, ...] = ()
 
 
 class Resume(msgspec.Struct, frozen=True, gc=False):

@@ -6,9 +6,10 @@ snapshot is asked of the publisher, which therefore covers all that was publishe
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 from alcor.bus.interface import (
+    ClaimReport,
     Envelope,
     Heads,
     HostReport,
@@ -296,4 +297,11 @@ def merge_reports(before: HostReport, after: HostReport) -> HostReport:
         detail=after.detail,
         position_max=position_max,
         session=after.session or before.session,
+        claims=merge_claims(before.claims, after.claims),
     )
+
+
+def merge_claims(before: Iterable[ClaimReport], after: Iterable[ClaimReport]) -> tuple[ClaimReport, ...]:
+    """The last claim of each address. Bound: one per address."""
+    claims = {claim.subject: claim for claim in before}
+    return tuple((claims | {claim.subject: claim for claim in after}).values())

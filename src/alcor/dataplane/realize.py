@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from alcor.bus.interface import DataplaneBus, HostReport, PortReport
+from alcor.dataplane.claim import Claims
 from alcor.goalstate.graph import Graph, Outcome
 from alcor.goalstate.node.contract import Placement
 from alcor.goalstate.scope import shard_of
@@ -116,6 +117,7 @@ class Realizer:
         self._hosts: dict[str, _HostFacts] = {}
         self._written: dict[str, PortObservation] = {}
         self._pending = _Pending()
+        self._claims = Claims(store)
         self._late: dict[str, None] = {}
         self._stirred = asyncio.Event()
 
@@ -144,6 +146,9 @@ class Realizer:
             self._judge(step.id)
         self._forget_ports(outcome.ports_gone)
         self._forget_hosts(outcome.hosts_gone)
+        self._claims.forget(outcome.ports_gone, self._present())
+        if self._claims:
+            self._stirred.set()
 
     async def listen(self) -> None:
         """Take in what hosts report, until cancelled."""
@@ -164,6 +169,8 @@ class Realizer:
             taken, self._pending = self._pending, _Pending()
             try:
                 await self._flush(taken)
+                if self._claims:
+                    await self._claims.write()
                 retry_s = GATHER_S
             except Exception as error:
                 self._pending = taken.under(self._pending)
@@ -223,6 +230,9 @@ class Realizer:
             at_ms[port.port_id] = port.at_ms
         for id in judged | at_ms.keys():
             self._judge(id, at_ms.get(id))
+        self._claims.hear(report.claims, graph)
+        if self._claims:
+            self._stirred.set()
         self._see(report, facts)
         if report.epoch > self._epoch or (
             report.epoch == self._epoch and report.position_max > graph.revision

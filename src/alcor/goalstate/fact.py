@@ -16,6 +16,7 @@ from alcor.goalstate.item import (
     NetworkItem,
     Route,
 )
+from alcor.model.address_claim import claim_id
 
 
 class HostFact(msgspec.Struct, frozen=True, gc=False):
@@ -201,8 +202,8 @@ class ClaimFact(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def id(self) -> str:
-        """Of all claims of a network's address the last counts."""
-        return f"{self.network_id}/{self.ip}"
+        """Of all claims of a network's address the last counts: they have one row, and this is its id."""
+        return claim_id(self.network_id, self.ip)
 
 
 FirewallRuleFact = FirewallRuleItem

@@ -1,5 +1,6 @@
 """Every resource there is. The store renders its schema from this list; order: parents before children."""
 
+from alcor.model.address_claim import ADDRESS_CLAIM
 from alcor.model.address_group import ADDRESS_GROUP
 from alcor.model.address_scope import ADDRESS_SCOPE
 from alcor.model.auto_topology import AUTO_TOPOLOGY
@@ -76,6 +77,7 @@ RESOURCES: tuple[Resource, ...] = (
     IP_RANGE,
     IP_ALLOCATION,
     PORT,
+    ADDRESS_CLAIM,
     TRUNK,
     ROUTER,
     CONNTRACK_HELPER,

@@ -15,6 +15,7 @@ from alcor.bus.interface import (
     Ack,
     AgentMessage,
     AgentPeer,
+    ClaimReport,
     Envelope,
     Heartbeat,
     Hello,
@@ -203,7 +204,9 @@ class Session:
 
     def _hear(self, message: AgentMessage) -> None:
         if isinstance(message, Ack):
-            self._tell(epoch=message.epoch, realized=message.realized, ports=message.ports)
+            self._tell(
+                epoch=message.epoch, realized=message.realized, ports=message.ports, claims=message.claims
+            )
         elif isinstance(message, Heartbeat):
             changed, self._detail = message.detail != self._detail, message.detail
             # An agent may beat as often as it likes; the region hears half the agreed interval at most.
@@ -239,6 +242,7 @@ class Session:
         alive: bool = True,
         realized: Mapping[int, int] | None = None,
         ports: Sequence[PortReport] = (),
+        claims: Sequence[ClaimReport] = (),
         position_max: int = 0,
     ) -> None:
         self._reported_ms = self._now_ms()
@@ -254,5 +258,6 @@ class Session:
                 detail=self._detail,
                 position_max=position_max,
                 session=self.number,
+                claims=tuple(claims),
             )
         )
