@@ -21,6 +21,7 @@ from alcor.pipeline.flow import Flow, FlowKey, GroupSpec, MeterSpec
 from alcor.pipeline.forwarding import FORWARDING
 from alcor.pipeline.host_service import HOST_SERVICE
 from alcor.pipeline.live import LiveNetwork, live_network, live_port
+from alcor.pipeline.network_acl import NETWORK_ACLS
 from alcor.pipeline.provider import PROVIDER
 from alcor.pipeline.qos import QOS
 from alcor.pipeline.route import ROUTE
@@ -33,6 +34,7 @@ from alcor.pipeline.view import Allocation, View
 FEATURES: tuple[Feature, ...] = (
     FORWARDING,
     SECURITY_GROUPS,
+    NETWORK_ACLS,
     TRUNK,
     QOS,
     CLAIM,

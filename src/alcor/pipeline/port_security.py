@@ -28,6 +28,10 @@ ROUTER_SOLICITATION, ROUTER_ADVERTISEMENT = 133, 134
 NEIGHBOUR_SOLICITATION, NEIGHBOUR_ADVERTISEMENT = 135, 136
 MULTICAST_LISTENER = (131, 132, 143)
 BROADCAST_IPV4 = 0xFFFF_FFFF
+_LISTENER_QUERY = 130
+_DISCOVERY = (ROUTER_SOLICITATION, ROUTER_ADVERTISEMENT, NEIGHBOUR_SOLICITATION, NEIGHBOUR_ADVERTISEMENT)
+# What no router has sent on. Source: RFC 4861, sections 6.1 and 7.1; RFC 3810, section 5.
+_DISCOVERY_HOPS, _LISTENER_HOPS = 255, 1
 
 _ON = (Resubmit(Table.EGRESS_QOS),)
 _ON_ND = (Resubmit(Table.PORT_SECURITY_ND),)
@@ -51,6 +55,21 @@ def shared_rules() -> Iterator[Rule]:
 
 
 _Terms = Mapping[str, int | tuple[int, int]]
+
+
+def link_messages() -> Iterator[Match]:
+    """What neither groups nor ACLs are asked about: discovery on the link, multicast membership, DHCP."""
+    icmpv6 = {"eth_type": ETH_IPV6, "ip_proto": ICMPV6}
+    for type in _DISCOVERY:
+        yield match(**icmpv6, ip_ttl=_DISCOVERY_HOPS, icmpv6_type=type)
+    for type in (_LISTENER_QUERY, *MULTICAST_LISTENER):
+        yield match(**icmpv6, ip_ttl=_LISTENER_HOPS, icmpv6_type=type)
+    for kind, client, server in (
+        (ETH_IPV4, DHCPV4_CLIENT, DHCPV4_SERVER),
+        (ETH_IPV6, DHCPV6_CLIENT, DHCPV6_SERVER),
+    ):
+        for source, target in ((client, server), (server, client)):
+            yield match(eth_type=kind, ip_proto=UDP, udp_src=source, udp_dst=target)
 
 
 class _Own(NamedTuple):

@@ -20,28 +20,12 @@ from alcor.pipeline.flow import (
     ConntrackClear,
     CtState,
     Field,
-    Match,
     Resubmit,
     SetField,
     match,
 )
 from alcor.pipeline.live import LivePort
-from alcor.pipeline.port_security import (
-    DHCPV4_CLIENT,
-    DHCPV4_SERVER,
-    DHCPV6_CLIENT,
-    DHCPV6_SERVER,
-    ETH_ARP,
-    ETH_IPV4,
-    ETH_IPV6,
-    ICMPV6,
-    MULTICAST_LISTENER,
-    NEIGHBOUR_ADVERTISEMENT,
-    NEIGHBOUR_SOLICITATION,
-    ROUTER_ADVERTISEMENT,
-    ROUTER_SOLICITATION,
-    UDP,
-)
+from alcor.pipeline.port_security import ETH_ARP, ETH_IPV4, ETH_IPV6, link_messages
 from alcor.pipeline.prefix import entry_of
 from alcor.pipeline.remote_set import ask, set_rules, set_units, sets_used, units_of_entries, units_of_sets
 from alcor.pipeline.security_policy import (
@@ -61,10 +45,6 @@ from alcor.pipeline.tables import FLAGS, ConnectionMark, Flag, Priority, UnitKin
 from alcor.pipeline.unit import Rule, Unit, port_unit
 from alcor.pipeline.view import Allocation, View
 
-_LISTENER_QUERY = 130
-_DISCOVERY = (ROUTER_SOLICITATION, ROUTER_ADVERTISEMENT, NEIGHBOUR_SOLICITATION, NEIGHBOUR_ADVERTISEMENT)
-# What no router has sent on. Source: RFC 4861, sections 6.1 and 7.1; RFC 3810, section 5.
-_DISCOVERY_HOPS, _LISTENER_HOPS = 255, 1
 _KINDS = (ETH_IPV4, ETH_IPV6)
 _KNOWN, _BLOCKED = ConnectionMark.KNOWN, ConnectionMark.BLOCKED
 
@@ -73,7 +53,7 @@ def shared_rules() -> Iterator[Rule]:
     """What is the same for all ports: what is not asked about, and what a verdict does."""
     for way in WAYS:
         on = (Resubmit(way.following),)
-        for terms in _not_asked():
+        for terms in (match(eth_type=ETH_ARP), *link_messages()):
             yield Rule(way.tracking, Priority.GUARD, terms, on)
         yield from _replies(way, on)
         yield Rule(way.sets, Priority.MISS, match(), ask(way))
@@ -99,21 +79,6 @@ def _look(way: Way, *, stateful: bool) -> tuple[Action, ...]:
         return (Conntrack(zone=way.port, table=way.sets),)
     # What the sender's zone said is not this port's.
     return (ConntrackClear(), Resubmit(way.sets))
-
-
-def _not_asked() -> Iterator[Match]:
-    yield match(eth_type=ETH_ARP)
-    icmpv6 = {"eth_type": ETH_IPV6, "ip_proto": ICMPV6}
-    for type in _DISCOVERY:
-        yield match(**icmpv6, ip_ttl=_DISCOVERY_HOPS, icmpv6_type=type)
-    for type in (_LISTENER_QUERY, *MULTICAST_LISTENER):
-        yield match(**icmpv6, ip_ttl=_LISTENER_HOPS, icmpv6_type=type)
-    for kind, client, server in (
-        (ETH_IPV4, DHCPV4_CLIENT, DHCPV4_SERVER),
-        (ETH_IPV6, DHCPV6_CLIENT, DHCPV6_SERVER),
-    ):
-        for source, target in ((client, server), (server, client)):
-            yield match(eth_type=kind, ip_proto=UDP, udp_src=source, udp_dst=target)
 
 
 def _state(of: CtState, mark: tuple[int, int] | None = None) -> Terms:
