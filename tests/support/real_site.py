@@ -520,7 +520,12 @@ async def a_real_site(folder: Path, first: Site, others: Iterable[Site]) -> Asyn
             hosts[host_id] = _Host(
                 lab, OvsSwitch(lab.db_socket, lab.run_folder, datapath_type="netdev"), news
             )
-        await asyncio.gather(*(asyncio.to_thread(host.lab.create, underlay) for host in hosts.values()))
+        await asyncio.gather(
+            *(
+                asyncio.to_thread(host.lab.create, underlay, has_provider_bridge=False)
+                for host in hosts.values()
+            )
+        )
         joined = [hosts[id].lab for id, row in first.hosts.items() if row.bridge_mappings]
         if joined:
             wire = _Wire(prefix, ledger, news)

@@ -95,8 +95,8 @@ class LabHost:
         """The log file of a part: ovsdb-server, ovs-vswitchd or agent."""
         return self.folder / f"{part}.log"
 
-    def create(self, underlay: Underlay) -> None:
-        """Make the namespace, its uplink and its switch."""
+    def create(self, underlay: Underlay, *, has_provider_bridge: bool = True) -> None:
+        """Make the namespace, its uplink and its switch; and its way to the physical network, if it is to have one."""
         self._ledger.add("namespace", self.namespace)
         run("ip", "netns", "add", self.namespace)
         ip_batch(
@@ -104,15 +104,10 @@ class LabHost:
                 "link set lo up",
                 f"link add uplink type veth peer name {self.name} netns {underlay.namespace}",
                 "link set uplink up",
-                f"link add outer type veth peer name {self.name}-o netns {underlay.namespace}",
-                "link set outer up",
             ],
             self.namespace,
         )
-        ip_batch(
-            [f"link set {self.name} master br0 up", f"link set {self.name}-o master {OUTER} up"],
-            underlay.namespace,
-        )
+        ip_batch([f"link set {self.name} master br0 up"], underlay.namespace)
         self.run_folder.mkdir(parents=True)
         run("ovsdb-tool", "create", str(self.folder / "conf.db"), str(SCHEMA))
         self.start_database()
@@ -122,15 +117,27 @@ class LabHost:
             *("--", "add-br", "br-phy"),
             *("--", "set", "bridge", "br-phy", "datapath_type=netdev", "fail_mode=standalone"),
             *("--", "add-port", "br-phy", "uplink"),
-            *("--", "add-br", PROVIDER_BRIDGE),
-            *("--", "set", "bridge", PROVIDER_BRIDGE, "datapath_type=netdev", "fail_mode=standalone"),
-            *("--", "add-port", PROVIDER_BRIDGE, "outer"),
         )
+        if has_provider_bridge:
+            self._join_outer(underlay)
         # Duplicate detection would leave an IPv6 address unusable for a second; the laboratory gives each out once.
         quick = {address: "nodad" if ":" in address else "" for address in self.addresses}
         ip_batch(
             [*(f"addr add {a} dev br-phy {quick[a]}" for a in self.addresses), "link set br-phy up"],
             self.namespace,
+        )
+
+    def _join_outer(self, underlay: Underlay) -> None:
+        peer = f"{self.name}-o"
+        ip_batch(
+            [f"link add outer type veth peer name {peer} netns {underlay.namespace}", "link set outer up"],
+            self.namespace,
+        )
+        ip_batch([f"link set {peer} master {OUTER} up"], underlay.namespace)
+        self.vsctl(
+            *("--", "add-br", PROVIDER_BRIDGE),
+            *("--", "set", "bridge", PROVIDER_BRIDGE, "datapath_type=netdev", "fail_mode=standalone"),
+            *("--", "add-port", PROVIDER_BRIDGE, "outer"),
         )
 
     def start_database(self) -> None:
