@@ -2,16 +2,15 @@
 
 import asyncio
 import json
-import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 from alcor.agent.metadata.handler import Settings
-from alcor.agent.metadata.link import PORT_NAME
 from alcor.goalstate.item import Address, DhcpOption, LocalPort
 from alcor.pipeline.compile import flows
+from alcor.pipeline.host_service import SERVER_DEVICE
 from alcor.pipeline.view import NetworkView, View
 from tests.support.agent import A_HOST, A_REGION, neighbour, network, subnet
 from tests.support.service_site import Machine, ServiceHost, a_service_host
@@ -19,7 +18,7 @@ from tests.support.service_site import Machine, ServiceHost, a_service_host
 pytestmark = [pytest.mark.ovs]
 
 MAC = "02:00:00:00:00:05"
-SETTINGS = Settings(PORT_NAME)
+SETTINGS = Settings(SERVER_DEVICE)
 
 
 def _port(tenant: str) -> LocalPort:
@@ -151,30 +150,19 @@ def test_what_vms_are_told_leads_to_the_services() -> None:
         assert "169.254.169.254" in b.execute("ip", "route")
         assert host.pair.namespace is not None
         inside = Machine(host.pair.namespace)
-        other = subprocess.Popen(
-            [
-                "ip",
-                "netns",
-                "exec",
-                inside.namespace,
-                "busybox",
-                "httpd",
-                "-f",
-                "-p",
-                "8022",
-                "-h",
-                host.pair.folder,
-            ]
+        other = await asyncio.create_subprocess_exec(
+            *("ip", "netns", "exec", inside.namespace, "busybox", "httpd", "-f", "-p", "8022"),
+            *("-h", str(host.pair.folder)),
         )
         try:
             quick = ("--retry", "5", "--retry-connrefused", "--retry-delay", "1")
             assert await asyncio.to_thread(inside.fetch, "http://100.127.128.1:8022/conf.db", *quick)
             for url in ("169.254.169.254:8022/conf.db", "169.254.169.254:9780/", "100.127.128.1:9780/"):
-                words = ("curl", "-s", "--max-time", "1", f"http://{url}")
-                assert await asyncio.to_thread(lambda words=words: b.execute(*words, check=False)) == ""
+                words = ("-sS", "--max-time", "1", f"http://{url}")
+                assert await asyncio.to_thread(b.attempt, "curl", *words) == ""
         finally:
             other.kill()
-            other.wait()
+            await other.wait()
 
     on_machines(body)
 

@@ -18,10 +18,11 @@ from alcor.agent.answer.dispatch import Answerer
 from alcor.agent.driver import Connected, PacketIn, VifsChanged
 from alcor.agent.handler import Outcome, Tools
 from alcor.agent.metadata.handler import Settings, host_services
-from alcor.agent.metadata.link import PORT_NAME, service_port
+from alcor.agent.metadata.link import service_port
 from alcor.agent.ovs.switch import OvsSwitch
 from alcor.lab.vm import LEASE_SCRIPT
 from alcor.pipeline.compile import flows, groups, meters
+from alcor.pipeline.host_service import SERVER_DEVICE
 from alcor.pipeline.view import Allocation, View
 from tests.support.ovs import OvsPair, a_namespace, an_ovs_pair, run
 
@@ -48,6 +49,10 @@ class Machine:
     def execute(self, *words: str, check: bool = True) -> str:
         """Run a command in it; what it printed."""
         return run("ip", "netns", "exec", self.namespace, *words, check=check)
+
+    def attempt(self, *words: str) -> str:
+        """The same for what may fail."""
+        return self.execute(*words, check=False)
 
     def lease(self) -> None:
         """Get an address with busybox's DHCP client."""
@@ -81,8 +86,8 @@ class ServiceHost:
             async for event in switch.events():
                 match event:
                     case Connected():
-                        ports = await switch.ensure_ports([service_port(PORT_NAME)])
-                        self.allocation.metadata_ofport = ports[PORT_NAME]
+                        ports = await switch.ensure_ports([service_port(SERVER_DEVICE)])
+                        self.allocation.metadata_ofport = ports[SERVER_DEVICE]
                     case VifsChanged(ofports):
                         self.allocation.ofports = {
                             id: port for id, port in ofports.items() if id in self.view.ports

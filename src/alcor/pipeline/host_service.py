@@ -35,6 +35,7 @@ SERVICE_IPV6 = (Ip("fe80::a9fe:a9fe"), Ip("fd00:ec2::254"))
 
 # Who is really asked: the agent, on an internal port of this name by default, with this MAC and these addresses.
 # RFC 6598 (shared address space) and RFC 4193 (a fixed local prefix): never a tenant's packet's, always this port's.
+SERVER_DEVICE = "alcor-md"
 SERVER_MAC = "02:a1:c0:a9:fe:a9"
 SERVER_IPV4 = Ip("100.127.128.1")
 SERVER_IPV6 = Ip("fda1:c0a9:fea9::1")

@@ -5,6 +5,10 @@ import random
 import time
 
 from alcor import __version__
+from alcor.agent.answer.registry import MAKERS
+from alcor.agent.metadata.handler import Settings, host_services
+from alcor.agent.metadata.link import service_port
+from alcor.agent.metadata.service import Compute
 from alcor.agent.ovs.switch import OvsSwitch
 from alcor.agent.service import Agent
 from alcor.agent.status import serve as serve_status
@@ -13,6 +17,23 @@ from alcor.bus.grpc_client import GrpcConnector
 from alcor.model.ids import is_uuid
 from alcor.runtime.agent_config import AgentConfig
 from alcor.runtime.settings import ConfigurationError
+
+
+def service_settings(config: AgentConfig) -> Settings:
+    """What the host's services are told. Raises: ConfigurationError if there is no secret for the compute service."""
+    settings = config.metadata
+    if not settings.nova_url:
+        return Settings(settings.device)
+    try:
+        secret = settings.nova_secret_file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"metadata.nova_secret_file = '{settings.nova_secret_file}': {error}. Write the secret there that the "
+            "compute service has as `metadata_proxy_shared_secret`."
+        ) from error
+    if not secret:
+        raise ConfigurationError(f"metadata.nova_secret_file = '{settings.nova_secret_file}' is empty")
+    return Settings(settings.device, Compute(settings.nova_url, secret))
 
 
 async def serve(config: AgentConfig, *, stop: asyncio.Event) -> None:
@@ -50,6 +71,8 @@ async def serve(config: AgentConfig, *, stop: asyncio.Event) -> None:
         now_ms=lambda: time.time_ns() / 1_000_000,
         random=random.random,
         release_hold=settings.release_hold,
+        metadata=service_port(config.metadata.device) if config.metadata.enabled else None,
+        makers=(*MAKERS, host_services(service_settings(config))) if config.metadata.enabled else MAKERS,
     )
     async with serve_status(settings.status_socket, agent):
         work = asyncio.create_task(agent.run(), name="agent")

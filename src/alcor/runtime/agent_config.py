@@ -1,9 +1,11 @@
-"""The host agent's configuration tree: the sections [agent] and [agent_log] of the same file."""
+"""The host agent's configuration tree: the sections [agent], [metadata] and [agent_log] of the file."""
 
 from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta, Struct, field
+
+from alcor.pipeline.host_service import SERVER_DEVICE
 
 
 class Agent(Struct, frozen=True, kw_only=True):
@@ -34,6 +36,35 @@ class Agent(Struct, frozen=True, kw_only=True):
     ] = False
 
 
+class Metadata(Struct, frozen=True, kw_only=True):
+    """What VMs find at 169.254.169.254, fd00:ec2::254 and fe80::a9fe:a9fe: who they are (port 80), and names (53)."""
+
+    enabled: Annotated[
+        bool,
+        Meta(description="Whether this host serves metadata and names; it needs CAP_NET_ADMIN for that."),
+    ] = True
+    device: Annotated[
+        str,
+        Meta(
+            description="The port of the bridge that the services listen on; a name of its own on each host.",
+            min_length=1,
+            max_length=15,
+        ),
+    ] = SERVER_DEVICE
+    nova_url: Annotated[
+        str,
+        Meta(
+            description="The compute service's metadata API, `http://address:8775`, which is asked for everything; "
+            "empty: the host itself tells identity and network.",
+            pattern="^(https?://.+)?$",
+        ),
+    ] = ""
+    nova_secret_file: Annotated[
+        Path,
+        Meta(description="A file with the secret shared with it (its `metadata_proxy_shared_secret`)."),
+    ] = Path("/etc/alcor/metadata.secret")
+
+
 class AgentLog(Struct, frozen=True, kw_only=True):
     """What the agent writes to standard error."""
 
@@ -47,4 +78,5 @@ class AgentConfig(Struct, frozen=True, kw_only=True):
     """Everything `alcor-agent run` can be told."""
 
     agent: Agent = field(default_factory=Agent)
+    metadata: Metadata = field(default_factory=Metadata)
     agent_log: AgentLog = AgentLog()

@@ -2,7 +2,7 @@
 
 The host's own routing is left alone: routes to near addresses stand in a table of their own, which only packets from
 the services' addresses use. Sockets are bound to the device, so nobody reaches them over another one with an address
-that would name a port. The device does no address resolution: the switch turns packets round by address, whatever the MAC.
+that would name a port. The device resolves no addresses: the switch turns packets round by address, whatever the MAC.
 """
 
 import contextlib
@@ -25,7 +25,6 @@ from alcor.pipeline.host_service import (
     SERVER_MAC,
 )
 
-PORT_NAME = "alcor-md"
 ROUTE_TABLE = 9780
 RULE_PRIORITY = 9780
 _IFF_UP, _IFF_NOARP = 0x1, 0x80
