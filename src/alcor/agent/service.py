@@ -41,7 +41,16 @@ from alcor.agent.session import Session, Step, full_jitter
 from alcor.agent.silent import SilentOpeners
 from alcor.agent.status import facts_of
 from alcor.agent.view import Changes, HostView
-from alcor.bus.interface import AgentConnector, Hello, ItemCodec, PortReport, Question, Reply, Welcome
+from alcor.bus.interface import (
+    AgentConnector,
+    ClaimReport,
+    Hello,
+    ItemCodec,
+    PortReport,
+    Question,
+    Reply,
+    Welcome,
+)
 from alcor.goalstate.item import ItemKind
 from alcor.pipeline.live import is_remote, ofport_of
 from alcor.pipeline.tables import Table
@@ -109,8 +118,8 @@ class Agent:
         )
         self._frames: asyncio.Queue[Frame] = asyncio.Queue(FRAMES_WAITING_MAX)
         self._silent = SilentOpeners(switch)
-        # The last claim of each address that a local port made, to be told to the region.
-        self._claims: dict[tuple[str, str], AddressClaimed] = {}
+        # The last claim of each address that a local port made, told again whenever the region is reached anew.
+        self._claims: dict[tuple[str, str], ClaimReport] = {}
         self._realized: dict[int, int] = {}
         self._realized_epoch = 0
         self._arrived_s: float | None = None
@@ -145,6 +154,9 @@ class Agent:
         self._view.begin(welcome.epoch)
         self._reconciler.note(Changes())
         self._ledger.new_stream()
+        ports = self._view.resolved.ports
+        self._claims = {id: claim for id, claim in self._claims.items() if claim.port_id in ports}
+        self._session.claim(tuple(self._claims.values()))
         self._realized.clear()
         self._wake.set()
 
@@ -257,9 +269,14 @@ class Agent:
         if outcome.findings and self._reconciler.found(outcome.findings):
             self._wake.set()
         for claim in outcome.observations:
-            self._claims[claim.network_id, claim.address] = claim
+            self._claim(claim)
         if outcome.later:
             self._appointed.set()
+
+    def _claim(self, claim: AddressClaimed) -> None:
+        report = ClaimReport(*claim, at_ms=float(self._now_ms()))
+        self._claims[report.subject] = report
+        self._session.claim((report,))
 
     def _send(self, frame: Frame) -> None:
         try:

@@ -14,6 +14,7 @@ from alcor.bus.interface import (
     AgentConnector,
     AgentMessage,
     AgentStream,
+    ClaimReport,
     Dropped,
     Heads,
     Heartbeat,
@@ -71,21 +72,27 @@ def full_jitter(attempt: int, random: Callable[[], float], *, base_s: float, max
 
 @dataclass(slots=True)
 class Outbox:
-    """What waits to be sent: at most one value per scope, shard and port."""
+    """What waits to be sent: at most one value per scope, shard, port and claimed address."""
 
     epoch: int
     resume: dict[Scope, Resume] = field(default_factory=dict)
     realized: dict[int, int] = field(default_factory=dict)
     ports: dict[str, PortReport] = field(default_factory=dict)
+    claims: dict[tuple[str, str], ClaimReport] = field(default_factory=dict)
     replies: list[Reply] = field(default_factory=list)
     beat: bool = False
 
     def take(self, detail: Callable[[], str]) -> list[AgentMessage]:
         """Everything that waits, as messages; nothing waits afterwards."""
         messages: list[AgentMessage] = list(self.resume.values())
-        if self.realized or self.ports:
+        if self.realized or self.ports or self.claims:
             messages.append(
-                Ack(epoch=self.epoch, realized=dict(self.realized), ports=tuple(self.ports.values()))
+                Ack(
+                    epoch=self.epoch,
+                    realized=dict(self.realized),
+                    ports=tuple(self.ports.values()),
+                    claims=tuple(self.claims.values()),
+                )
             )
         messages += self.replies
         if self.beat:
@@ -93,6 +100,7 @@ class Outbox:
         self.resume.clear()
         self.realized.clear()
         self.ports.clear()
+        self.claims.clear()
         self.replies.clear()
         self.beat = False
         return messages
@@ -133,6 +141,12 @@ class Session:
         outbox.realized |= realized
         outbox.ports |= {report.port_id: report for report in ports}
         self._wake.set()
+
+    def claim(self, claims: Sequence[ClaimReport]) -> None:
+        """Tell what ports were heard to claim; dropped when a stream begins or ends, except by who is welcomed."""
+        if claims:
+            self._outbox.claims |= {claim.subject: claim for claim in claims}
+            self._wake.set()
 
     def resume(self, wanted: Sequence[Resume]) -> None:
         """Ask for what a gap hides."""

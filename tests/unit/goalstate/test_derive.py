@@ -11,7 +11,7 @@ from alcor.goalstate.scope import (
     network_scope,
     router_scope,
 )
-from alcor.model.address_claim import AddressClaim
+from alcor.model.address_claim import AddressClaim, claim_id
 from alcor.model.port import AddressPair, FixedIp
 from alcor.model.resource import Entity
 from alcor.model.route_table import RouteTable, TableRoute
@@ -225,7 +225,14 @@ def test_a_claim_follows_its_port() -> None:
 
     wanted = Claim(id="10.0.0.99", mac="00:00:5e:00:01:01", port_id="q", host_id="h2", vtep="192.0.2.2")
     assert graph.state(neighbours_scope("n"))[key] == held[neighbours_scope("n")][key] == wanted
-    row = AddressClaim(id="c", network_id="n", ip="10.0.0.99", mac="00:00:5e:00:01:01", port_id="q", at_ms=0)
+    row = AddressClaim(
+        id=claim_id("n", "10.0.0.99"),
+        network_id="n",
+        ip="10.0.0.99",
+        mac="00:00:5e:00:01:01",
+        port_id="q",
+        at_ms=0,
+    )
     assert states_of(a_graph(h1, h2, p, q, row)) == states_of(graph)
 
     moved = replaced(q, binding_host_id="host-h1", binding_generation=1)
