@@ -17,7 +17,8 @@ RESPONSE_BYTES_MAX = 4 * 1024 * 1024
 EXCHANGE_S_MAX = 10.0
 IDLE_S_MAX = 5.0
 REQUESTS_PER_CONNECTION_MAX = 100
-_READ_BYTES = 64 * 1024
+# Small against the bounds above: what has come already is parsed whatever its size.
+_READ_BYTES = 8 * 1024
 _NO_BODY = (204, 304)
 
 

@@ -8,10 +8,9 @@ import asyncio
 import secrets
 import struct
 from collections.abc import Sequence
+from ipaddress import ip_address
 from pathlib import Path
 from typing import cast
-
-from alcor.model.address import Ip, ip_version
 
 DNS_PORT = 53
 # A resolver of a guest gives up after five seconds and asks again: two servers are tried within that time.
@@ -28,7 +27,7 @@ def host_resolvers(text: str) -> tuple[str, ...]:
         words = line.split()
         if len(words) >= 2 and words[0] == "nameserver":
             try:
-                ip_version(Ip(words[1]))
+                ip_address(words[1])
             except ValueError:
                 continue
             found.append(words[1])

@@ -45,10 +45,13 @@ class NameServer:
         *,
         resolvers: Callable[[], Sequence[str]] = read_host_resolvers,
         forwarder: Forwarder = forward,
+        askers: Askers | None = None,
     ) -> None:
-        """`resolvers`: whom the host itself asks, used where the region names nobody."""
+        """`resolvers`: whom the host itself asks, used where the region names nobody. `askers`: by default near
+        addresses.
+        """
         self._desk, self._resolvers, self._forwarder = desk, resolvers, forwarder
-        self._askers = Askers(desk)
+        self._askers = askers or Askers(desk)
         self._forwarded = Places(FORWARDED_MAX, FORWARDED_PORT_MAX)
         self._connections = Places(CONNECTIONS_MAX, CONNECTIONS_PORT_MAX)
         self._tasks: set[asyncio.Task[None]] = set()
