@@ -169,6 +169,10 @@ class LabHost:
             *("--datapath-type", "netdev", "--status-socket", str(self.status_socket)),
         )
 
+    def pid(self, part: str) -> int:
+        """The process id of a part that runs: ovsdb-server, ovs-vswitchd or agent."""
+        return self._processes[part].pid
+
     def kill(self, part: str) -> None:
         """kill -9 of a part, and wait until it is gone."""
         process = self._processes.pop(part)
