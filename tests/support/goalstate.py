@@ -7,7 +7,6 @@ import msgspec
 from hypothesis import HealthCheck, settings
 
 from alcor.goalstate.compile import compile as compile_states
-from alcor.goalstate.fact import ClaimFact
 from alcor.goalstate.graph import Graph, Outcome
 from alcor.goalstate.intent import Input, Intent
 from alcor.goalstate.item import RegionItem, State, key_of
@@ -100,11 +99,9 @@ def a_graph(*rows: Entity, revision: int = 1, **options: Any) -> Graph:
     )
 
 
-def expected(rows: Iterable[Entity], claims: Iterable[ClaimFact] = ()) -> dict[Scope, State]:
-    """The goal state that the specification gives for these rows and claimed addresses."""
-    intent = Intent.of(A_REGION, rows)
-    intent.claims.update({claim.id: claim for claim in claims})
-    return compile_states(intent)
+def expected(rows: Iterable[Entity]) -> dict[Scope, State]:
+    """The goal state that the specification gives for these rows."""
+    return compile_states(Intent.of(A_REGION, rows))
 
 
 def states_of(graph: Graph) -> dict[Scope, State]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from alcor.goalstate.fact import ClaimFact
+from alcor.model.address_claim import AddressClaim, claim_id
 from alcor.model.address_group import AddressGroup
 from alcor.model.firewall import FirewallGroup, FirewallPolicy, FirewallRule
 from alcor.model.floatingip import FloatingIp
@@ -213,8 +213,14 @@ trunks = st.builds(
 )
 
 
+def a_claim(network_id: str, ip: str, mac: str, port_id: str) -> AddressClaim:
+    """A claim; there is one row per address of a network."""
+    id = claim_id(network_id, ip)
+    return AddressClaim(id=id, network_id=network_id, ip=ip, mac=mac, port_id=port_id, at_ms=0)
+
+
 claims = st.builds(
-    ClaimFact,
+    a_claim,
     network_id=_one(_networks),
     ip=_one(["10.0.0.98", "10.0.0.99"]),
     mac=_one(["00:00:5e:00:01:01", "00:00:5e:00:01:02"]),
@@ -255,6 +261,7 @@ ruled: tuple[st.SearchStrategy[Entity], ...] = (
     firewall_rules,
     qos_policies,
     qos_rules,
+    claims,
     trunks,
     trunks,
 )

@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from alcor.goalstate.delta import diff
-from alcor.goalstate.fact import ClaimFact
-from alcor.goalstate.intent import NO_CLAIMS, Input, Intent, Step
+from alcor.goalstate.intent import Input, Intent, Step
 from alcor.goalstate.item import Item, ItemKind, Key, RegionItem, State, key_of, refers
 from alcor.goalstate.node.contract import ItemNode, Node, Placement, Turn
 from alcor.goalstate.node.derived import (
@@ -177,17 +176,9 @@ class Graph:
     def _node_named(self, name: str) -> ItemNode | None:
         return next((node for node in self._nodes if node.name == name), None)
 
-    def advance(
-        self,
-        changes: Iterable[Change],
-        revision: int,
-        claims: Mapping[str, ClaimFact | None] = NO_CLAIMS,
-    ) -> Outcome:
-        """Take in the changes of one or more cuts that lead to `revision`. Cost: see the module.
-
-        `claims`: addresses that were seen to be taken (None: given up), by id.
-        """
-        turn = Turn(revision, self.intent.advance(changes, claims), placed=self._placement.placed)
+    def advance(self, changes: Iterable[Change], revision: int) -> Outcome:
+        """Take in the changes of one or more cuts that lead to `revision`. Cost: see the module."""
+        turn = Turn(revision, self.intent.advance(changes), placed=self._placement.placed)
         self.revision = revision
         recomputed: list[str] = []
         changed = {input: len(steps) for input, steps in turn.steps.items()}

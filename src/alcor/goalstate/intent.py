@@ -8,7 +8,7 @@ Memory: a port's fact shares its strings with the items made of it; identifiers 
 (network, subnet, host name, group) are interned. Measured by `benchmarks`: see docs.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -222,9 +222,6 @@ ENTITIES: tuple[type[Entity], ...] = tuple(KINDS)
 _ENTITY_OF: dict[str, type[Entity]] = {BY_ENTITY[entity].name: entity for entity in KINDS}
 
 
-NO_CLAIMS: Mapping[str, ClaimFact | None] = {}
-
-
 @dataclass(frozen=True, slots=True)
 class Step(Generic[F]):
     """What one turn did to one fact, whatever lay between. `remade`: it was gone in between."""
@@ -333,10 +330,8 @@ class Intent:
             for sub in trunk.sub_ports:
                 yield sub.port_id
 
-    def advance(self, changes: Iterable[Change], claims: Mapping[str, ClaimFact | None] = NO_CLAIMS) -> Steps:
+    def advance(self, changes: Iterable[Change]) -> Steps:
         """Take in changes of one or more cuts, in order; only where each row ends counts. Cost: O(changes).
-
-        `claims`: addresses that ports were seen to take (or, None, to give up), by their id.
 
         The changes' own `before` is not read: what is known here decides, so that a change seen twice or a
         deletion of what was never seen does nothing.
@@ -357,10 +352,6 @@ class Intent:
                 step = _settle(table, id, _fact(entity, kind, net), net)
                 if step is not None:
                     steps.setdefault(kind.input, []).append(step)
-        for id, claim in claims.items():
-            step = _settle(self.claims, id, claim, _Net())
-            if step is not None:
-                steps.setdefault(Input.CLAIMS, []).append(step)
         return steps
 
 

@@ -1,6 +1,5 @@
 """What routers, gateways, floating IPs, members and claims are made of, where the scenarios do not say it."""
 
-from alcor.goalstate.fact import ClaimFact
 from alcor.goalstate.item import Claim, GatewayItem, Item, ItemKind, Key, LocalPort, RouterItem, RouterRoute
 from alcor.goalstate.project import host_mac
 from alcor.goalstate.scope import (
@@ -11,7 +10,6 @@ from alcor.goalstate.scope import (
     network_scope,
     router_scope,
 )
-from alcor.model.address_claim import AddressClaim, claim_id
 from alcor.model.port import AddressPair, FixedIp
 from alcor.model.resource import Entity
 from alcor.model.route_table import RouteTable, TableRoute
@@ -25,12 +23,14 @@ from tests.support.goalstate import (
     a_port,
     a_subnet,
     applied,
+    created,
     deleted,
     expected,
     replaced,
     states_of,
     updated,
 )
+from tests.support.region_rows import a_claim
 
 N, S = a_network("n"), a_subnet("s", "n")
 OUTER = a_network(
@@ -213,27 +213,18 @@ def test_a_host_with_an_open_port_takes_unknown_packets() -> None:
 
 
 def test_a_claim_follows_its_port() -> None:
-    """The last claim of an address is told to the network as long as its port is there, and outlives a reload."""
+    """The last claim of an address is told to the network as long as its port is there."""
     h1, h2 = a_host("h1", "192.0.2.1"), a_host("h2", "192.0.2.2")
     p, q = a_port("p", "n", "h1"), a_port("q", "n", "h2")
     graph = a_graph(h1, h2, p, q)
     held = states_of(graph)
     key = Key(ItemKind.CLAIM, "10.0.0.99")
     for revision, port_id in enumerate("pq", 2):
-        claim = ClaimFact("n", "10.0.0.99", "00:00:5e:00:01:01", port_id)
-        held = applied(held, graph.advance([], revision, {claim.id: claim}))
+        row = a_claim("n", "10.0.0.99", "00:00:5e:00:01:01", port_id)
+        held = applied(held, graph.advance([created(row)], revision))
 
     wanted = Claim(id="10.0.0.99", mac="00:00:5e:00:01:01", port_id="q", host_id="h2", vtep="192.0.2.2")
     assert graph.state(neighbours_scope("n"))[key] == held[neighbours_scope("n")][key] == wanted
-    row = AddressClaim(
-        id=claim_id("n", "10.0.0.99"),
-        network_id="n",
-        ip="10.0.0.99",
-        mac="00:00:5e:00:01:01",
-        port_id="q",
-        at_ms=0,
-    )
-    assert states_of(a_graph(h1, h2, p, q, row)) == states_of(graph)
 
     moved = replaced(q, binding_host_id="host-h1", binding_generation=1)
     graph.advance([updated(q, moved)], 4)

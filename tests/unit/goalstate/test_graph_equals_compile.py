@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alcor.goalstate.fact import ClaimFact
 from alcor.goalstate.graph import Graph, item_nodes
 from alcor.goalstate.intent import Input
 from alcor.goalstate.item import ItemKind, Key, LocalPort, refers
@@ -25,7 +24,6 @@ from tests.support.goalstate import (
     states_of,
 )
 from tests.support.region_rows import any_region, legal
-from tests.support.region_rows import claims as region_claims
 
 _ONCE = {
     ItemKind.REGION,
@@ -39,8 +37,8 @@ _ONCE = {
     ItemKind.NETWORK_ACL,
 }
 
-Cuts = list[tuple[list[Change], dict[str, ClaimFact | None], Rows]]
-"""The changes of each cut, the claims seen with it, and the rows after it."""
+Cuts = list[tuple[list[Change], Rows]]
+"""The changes of each cut, and the rows after it."""
 
 
 @st.composite
@@ -55,10 +53,7 @@ def _histories(draw: st.DrawFn) -> tuple[Rows, Cuts]:
             after = legal([*(row for key, row in before.items() if key in keep), *region.values()])
             changes += draw(st.permutations(changes_between(before, after)))
             before = after
-        seen = {claim.id: claim for claim in draw(st.lists(region_claims, max_size=2))}
-        cuts.append(
-            (changes, {id: draw(st.sampled_from([claim, None])) for id, claim in seen.items()}, before)
-        )
+        cuts.append((changes, before))
     return start, cuts
 
 
@@ -90,14 +85,11 @@ def test_the_graph_equals_the_specification_with_any_handlers_missing(
 def _walk(graph: Graph, start: Rows, cuts: Cuts) -> None:
     held = states_of(graph)
     assert held == expected(start.values())
-    claims: dict[str, ClaimFact] = {}
-    for revision, (changes, seen, rows) in enumerate(cuts, start=2):
-        outcome = graph.advance(changes, revision, seen)
-        claims |= {id: claim for id, claim in seen.items() if claim is not None}
-        claims = {id: claim for id, claim in claims.items() if seen.get(id, claim) is not None}
+    for revision, (changes, rows) in enumerate(cuts, start=2):
+        outcome = graph.advance(changes, revision)
 
         held = applied(held, outcome)
-        wanted = expected(rows.values(), claims.values())
+        wanted = expected(rows.values())
         assert states_of(graph) == wanted
         assert held == wanted
         assert not graph.recompute().scopes
