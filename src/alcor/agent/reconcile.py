@@ -283,6 +283,8 @@ class Reconciler:
             if not await self._number():
                 break
         await self._provide(life)
+        # What a new life of the switch marked as work must not be counted as done by a turn of the last one.
+        self._check(life)
         # From here to the first await nothing else runs: what is observed, computed and freed is of one moment.
         turn = self._observe()
         unused = self._unused()
@@ -354,10 +356,10 @@ class Reconciler:
             if wanted.vteps and wanted.tunnels:
                 tunnels = await self._switch.ensure_tunnels(wanted.vteps, wanted.tunnels)
             ofports = await self._ensure_ports(wanted)
+            self._check(life)
         except BaseException:
             self._work.provisions = True
             raise
-        self._check(life)
         self._provided = wanted
         allocation = self._numbers.allocation
         before = (allocation.tunnels, allocation.probes, allocation.providers, allocation.metadata_ofport)

@@ -303,11 +303,15 @@ async def _play(story: list[Act]) -> None:
     for chapter in chapters[:-1]:
         async with running(an_agent(world.ncm, world.switch)):
             await _act(world, chapter)
-    async with running(an_agent(world.ncm, world.switch)) as agent:
+    clock = Clock()
+    async with running(an_agent(world.ncm, world.switch, clock)) as agent:
         await _act(world, chapters[-1])
         world.ncm.flush()
         world.switch.refusals.clear()
         await settled()
+        # What is true only for a time ends, and ports that were refused are asked for again.
+        clock.s += 10.0
+        world.ncm.commit()
         await settled()
 
         wanted = resolve(world.ncm.states(), HOST)
@@ -316,7 +320,7 @@ async def _play(story: list[Act]) -> None:
         assert world.switch.meters == meters(wanted, allocation)
         assert world.switch.tables.groups == groups(wanted, allocation)
         assert numbers_of(world.switch) == replace(
-            allocation, lost_vteps=frozenset(), forwarding={}, probes={}, providers={}
+            allocation, lost_vteps=frozenset(), probes={}, providers={}
         )
         assert provisions(wanted, None).ports == list(world.switch.port_specs.values())
         if agent.status()["in_sync"]:
