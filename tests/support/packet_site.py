@@ -11,6 +11,7 @@ from alcor.goalstate.intent import Intent
 from alcor.goalstate.item import RegionItem, State
 from alcor.goalstate.scope import Scope
 from alcor.model.address import Ip, ip_int, ip_version
+from alcor.model.address_claim import AddressClaim
 from alcor.model.host import Host
 from alcor.model.port import Port
 from alcor.model.resource import Entity
@@ -81,9 +82,18 @@ class Site:
 
     def states(self) -> dict[Scope, State]:
         """The goal state of the whole site."""
-        intent = Intent.of(A_REGION, (*self.rows, *OPEN_ROWS))
-        intent.advance((), {claim.id: claim for claim in self.claims})
-        return compile_states(intent)
+        claims = [
+            AddressClaim(
+                id=claim.id,
+                network_id=claim.network_id,
+                ip=claim.ip,
+                mac=claim.mac,
+                port_id=claim.port_id,
+                at_ms=0,
+            )
+            for claim in self.claims
+        ]
+        return compile_states(Intent.of(A_REGION, (*self.rows, *claims, *OPEN_ROWS)))
 
     @property
     def ports(self) -> list[Port]:

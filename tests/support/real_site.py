@@ -36,7 +36,7 @@ from alcor.pipeline.compile import flows, groups, meters
 from alcor.pipeline.flow import Flow, FlowKey, GroupSpec, MeterSpec
 from alcor.pipeline.resolve import resolve
 from alcor.pipeline.view import Allocation
-from tests.support.packet_site import Site, allocation_of
+from tests.support.packet_site import TUNNELS, Site, allocation_of
 from tests.support.packets import BROADCAST, ethernet
 
 PATIENCE_S = 10.0
@@ -245,7 +245,7 @@ class RealSite:
         states = site.states()
         for host_id, host in self._hosts.items():
             if own := site.hosts[host_id].vtep_addresses:
-                host.tunnels = await host.switch.ensure_tunnels(own, ("vxlan",))
+                host.tunnels = await host.switch.ensure_tunnels(own, tuple(TUNNELS))
             diff = await host.switch.compare(*self._desired(site, states, host_id))
             await host.switch.apply(diff)
             if diff:
@@ -335,7 +335,7 @@ class RealSite:
         )
         vteps = {id: _vteps(host.lab) for id, host in self._hosts.items()}
         for id, host in self._hosts.items():
-            host.tunnels = await host.switch.ensure_tunnels(vteps[id], ("vxlan",))
+            host.tunnels = await host.switch.ensure_tunnels(vteps[id], tuple(TUNNELS))
         others = {id: {vtep for other in vteps if other != id for vtep in vteps[other]} for id in vteps}
         for id, host in self._hosts.items():
             await host.switch.warm_tunnels(sorted(others[id]))
