@@ -10,7 +10,7 @@ from alcor.agent.driver import PacketIn
 from alcor.agent.handler import Punt
 from alcor.pipeline.simulate import Emission
 from alcor.pipeline.tables import Table
-from tests.support.cases_routing import EQUAL_COST, ROUTED, ROUTING_CASES, RoutingCase
+from tests.support.cases_routing import EQUAL_COST, ROUTED, ROUTING_CASES, WIRE, RoutingCase
 from tests.support.packet_site import Fabric, Site
 
 ALL = [
@@ -48,6 +48,7 @@ def test_a_frame_is_routed_to_exactly_whom_it_should(case: RoutingCase) -> None:
     outcome = fabric.send(case.sender, case.frame)
 
     assert Counter(outcome.delivered) == Counter(case.expected.items())
+    assert outcome.outside == ([] if case.wired is None else [(WIRE, case.wired)])
     assert [(one.table, one.fields["reg4"]) for _, one in outcome.punted] == (
         [] if case.reason is None else [(Table.ICMP_ERROR, case.reason)]
     )

@@ -2,15 +2,19 @@
 
 Router r1 joins red and green, and green has the smaller MTU; r3 joins red and gold by an address that is not red's
 gateway; r2 joins rust and moss, whose MACs and addresses are those of red and green. Pink and green are peered, and
-pink has no router. Ports …-1 are on host h1, …-2 on h2, …-4 on h3; red-6 and green-5 are machines that forward.
+pink has no router. Router r4 joins lane and road, two VLANs on a wire. Ports …-1 are on host h1, …-2 on h2, …-4 on
+h3; red-6 and green-5 are machines that forward.
 """
 
 import struct
 from dataclasses import dataclass
 
+from alcor.goalstate.fact import ClaimFact
+from alcor.goalstate.project import host_mac
 from alcor.model.host import Host
 from alcor.model.network import Network
-from alcor.model.port import FixedIp, Port
+from alcor.model.port import Port
+from alcor.model.port_value import AddressPair
 from alcor.model.router import Route, Router
 from alcor.model.subnet import Subnet
 from alcor.model.vpc_peering import ACTIVE, VpcPeering
@@ -45,6 +49,11 @@ S_RED1, S_GREEN1, S_GREEN2, S_GREEN4 = "fd00:1::1", "fd00:2::1", "fd00:2::2", "f
 RED_GW, GREEN_GW, RED_GW3, GOLD_GW = "10.0.1.254", "10.0.2.254", "10.0.1.253", "10.0.3.254"
 S_RED_GW, S_GREEN_GW = "fd00:1::fe", "fd00:2::fe"
 M_RED_GW, M_GREEN_GW, M_RED_GW3, M_GOLD_GW = (f"0a:00:00:00:00:{n:02x}" for n in (1, 2, 3, 4))
+M_LANE1, M_ROAD1, M_ROAD2 = "02:00:00:00:05:01", "02:00:00:00:06:01", "02:00:00:00:06:02"
+LANE1, ROAD1, ROAD2 = "10.0.5.1", "10.0.6.1", "10.0.6.2"
+M_LANE_GW, M_ROAD_GW = "0a:00:00:00:00:05", "0a:00:00:00:00:06"
+VIRTUAL, M_VIRTUAL = "10.0.2.200", "00:00:5e:00:01:07"
+WIRE, ROAD_VLAN = "physnet", 102
 MTU, SMALL_MTU = 1450, 1400
 FAR, LONGER, EQUAL, NOWHERE = "172.16.1.1", "172.16.9.1", "172.20.0.1", "172.30.0.1"
 
@@ -55,9 +64,19 @@ def an_interface(id: str, router: str, mac: str, *ips: str) -> Port:
     return a_port(id, "", mac, *ips, **fields)
 
 
-def _network(id: str, vni: int, v4: str, *, mtu: int = MTU) -> tuple[Network, Subnet]:
+def _network(
+    id: str, vni: int, v4: str, *, mtu: int = MTU, wire: str | None = None
+) -> tuple[Network, Subnet]:
     subnet = Subnet(id=f"{id}-v4", network_id=id, ip_version=4, cidr=f"{v4}.0/24", gateway_ip=f"{v4}.254")
-    return Network(id=id, name=id, mtu=mtu, provider_segmentation_id=vni), subnet
+    network = Network(
+        id=id,
+        name=id,
+        mtu=mtu,
+        provider_network_type="vxlan" if wire is None else "vlan",
+        provider_segmentation_id=vni,
+        provider_physical_network=wire,
+    )
+    return network, subnet
 
 
 def _ipv6(id: str, prefix: str) -> Subnet:
@@ -68,8 +87,18 @@ def _ipv6(id: str, prefix: str) -> Subnet:
 
 ROUTED = Site(
     rows=(
-        Host(id="h1", name="h1", vtep_addresses=("192.0.2.1", "2001:db8::1")),
-        Host(id="h2", name="h2", vtep_addresses=("192.0.2.2", "2001:db8::2")),
+        Host(
+            id="h1",
+            name="h1",
+            vtep_addresses=("192.0.2.1", "2001:db8::1"),
+            bridge_mappings={WIRE: "br-wire"},
+        ),
+        Host(
+            id="h2",
+            name="h2",
+            vtep_addresses=("192.0.2.2", "2001:db8::2"),
+            bridge_mappings={WIRE: "br-wire"},
+        ),
         Host(id="h3", name="h3", vtep_addresses=("2001:db8::3", "192.0.2.3")),
         *_network("red", 6001, "10.0.1"),
         *_network("green", 6002, "10.0.2", mtu=SMALL_MTU),
@@ -77,6 +106,8 @@ ROUTED = Site(
         *_network("rust", 6004, "10.0.1"),
         *_network("moss", 6005, "10.0.2"),
         *_network("pink", 6006, "10.0.9"),
+        *_network("lane", 101, "10.0.5", wire=WIRE),
+        *_network("road", ROAD_VLAN, "10.0.6", wire=WIRE),
         _ipv6("red", "fd00:1"),
         _ipv6("green", "fd00:2"),
         Router(
@@ -92,6 +123,7 @@ ROUTED = Site(
         ),
         Router(id="r2", name="r2"),
         Router(id="r3", name="r3"),
+        Router(id="r4", name="r4"),
         VpcPeering(id="peers", network_id="green", peer_network_id="pink", peer_project_id="", status=ACTIVE),
         an_interface("red-gw", "r1", M_RED_GW, RED_GW, S_RED_GW),
         an_interface("green-gw", "r1", M_GREEN_GW, GREEN_GW, S_GREEN_GW),
@@ -99,11 +131,20 @@ ROUTED = Site(
         an_interface("gold-gw", "r3", M_GOLD_GW, GOLD_GW),
         an_interface("rust-gw", "r2", M_RED_GW, RED_GW),
         an_interface("moss-gw", "r2", M_GREEN_GW, GREEN_GW),
+        an_interface("lane-gw", "r4", M_LANE_GW, "10.0.5.254"),
+        an_interface("road-gw", "r4", M_ROAD_GW, "10.0.6.254"),
         a_port("red-1", "h1", M_RED1, RED1, S_RED1),
         a_port("red-2", "h2", M_RED2, RED2),
         a_port("red-6", "h1", M_RED6, RED6, port_security_enabled=False),
         a_port("green-1", "h1", M_GREEN1, GREEN1, S_GREEN1),
-        a_port("green-2", "h2", M_GREEN2, GREEN2, S_GREEN2),
+        a_port(
+            "green-2",
+            "h2",
+            M_GREEN2,
+            GREEN2,
+            S_GREEN2,
+            allowed_address_pairs=(AddressPair(VIRTUAL, M_VIRTUAL),),
+        ),
         a_port("green-4", "h3", M_GREEN4, GREEN4, S_GREEN4),
         a_port("green-5", "h2", M_GREEN5, GREEN5, port_security_enabled=False),
         a_port("gold-1", "h1", M_GOLD1, GOLD1),
@@ -111,17 +152,25 @@ ROUTED = Site(
         a_port("moss-1", "h1", M_GREEN1, GREEN1),
         a_port("moss-2", "h2", M_GREEN2, GREEN2),
         a_port("pink-2", "h2", M_PINK2, PINK2),
-    )
+        a_port("lane-1", "h1", M_LANE1, LANE1),
+        a_port("road-1", "h1", M_ROAD1, ROAD1),
+        a_port("road-2", "h2", M_ROAD2, ROAD2),
+    ),
+    claims=(ClaimFact("green", VIRTUAL, M_VIRTUAL, "green-2"),),
 )
 
 
 @dataclass(frozen=True)
 class RoutingCase(Case):
-    """`reason`: why the router's packet goes to the agent. `told`: what the agent then sends to the sender."""
+    """`reason`: why the router's packet goes to the agent. `told`: what the agent then sends to the sender.
+
+    `wired`: the frame that is on the wire besides.
+    """
 
     site: Site = ROUTED
     reason: Reason | None = None
     told: bytes | None = None
+    wired: bytes | None = None
 
 
 def routed(frame: bytes, source: str, target: str) -> bytes:
@@ -197,7 +246,32 @@ _TO_RED2 = _ping(_RED1, M_RED_GW, RED2)
 _TO_SELF = _ping(_RED1, M_RED_GW, RED1)
 _TO_GOLD = _ping(_RED1, M_RED_GW3, GOLD1)
 
+_TO_VIRTUAL = _ping(_RED1, M_RED_GW, VIRTUAL)
+_TO_ROAD1 = _ping((M_LANE1, LANE1), M_LANE_GW, ROAD1)
+_TO_ROAD2 = _ping((M_LANE1, LANE1), M_LANE_GW, ROAD2)
+# On a wire a host sends what it routed with its own MAC: the router's would move from port to port of the wire.
+_AT_ROAD2 = routed(_TO_ROAD2, host_mac("h1"), M_ROAD2)
+
 REACHED = (
+    RoutingCase(
+        "an address that a port has claimed",
+        "red-1",
+        _TO_VIRTUAL,
+        to={"green-2": routed(_TO_VIRTUAL, M_GREEN_GW, M_VIRTUAL)},
+    ),
+    RoutingCase(
+        "two VLANs on one host",
+        "lane-1",
+        _TO_ROAD1,
+        to={"road-1": routed(_TO_ROAD1, M_ROAD_GW, M_ROAD1)},
+    ),
+    RoutingCase(
+        "two VLANs on two hosts: routed where it is sent, by the wire with the VLAN of where it goes",
+        "lane-1",
+        _TO_ROAD2,
+        to={"road-2": _AT_ROAD2},
+        wired=_AT_ROAD2[:12] + struct.pack("!HH", 0x8100, ROAD_VLAN) + _AT_ROAD2[12:],
+    ),
     RoutingCase(
         "two subnets of a router on one host",
         "red-1",
@@ -530,5 +604,3 @@ ROUTING_CASES: dict[str, tuple[RoutingCase, ...]] = {
     "closed": CLOSED,
 }
 """All cases, by what they are about."""
-
-__all__ = ["EQUAL_COST", "ROUTED", "ROUTING_CASES", "FixedIp", "RoutingCase", "an_interface", "routed"]
