@@ -107,22 +107,22 @@ def announce(confirmed: Confirmed, view: View, allocation: Allocation) -> Outcom
 
 
 def _to_ports(network_id: str, claim: Claim, view: View, allocation: Allocation) -> Iterator[Frame]:
-    data = announcement(claim)
+    data = announcement(Said(claim.id, claim.mac))
     for port_id in view.ports_of(network_id):
         port = live_port(port_id, view, allocation)
         if port is not None and port_id != claim.port_id:
             yield Frame(data, port.ofport, port_id)
 
 
-def announcement(claim: Claim) -> bytes:
+def announcement(said: Said) -> bytes:
     """A gratuitous ARP request (RFC 5227, section 3) or an unsolicited advertisement (RFC 4861, section 7.2.6)."""
-    ip, mac = ip_address(claim.id), Mac(claim.mac)
+    ip, mac = ip_address(said.ip), Mac(said.mac)
     sender = mac_bytes(mac)
     if isinstance(ip, IPv4Address):
-        said = _ARP_HEAD + _REQUEST + sender + ip.packed + bytes(6) + ip.packed
-        return (BROADCAST_MAC + sender + _ETH_ARP + said).ljust(60, b"\0")
+        text = _ARP_HEAD + _REQUEST + sender + ip.packed + bytes(6) + ip.packed
+        return (BROADCAST_MAC + sender + _ETH_ARP + text).ljust(60, b"\0")
     head = bytes([_ADVERTISEMENT, 0, 0, 0]) + _OVERRIDE.to_bytes(4, "big")
-    message = head + ip_bytes(Ip(claim.id)) + _TARGET_OPTION + sender
+    message = head + ip_bytes(Ip(said.ip)) + _TARGET_OPTION + sender
     return build_icmpv6(
         eth=(multicast_mac(ALL_NODES), mac), source=ip.packed, destination=ALL_NODES, message=message
     )
