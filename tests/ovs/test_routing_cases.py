@@ -6,6 +6,10 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from alcor.agent.answer.icmp_error import handle
+from alcor.agent.driver import PacketIn
+from alcor.agent.handler import Punt
+from alcor.pipeline.resolve import resolve
 from alcor.pipeline.tables import Table
 from tests.support.cases_routing import EQUAL_COST, ROUTED, ROUTING_CASES, RoutingCase
 from tests.support.real_site import OUTSIDE, RealSite, a_real_site
@@ -28,7 +32,7 @@ async def real(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RealSi
 
 @pytest.mark.parametrize("case", ALL)
 async def test_a_frame_is_routed_to_exactly_whom_it_should(case: RoutingCase, real: RealSite) -> None:
-    """Each receiver gets the routed frame, once; nobody else gets any; the agent gets port, router and reason.
+    """Each receiver gets the routed frame, once; nobody else gets any; the sender is told what is due.
 
     The switches come to the case's site by difference, and are then what the site says, computed from nothing.
     """
@@ -54,6 +58,28 @@ async def test_a_frame_is_routed_to_exactly_whom_it_should(case: RoutingCase, re
     routers = set(numbers.router_keys.values())
     assert all(packet.fields["reg9"] in routers for _, packet in arrivals.punted)
     assert not any((await real.differences()).values())
+    for _, packet in arrivals.punted:
+        await _answered(case, packet, real)
+
+
+async def _answered(case: RoutingCase, packet: PacketIn, real: RealSite) -> None:
+    """What the agent makes of the packet comes to the sender, and to nobody else."""
+    host_id = case.site.port(case.sender).binding_host_id
+    numbers = real.allocation(host_id)
+
+    def owner(keys: dict[str, int], field: str) -> str | None:
+        return next((id for id, key in keys.items() if key == packet.fields[field]), None)
+
+    punt = Punt(
+        packet, case.sender, owner(numbers.network_keys, "metadata"), owner(numbers.router_keys, "reg9")
+    )
+    outcome = handle(punt, resolve(case.site.states(), host_id, case.site.closed), numbers)
+    assert outcome is not None
+    assert len(outcome.frames) == (case.told is not None)
+    for frame in outcome.frames:
+        arrivals = await real.put(host_id, frame.ofport, frame.data)
+        assert arrivals.delivered == Counter({(case.sender, host_id, case.told): 1})
+        assert arrivals.punted == []
 
 
 async def test_next_hops_of_equal_cost_share(real: RealSite) -> None:

@@ -284,6 +284,17 @@ class RealSite:
                 await self._pass_fence(other)
         return self._take()
 
+    async def put(self, host_id: str, ofport: int, frame: bytes) -> Arrivals:
+        """Have a host's agent send a frame out of a port, and wait until nothing more can come of it."""
+        host = self._hosts[host_id]
+        await host.switch.send_packet(frame, ofport)
+        # The switch reads one connection in order: when it has answered this, the frame is on its way.
+        await host.switch.compare({}, ())
+        await self._pass_fence(
+            next(it for (_, id), it in self._machines.items() if id == host_id and it.plugged)
+        )
+        return self._take()
+
     @property
     def _one_machine_each(self) -> list[_Machine]:
         found = {host_id: machine for (_, host_id), machine in self._machines.items() if machine.plugged}
