@@ -194,6 +194,21 @@ class Dataplane(Struct, frozen=True, kw_only=True):
     dhcp_lease_s: Annotated[int, Meta(ge=120, le=31_536_000, description="Seconds a DHCP lease lasts.")] = (
         86_400
     )
+    dns_domain: Annotated[
+        str,
+        Meta(
+            description="The domain of networks that have none of their own, and of names made of addresses; "
+            "empty: they have no names.",
+            max_length=255,
+        ),
+    ] = "openstacklocal."
+    dns_forwarders: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Addresses of the name servers that hosts ask what VMs want to know of other domains; "
+            "none: each host those of its own resolv.conf."
+        ),
+    ] = ()
 
 
 class Underlay(Struct, frozen=True, kw_only=True):

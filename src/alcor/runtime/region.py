@@ -26,7 +26,8 @@ from alcor.managers.quota.limit import Limits
 from alcor.managers.registry import managers
 from alcor.managers.security_group.template import ensure_template
 from alcor.managers.vpc.ranges import prepare
-from alcor.model.address import Mac, parse_mac
+from alcor.model.address import Mac, parse_ip, parse_mac
+from alcor.model.dns_name import parse_domain
 from alcor.ncm.service import Ncm
 from alcor.runtime.access import authenticator, load_policy
 from alcor.runtime.background import background
@@ -162,8 +163,7 @@ async def _start(
 def _maker(
     config: RegionConfig, store: Store, told: Told | None, tracer: ProcessTracer
 ) -> Callable[[int, DataplaneBus], Dataplane]:
-    responder = _responder_mac(config)
-    region = RegionItem(id="region", responder_mac=responder, dhcp_lease_s=config.dataplane.dhcp_lease_s)
+    region = _region_item(config)
 
     def make(generation: int, bus: DataplaneBus) -> Dataplane:
         dataplane = Dataplane(store, bus, generation=generation, region=region, now_ms=_now_ms, told=told)
@@ -279,6 +279,23 @@ async def _api(
     )
     async with serving(app, listener, "api", patience):
         yield config.api.public_endpoint or url_of(listener)
+
+
+def _region_item(config: RegionConfig) -> RegionItem:
+    """What all hosts are told. Raises: ConfigurationError."""
+    told = config.dataplane
+    try:
+        forwarders = tuple(parse_ip(text) for text in told.dns_forwarders)
+        domain = parse_domain(told.dns_domain)
+    except ValueError as error:
+        raise ConfigurationError(f"dataplane.dns_forwarders, dataplane.dns_domain: {error}") from error
+    return RegionItem(
+        id="region",
+        responder_mac=_responder_mac(config),
+        dhcp_lease_s=told.dhcp_lease_s,
+        dns_domain=domain,
+        dns_forwarders=forwarders,
+    )
 
 
 def _responder_mac(config: RegionConfig) -> Mac:
