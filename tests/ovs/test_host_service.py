@@ -167,6 +167,22 @@ def test_what_vms_are_told_leads_to_the_services() -> None:
     on_machines(body)
 
 
+def test_a_restart_of_the_switch_is_survived() -> None:
+    """When flows and connections are gone with the switch, both services answer again without anybody's help."""
+
+    async def body(host: ServiceHost, a: Machine, b: Machine) -> None:
+        host.pair.kill_vswitchd()
+        host.pair.start_vswitchd()
+        patient = ("--retry", "30", "--retry-all-errors", "--retry-delay", "1", "--max-time", "2")
+
+        for tenant, machine in (("a", a), ("b", b)):
+            url = "http://169.254.169.254/latest/meta-data/instance-id"
+            assert await asyncio.to_thread(machine.fetch, url, *patient) == f"instance-{tenant}"
+            assert f"web.{tenant}.example. 30 IN A" in await ask(machine, f"web.{tenant}.example")
+
+    on_machines(body)
+
+
 def test_nothing_differs_afterwards() -> None:
     """The switch has exactly the flows that the view gives."""
 
