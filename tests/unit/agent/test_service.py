@@ -7,8 +7,19 @@ import pytest
 from alcor.agent.driver import PacketIn
 from alcor.agent.simulated import SimulatedSwitch
 from alcor.bus.interface import Ack, Envelope, PortReport, ScopeUpdate
-from alcor.goalstate.item import ItemKind, Key, NetworkHost
+from alcor.goalstate.item import (
+    BridgeMapping,
+    FloatingIpItem,
+    GatewayHost,
+    GatewayItem,
+    HostItem,
+    ItemKind,
+    Key,
+    NetworkHost,
+)
 from alcor.goalstate.scope import REGION, host_scope, neighbours_scope, network_scope
+from alcor.model.address import Ip
+from alcor.pipeline.conntrack import Connections
 from tests.support.agent import (
     HOST,
     OTHER_VTEP,
@@ -22,6 +33,7 @@ from tests.support.agent import (
     mac_of,
     neighbour,
     network,
+    router,
     running,
     settled,
     subnet,
@@ -421,3 +433,118 @@ async def test_subnet_change_is_advertised(ncm: FakeNcm, switch: SimulatedSwitch
         await settled()
 
         assert sorted(ofport for ofport, _ in switch.sent) == [101, 102]
+
+
+async def test_a_taken_zone_is_flushed(ncm: FakeNcm, switch: SimulatedSwitch) -> None:
+    """The connections a zone's last owner left are forgotten before its number is used again, and only then."""
+    flushed: list[int | None] = []
+
+    class Spied(Connections):
+        def flush(self, zone: int | None = None) -> None:
+            flushed.append(zone)
+            super().flush(zone)
+
+    switch.tables.connections = Spied()
+    async with running(an_agent(ncm, switch)):
+        assert flushed == [1, 2]
+        ncm.put(local_port(1, routers=("router",)), router())
+        await settled()
+        assert flushed == [1, 2, 32_769]
+    async with running(an_agent(ncm, switch)):
+        assert len(flushed) == 3
+
+
+async def test_a_gateway_host_is_lost(ncm: FakeNcm, switch: SimulatedSwitch) -> None:
+    """What the switch says of a watched gateway host is known to the pipeline, and forgotten when it is not watched."""
+    async with running(an_agent(ncm, switch)) as agent:
+        watched = router(gateway_hosts=(GatewayHost("host-2", OTHER_VTEP),))
+        ncm.put(local_port(1, routers=("router",)), watched)
+        await settled()
+        assert agent.allocation.probes.keys() == {("vxlan", OTHER_VTEP)}
+
+        switch.set_health(Ip(OTHER_VTEP), is_up=False)
+        await settled()
+        assert agent.allocation.lost_vteps == {OTHER_VTEP}
+        assert agent.status()["switch"]["lost_vteps"] == [OTHER_VTEP]
+        switch.set_health(Ip(OTHER_VTEP), is_up=True)
+        await settled()
+        assert agent.allocation.lost_vteps == frozenset()
+
+        switch.set_health(Ip(OTHER_VTEP), is_up=False)
+        ncm.put(local_port(1))
+        await settled()
+        assert (agent.allocation.lost_vteps, agent.allocation.probes) == (frozenset(), {})
+
+
+async def test_a_bridge_that_is_not_there(ncm: FakeNcm, switch: SimulatedSwitch) -> None:
+    """A cable that cannot be made is complained of in the heartbeat, keeps nothing else, and is tried again."""
+    clock = Clock()
+    async with running(an_agent(ncm, switch, clock)) as agent:
+        switch.refusals = ["there is no bridge br-x"]
+        mapped = HostItem(
+            id=HOST,
+            name=HOST,
+            vtep_addresses=(VTEP,),
+            token_digest="",
+            bridge_mappings=(BridgeMapping("physnet", "br-x"),),
+        )
+        ncm.put(mapped)
+        await settled()
+        assert ncm.is_realized(*ALL)
+        assert agent.detail() == "s1: there is no bridge br-x"
+        assert agent.allocation.providers == {}
+
+        clock.s += 6.0
+        ncm.put(neighbour(91, vtep=OTHER_VTEP))
+        await settled()
+        assert agent.detail() == ""
+        assert agent.allocation.providers == {"physnet": next(iter(switch.ports.values()))}
+
+
+async def test_a_port_that_moved_is_forwarded(ncm: FakeNcm, switch: SimulatedSwitch) -> None:
+    """What arrives for a port that has just moved is sent on for five seconds."""
+    clock = Clock()
+    async with running(an_agent(ncm, switch, clock)) as agent:
+        ncm.put(local_port(2, is_active=False), neighbour(2, vtep=OTHER_VTEP))
+        await settled()
+        assert agent.allocation.forwarding == {"port-2": OTHER_VTEP}
+
+        clock.s += 5.0
+        ncm.put(neighbour(91, vtep=OTHER_VTEP))
+        await settled()
+        assert agent.allocation.forwarding == {}
+        assert switch.tables.flows == expected(ncm, switch)
+
+
+async def test_status_of_routers(ncm: FakeNcm, switch: SimulatedSwitch) -> None:
+    """The status says what each router is to this host, its zone, its floating IPs, and why a port is closed."""
+    hosts = (GatewayHost(HOST, VTEP), GatewayHost("host-2", OTHER_VTEP))
+    floating_ip = FloatingIpItem(
+        id="fip",
+        ip="203.0.113.9",
+        mac="fe:00:00:00:00:09",
+        network_id="net",
+        router_id="router",
+        port_id="port-1",
+    )
+    async with running(an_agent(ncm, switch)) as agent:
+        ncm.put(local_port(1, routers=("router",)), router(gateway_hosts=hosts), floating_ip)
+        ncm.put(GatewayItem(id="router", networks=("net",)))
+        ncm.put(local_port(2, groups=("unwritten",)))
+        await settled()
+
+        status = agent.status()
+        assert status["routers"] == {
+            "router": {
+                "router_key": 1,
+                "zone": 32_769,
+                "networks": ["net"],
+                "gateway_hosts": [HOST, "host-2"],
+                "is_gateway": True,
+                "is_active": True,
+            }
+        }
+        told = {"ip": "203.0.113.9", "router_id": "router", "port_id": "port-1", "is_central": False}
+        assert status["floating_ips"] == {"fip": told}
+        assert status["ports"]["port-1"]["obstacles"] == []
+        assert status["ports"]["port-2"]["obstacles"] == ["rules:unwritten has no item of its own"]
