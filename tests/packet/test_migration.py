@@ -1,0 +1,88 @@
+"""Live migration at layer 2: the binding that is not active yet, and the packets that still come to the old host."""
+
+from dataclasses import replace
+
+import pytest
+
+from alcor.goalstate.item import Neighbour
+from alcor.model.address import Ip, ip_int
+from alcor.model.port import Binding, Extra
+from alcor.pipeline.compile import flows
+from alcor.pipeline.simulate import SimulatedTables, TunnelMetadata
+from tests.support.packet_cases import I1, I3, I4, M1, M3, M4, STANDARD
+from tests.support.packet_site import TUNNEL, Fabric
+from tests.support.packets import BROADCAST, echo
+
+VNI = 5001
+FROM_H3 = TunnelMetadata(VNI, ipv4_src=ip_int(Ip("192.0.2.3")))
+FROM_H2 = TunnelMetadata(VNI, ipv4_src=ip_int(Ip("192.0.2.2")))
+TO_MOVED = echo((M4, M1), (I4, I1))
+
+
+def old_host(vtep: str = "192.0.2.2") -> SimulatedTables:
+    """h1 just after red-1 has moved away from it, to the host with this VTEP."""
+    fabric = Fabric(STANDARD)
+    view, allocation = fabric.views["h1"], fabric.allocations["h1"]
+    del view.ports["red-1"]
+    there = view.networks["red"].neighbours["red-1"]
+    assert isinstance(there, Neighbour)
+    view.networks["red"].neighbours["red-1"] = Neighbour(
+        id="red-1", mac=there.mac, ips=there.ips, host_id="h2", vtep=vtep, groups=()
+    )
+    return SimulatedTables(flows(view, replace(allocation, forwarding={"red-1": vtep})).values())
+
+
+@pytest.mark.parametrize("vtep", ["192.0.2.2", "2001:db8::2"])
+def test_the_old_host_sends_after_it(vtep: str) -> None:
+    """What still comes by tunnel for a port that moved goes to its new host, whatever family led here."""
+    emissions = old_host(vtep).process(TO_MOVED, TUNNEL, FROM_H3)
+
+    assert [(one.port, one.tun_id, one.tunnel_end, one.frame) for one in emissions] == [
+        (TUNNEL, VNI, vtep, TO_MOVED)
+    ]
+
+
+def test_it_is_not_sent_back() -> None:
+    """What the new host itself sends to the old one ends there: two hosts of two opinions make no loop."""
+    assert old_host().process(TO_MOVED, TUNNEL, FROM_H2) == []
+
+
+def test_only_the_port_that_moved_is_sent_after() -> None:
+    """Another port's packets, and broadcasts, go from a tunnel to local ports only."""
+    switch = old_host()
+
+    emissions = [
+        *switch.process(echo((M4, M3), (I4, I3)), TUNNEL, FROM_H3),
+        *switch.process(echo((M4, BROADCAST), (I4, "10.0.0.255")), TUNNEL, FROM_H3),
+    ]
+
+    assert TUNNEL not in {one.port for one in emissions}
+
+
+def test_a_port_that_is_here_is_not_sent_after() -> None:
+    """Whatever the allocation still says, a port that came back gets its packets here."""
+    fabric = Fabric(STANDARD)
+    allocation = replace(fabric.allocations["h1"], forwarding={"red-1": "192.0.2.2"})
+    switch = SimulatedTables(flows(fabric.views["h1"], allocation).values())
+
+    emissions = switch.process(TO_MOVED, TUNNEL, FROM_H3)
+
+    assert [one.port for one in emissions] == [allocation.ofports["red-1"]]
+
+
+def test_the_second_binding_sends_and_gets_nothing() -> None:
+    """h2, prepared for red-1 with its VIF plugged, neither delivers to it nor takes anything from it."""
+    prepared = Binding(host="h2", vnic_type="normal", profile={}, vif_type="ovs")
+    site = STANDARD.but("red-1", extra=Extra(bindings=(prepared,)))
+    fabric = Fabric(site)
+    ofport = fabric.allocations["h2"].ofports["red-1"]
+    switch = fabric.switches["h2"]
+
+    sent = switch.process(echo((M1, M3), (I1, I3)), ofport)
+    asked = switch.process(echo((M1, BROADCAST), (I1, "10.0.0.255")), ofport)
+    outcome = fabric.send("red-3", echo((M3, M1), (I3, I1)))
+    heard = fabric.send("red-3", echo((M3, BROADCAST), (I3, "10.0.0.255")))
+
+    assert sent == asked == []
+    assert outcome.delivered == [("red-1", echo((M3, M1), (I3, I1)))]
+    assert [id for id, _ in heard.delivered].count("red-1") == 1
