@@ -194,10 +194,11 @@ def _slots(table: Iterable[Way]) -> dict[str, int]:
 
 
 def _groups(view: View, allocation: Allocation) -> Iterator[GroupSpec]:
-    """One per destination with several next hops. Cost: O(routers and their routes)."""
+    """One per destination with several next hops. Cost: O(routes of the routers)."""
     for id, router in view.routers.items():
         key = allocation.router_keys.get(id, 0)
-        if not key or not router.admin_state_up:
+        destinations = {route.destination for route in router.routes}
+        if not key or not router.admin_state_up or len(destinations) == len(router.routes):
             continue
         table = ways(router)
         slots = _slots(table)
