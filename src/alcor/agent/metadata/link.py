@@ -5,6 +5,7 @@ the services' addresses use. Sockets are bound to the device, so nobody reaches 
 that would name a port. The device resolves no addresses: the switch turns packets round by address, whatever the MAC.
 """
 
+import asyncio
 import contextlib
 import errno
 import socket
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyroute2 import AsyncIPRoute
+from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from alcor.agent.driver import InternalPort
@@ -77,24 +78,29 @@ async def prepare(name: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             (_PROC / setting.format(name)).write_text(value)
     try:
-        async with AsyncIPRoute() as netlink:
-            await _prepare(netlink, name)
+        # A loop of its own, in a thread: netlink sockets do not go into the agent's (uvloop refuses the family).
+        await asyncio.to_thread(_configure, name)
     except NetlinkError as error:
         raise OSError(error.code, f"device {name}: {error}") from error
 
 
-async def _prepare(netlink: AsyncIPRoute, name: str) -> None:
+def _configure(name: str) -> None:
+    with IPRoute() as netlink:
+        _prepare(netlink, name)
+
+
+def _prepare(netlink: IPRoute, name: str) -> None:
     index = find_index(name)
     if not index:
         raise OSError(errno.ENODEV, f"there is no device {name}")
     flags = _IFF_UP | _IFF_NOARP
-    await netlink.link("set", index=index, address=SERVER_MAC, flags=flags, change=flags)
+    netlink.link("set", index=index, address=SERVER_MAC, flags=flags, change=flags)
     for family, server, near in _families():
         bits = 32 if family == socket.AF_INET else 128
-        await netlink.addr("replace", index=index, address=server, prefixlen=bits, flags=_IFA_F_NODAD)
-        await netlink.route("replace", family=family, dst=near, oif=index, table=ROUTE_TABLE)
+        netlink.addr("replace", index=index, address=server, prefixlen=bits, flags=_IFA_F_NODAD)
+        netlink.route("replace", family=family, dst=near, oif=index, table=ROUTE_TABLE)
         try:
-            await netlink.rule(
+            netlink.rule(
                 "add", family=family, src=server, src_len=bits, table=ROUTE_TABLE, priority=RULE_PRIORITY
             )
         except NetlinkError as error:
