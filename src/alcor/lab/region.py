@@ -104,6 +104,14 @@ class Client:
         """PUT changes of one resource."""
         return dict(self._call("PUT", f"/{collection}/{id}", {member: attributes})[member])
 
+    def put(self, path: str, **body: Any) -> dict[str, Any]:
+        """PUT an action of a resource, e.g. `put("v2.0/routers/<id>/add_router_interface", subnet_id="…")`."""
+        return dict(self._call("PUT", f"/{path}", body))
+
+    def post(self, path: str, member: str, **attributes: Any) -> dict[str, Any]:
+        """POST a question that makes nothing, e.g. `post("v2.0/traces", "trace", port_id="…")`."""
+        return dict(self._call("POST", f"/{path}", {member: attributes})[member])
+
     def show(self, path: str) -> dict[str, Any]:
         """GET a document."""
         return dict(self._call("GET", f"/{path}", None))
