@@ -529,6 +529,11 @@ ERRORS = (
     RoutingCase("broadcast is not routed", "red-1", datagram((M_RED1, M_RED_GW), (RED1, "255.255.255.255"))),
     RoutingCase("multicast is not routed", "red-1", datagram((M_RED1, M_RED_GW), (RED1, "239.1.1.1"))),
     RoutingCase(
+        "an IPv4 link-local address is not routed, whatever routes there are",
+        "red-1",
+        datagram((M_RED1, M_RED_GW), (RED1, "169.254.7.7")),
+    ),
+    RoutingCase(
         "a link-local address is not routed",
         "red-1",
         datagram((M_RED1, M_RED_GW), (link_local(M_RED1), S_GREEN1)),

@@ -12,6 +12,8 @@ from alcor.goalstate.item import RouterItem, RouterRoute
 from alcor.model.address import Cidr, IpNetwork, network_of
 
 EVERYWHERE = ("0.0.0.0/0", "::/0")
+LINK_LOCAL = network_of(Cidr("169.254.0.0/16"))
+"""What no default route leads to: it never leaves its link (RFC 3927, section 2.7). Who has a subnet there, has it."""
 
 
 class Hop(NamedTuple):

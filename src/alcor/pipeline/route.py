@@ -27,7 +27,7 @@ from alcor.pipeline.flow import (
     SetField,
     match,
 )
-from alcor.pipeline.forwarding_table import Hop, Way, ways
+from alcor.pipeline.forwarding_table import LINK_LOCAL, Hop, Way, ways
 from alcor.pipeline.icmp_error import Reason, failed
 from alcor.pipeline.live import LiveNetwork, LivePort, live_network
 from alcor.pipeline.port_security import ETH_IPV4, ETH_IPV6
@@ -115,6 +115,9 @@ def _router(unit: Unit, view: View, allocation: Allocation) -> Iterator[Rule]:
     yield from next_hop.mtu_rules(router, key, inner_networks(router), view, allocation)
     table = ways(router)
     slots = _slots(table)
+    if LINK_LOCAL not in {way.destination for way in table}:
+        nowhere = Way(LINK_LOCAL, ())
+        yield Rule(Table.ROUTE, ROUTE_PRIORITY_FROM + nowhere.priority, _to(nowhere, key), ())
     for way in table:
         actions = _actions(way, key, slots, view, allocation)
         yield Rule(
