@@ -39,7 +39,8 @@ class Rows:
             del self._shapes[shape]
 
     def find(self, read: Read) -> Flow | None:
-        """The flow that a packet meets. Raises: SimulationError if two of the highest priority match.
+        """The flow that a packet meets. Raises: SimulationError if two of the highest priority match and
+        do different things.
 
         As in Open vSwitch a flow of conjunctions is never met itself: where its priority is above that of every other
         flow that matches, and one priority fulfils all clauses of a conjunction, the packet is looked up again with
@@ -63,7 +64,7 @@ class Rows:
                 clauses.setdefault(row.priority, []).extend(alternatives)
             elif best is None or row.priority > best.priority:
                 best, rival = row, None
-            elif row.priority == best.priority:
+            elif row.priority == best.priority and row.actions != best.actions:
                 rival = row
         if best is not None and rival is not None:
             raise SimulationError(f"two flows match one packet: {render(best)} and {render(rival)}")

@@ -1,7 +1,7 @@
 """A switch in pure Python: executes exactly our flows on real frames.
 
 It is stricter than a real one: a flow that Open vSwitch would refuse is refused, and a packet for which two flows of
-equal priority match is an error instead of a choice. Meters let everything through, time does not pass: connections
+equal priority match and do different things is an error. Meters let everything through, time does not pass: connections
 and waiting fragments stay until they are flushed. Cost: O(shapes of matches) per look-up, some 20 µs per table.
 """
 

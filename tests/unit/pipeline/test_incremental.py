@@ -7,6 +7,7 @@ import hypothesis.strategies as st
 from hypothesis import given, settings
 
 from alcor.goalstate.item import (
+    AclRule,
     Address,
     AddressPair,
     Claim,
@@ -17,6 +18,7 @@ from alcor.goalstate.item import (
     LocalPort,
     Member,
     Neighbour,
+    NetworkAclItem,
     NetworkHost,
     NetworkItem,
     Prefix,
@@ -158,6 +160,27 @@ def members() -> st.SearchStrategy[Member]:
 
 def prefixes() -> st.SearchStrategy[Prefix]:
     return st.builds(Prefix, id=st.sampled_from(SET_CIDRS))
+
+
+@st.composite
+def acls(draw: st.DrawFn) -> NetworkAclItem:
+    """Two ACLs of a network may claim one subnet for a moment."""
+    found = [
+        AclRule(
+            id=f"r{number}",
+            number=number,
+            is_ingress=draw(st.booleans()),
+            is_allow=draw(st.booleans()),
+            ip_version=draw(st.sampled_from((4, 6))),
+            prefix=draw(st.sampled_from(("0.0.0.0/0", "::/0", "10.1.0.0/16"))),
+            protocol=draw(st.sampled_from((None, 17))),
+            first=draw(st.sampled_from((None, 53))),
+        )
+        for number in draw(st.lists(st.integers(0, 3), max_size=2, unique=True))
+    ]
+    cidrs = draw(st.lists(st.sampled_from(CIDRS), max_size=2, unique=True))
+    id = draw(st.sampled_from(("acl-1", "acl-2")))
+    return NetworkAclItem(id=id, cidrs=tuple(sorted(cidrs)), rules=tuple(found))
 
 
 def network_hosts() -> st.SearchStrategy[NetworkHost]:
@@ -350,7 +373,10 @@ class Host:
         self.touched.append(lambda: found(LocalChange(Local.METADATA), self.view))
 
     def put_member(
-        self, network_id: str, item: Neighbour | SubnetItem | NetworkHost | Claim, there: bool
+        self,
+        network_id: str,
+        item: Neighbour | SubnetItem | NetworkHost | NetworkAclItem | Claim,
+        there: bool,
     ) -> None:
         known = self.view.networks.get(network_id)
         if known is None:
@@ -376,6 +402,10 @@ class Host:
                 before = known.hosts.pop(item.id, None)
                 if there:
                     known.hosts[item.id] = item
+            case NetworkAclItem():
+                before = known.acls.pop(item.id, None)
+                if there:
+                    known.acls[item.id] = item
         self.change(scope, before, item if there else None)
 
 
@@ -398,7 +428,7 @@ def edits() -> st.SearchStrategy[Edit]:
         Host.plug_port,
     ]
     on_network = [Host.put_network, Host.remove_network, Host.number_network]
-    member = st.one_of(neighbours(), neighbours(), subnets(), network_hosts(), claims())
+    member = st.one_of(neighbours(), neighbours(), subnets(), network_hosts(), acls(), claims())
     return st.one_of(
         *(of(method, local_ports(), likely) for method in on_port),
         *(of(method, network_items(), likely) for method in on_network),

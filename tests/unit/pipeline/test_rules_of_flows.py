@@ -50,7 +50,14 @@ TENANT_FIELDS = {
 }
 
 
-OWN_ORDER = {Table.ROUTE}
+OWN_ORDER = {
+    Table.ROUTE,
+    Table.ACL_OUT,
+    Table.ACL_IN,
+    Table.EGRESS_SET,
+    Table.INGRESS_SET,
+    Table.FIREWALL_RULES,
+}
 """Tables in which a feature orders its flows itself, by more than bands."""
 
 
