@@ -218,6 +218,21 @@ def icmp(
     return ethernet(*eth, eth_type, head[:10] + checksum(head) + head[12:] + packet[20:])
 
 
+def fragments(
+    eth: tuple[str, str], ip: tuple[str, str], kind: int, *, first_octets: int = 16
+) -> tuple[bytes, bytes]:
+    """An ICMP message over IPv4 in two fragments; `kind`: its type."""
+    body = struct.pack("!HH", 7, 1) + bytes(range(32))
+    message = bytes([kind, 0, 0, 0]) + body
+    message = message[:2] + checksum(message) + message[4:]
+    found = []
+    for text, flags in ((message[:first_octets], 0x2000), (message[first_octets:], first_octets // 8)):
+        eth_type, packet = ip_packet(*ip, ICMP, text)
+        head = packet[:6] + struct.pack("!H", flags) + packet[8:10] + b"\0\0" + packet[12:20]
+        found.append(ethernet(*eth, eth_type, head[:10] + checksum(head) + head[12:] + packet[20:]))
+    return found[0], found[1]
+
+
 def error(
     eth: tuple[str, str], ip: tuple[str, str], kind: tuple[int, int], about: bytes, *, mtu: int = 0
 ) -> bytes:
@@ -415,6 +430,17 @@ OWN = (
         "red-1",
         _ping((M_RED1, link_local(M_RED1)), M_RED_GW, link_local(M_RED_GW)),
         to={"red-1": _pong((M_RED1, link_local(M_RED1)), M_RED_GW, link_local(M_RED_GW))},
+    ),
+    *(
+        RoutingCase(
+            f"the gateway answers a ping in fragments: the {name}", "red-6", asked, to={"red-6": answered}
+        )
+        for name, asked, answered in zip(
+            ("first", "second"),
+            fragments((M_RED6, M_RED_GW), (RED6, RED_GW), 8),
+            fragments((M_RED_GW, M_RED6), (RED_GW, RED6), 0),
+            strict=True,
+        )
     ),
     RoutingCase("a router takes nothing else", "red-1", datagram((M_RED1, M_RED_GW), (RED1, RED_GW))),
     RoutingCase(

@@ -22,6 +22,7 @@ _SOURCE_OPTION, _TARGET_OPTION = 1, 2
 _ETH_BYTES = 14
 _ND_BYTES = 24
 
+_ICMP_KINDS = frozenset({Field.ICMPV4_TYPE, Field.ICMPV6_TYPE})
 _CHECKSUM_OFFSETS = {_ICMPV4: 2, _TCP: 16, _UDP: 6, _ICMPV6: 2}
 _TRANSPORT_BYTES = {_ICMPV4: 8, _TCP: 20, _UDP: 8, _ICMPV6: 4, _SCTP: 12}
 _PARTIAL = frozenset({Field.IP_DSCP, Field.IP_ECN, Field.TCP_FLAGS})
@@ -77,6 +78,8 @@ class Frame:
         if field in _PARTIAL:
             rest = int.from_bytes(self.data[place.offset : place.offset + place.length], "big")
             value = rest & ~((1 << field.bits) - 1 << place.shift) | value << place.shift
+        if self._transport is None and field in _ICMP_KINDS:
+            self._patch_checksum(place.offset, value)
         self.data[place.offset : place.offset + place.length] = value.to_bytes(place.length, "big")
         self.written = True
         if field in (Field.ICMPV6_TYPE, Field.ND_OPTIONS_TYPE):
@@ -262,6 +265,13 @@ class Frame:
             offset += length
 
     # --- checksums -------------------------------------------------------------------------------------
+
+    def _patch_checksum(self, at: int, type: int) -> None:
+        """The checksum of an ICMP message of which this is the first fragment, for a new type. Source: RFC 1624."""
+        total = (~self._number(at + 2, 2) & 0xFFFF) + (~(self.data[at] << 8) & 0xFFFF) + (type << 8)
+        while total >> 16:
+            total = (total & 0xFFFF) + (total >> 16)
+        self.data[at + 2 : at + 4] = (~total & 0xFFFF).to_bytes(2, "big")
 
     def _put_checksums(self) -> None:
         eth_type = self.read(Field.ETH_TYPE)

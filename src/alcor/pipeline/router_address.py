@@ -11,7 +11,7 @@ from typing import NamedTuple
 from alcor.goalstate.item import RouterInterface, RouterItem
 from alcor.model.address import Ip, Mac, ip_int, ip_version, link_local, mac_int
 from alcor.pipeline.arp_nd import answer
-from alcor.pipeline.flow import Action, Field, Match, Pop, Push, Resubmit, SetField, match
+from alcor.pipeline.flow import Action, Field, Fragment, Match, Pop, Push, Resubmit, SetField, match
 from alcor.pipeline.live import LiveNetwork
 from alcor.pipeline.port_security import ETH_IPV4, ETH_IPV6, ICMPV6
 from alcor.pipeline.tables import FLAGS, ROUTER, Flag, Priority, Table
@@ -87,12 +87,17 @@ def answer_rules(router: RouterItem, live: list[LiveInterface], view: View) -> I
 def own_rules(router: RouterItem, key: int, live: list[LiveInterface]) -> Iterator[Rule]:
     """Echo to any of the router's addresses from any of its networks is answered, all else to them ends there.
 
-    Addresses of its gateways too: they answer the inside on every host. Cost: 2 flows per address.
+    Addresses of its gateways too: they answer the inside on every host. Cost: 3 flows per address.
     """
     inner = [ip for interface, _ in live for ip in addresses(interface)]
     outer = [Ip(address.ip) for gateway in router.gateways for address in gateway.addresses]
     for ip in dict.fromkeys((*inner, *outer)):
-        yield Rule(Table.ROUTE, ECHO_PRIORITY, _to(key, ip, echo=True), _echo_reply(ip_version(ip)), str(ip))
+        version = ip_version(ip)
+        request = {f"icmpv{version}_type": _ECHO[version]}
+        yield Rule(Table.ROUTE, ECHO_PRIORITY, _to(key, ip, **request), _echo_reply(version), str(ip))
+        # Later fragments have no type: those of an echo go back with the first.
+        later = {"ip_frag": (Fragment.LATER, Fragment.LATER)}
+        yield Rule(Table.ROUTE, ECHO_PRIORITY, _to(key, ip, **later), _back(version), str(ip))
         yield Rule(Table.ROUTE, OWN_PRIORITY, _to(key, ip), (), str(ip))
 
 
@@ -110,7 +115,8 @@ def guard_rules(key: int) -> Iterator[Rule]:
 _ETH = {4: ETH_IPV4, 6: ETH_IPV6}
 
 
-def _to(key: int, ip: Ip, *, echo: bool = False) -> Match:
+def _to(key: int, ip: Ip, **echo: int | tuple[int, int]) -> Match:
+    """To an address of the router's; `echo`: ICMP from a local port with these terms besides."""
     version = ip_version(ip)
     terms: dict[str, int | tuple[int, int]] = {
         ROUTER.name.lower(): key,
@@ -118,19 +124,21 @@ def _to(key: int, ip: Ip, *, echo: bool = False) -> Match:
         f"ipv{version}_dst": ip_int(ip),
     }
     if echo:
-        terms |= _FROM_HERE
+        terms |= _FROM_HERE | echo
         terms["ip_proto"] = ICMP if version == 4 else ICMPV6
-        terms[f"icmpv{version}_type"] = _ECHO[version]
     return match(**terms)
 
 
 def _echo_reply(version: int) -> tuple[Action, ...]:
-    source, target = (Field.IPV4_SRC, Field.IPV4_DST) if version == 4 else (Field.IPV6_SRC, Field.IPV6_DST)
     kind = Field.ICMPV4_TYPE if version == 4 else Field.ICMPV6_TYPE
+    return (SetField(kind, _ECHO_REPLY[version]), *_back(version))
+
+
+def _back(version: int) -> tuple[Action, ...]:
+    source, target = (Field.IPV4_SRC, Field.IPV4_DST) if version == 4 else (Field.IPV6_SRC, Field.IPV6_DST)
     return (
         *_swap(Field.ETH_SRC, Field.ETH_DST),
         *_swap(source, target),
-        SetField(kind, _ECHO_REPLY[version]),
         SetField(Field.IP_TTL, _TTL),
         Resubmit(Table.REPLY),
     )
