@@ -1,6 +1,6 @@
 """All managers, bound to one another: what each must know of a manager above it comes as an argument here."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from alcor.managers.audit import service as audit
@@ -126,14 +126,10 @@ def managers(
         port_rows,
         standby.service(reserved),
         trunk.manager(),
-        mac.manager(reserved),
-        mac.range_manager(),
-        private_ip.manager(),
-        availability.manager(),
-        *_region(network, quota_limits),
+        *_addresses(reserved),
+        *_region(network, quota_limits, tracer),
         *security_group.family(),
         *qos.family(),
-        trace.service(tracer),
         rbac.manager({("network", AS_EXTERNAL): vpc.become_external}),
         *routers,
         *elastic_ip.family(floating_ips),
@@ -151,8 +147,15 @@ def managers(
     return (*parts, *own, *views(parts))
 
 
-def _region(network: NetworkSettings, quota_limits: Limits | None) -> tuple[Manager | Service, ...]:
-    """What is of the region, and of no network: its hosts, flavors, limits and history."""
+def _addresses(reserved: Collection[Mac]) -> tuple[Manager, ...]:
+    """Who gives out MAC and IP addresses."""
+    return mac.manager(reserved), mac.range_manager(), private_ip.manager(), availability.manager()
+
+
+def _region(
+    network: NetworkSettings, quota_limits: Limits | None, tracer: Tracer | None
+) -> tuple[Manager | Service, ...]:
+    """What is of the region, and of no network: its hosts, flavors, limits, history and traces."""
     return (
         node.manager(),
         agents.agent_manager(),
@@ -160,6 +163,7 @@ def _region(network: NetworkSettings, quota_limits: Limits | None) -> tuple[Mana
         *flavors(),
         quota.service(quota_limits or Limits()),
         audit.service(),
+        trace.service(tracer),
     )
 
 
