@@ -41,7 +41,7 @@ class Look:
         if place == "port":
             number = known.ofports.get(to)
         elif place == "tunnel":
-            number = known.probes.get((network_type, to)) or known.tunnels.get(network_type)
+            number = known.tunnels.get(network_type)
         elif place == "provider":
             number = known.providers.get(to)
         if not number:

@@ -114,8 +114,8 @@ class TracedHost:
             case Place.PORT:
                 return self.allocation.ofports[end.to]
             case Place.TUNNEL:
-                probe = self.allocation.probes.get((end.network_type, end.to))
-                return self.allocation.tunnels[end.network_type] if probe is None else probe
+                # A probe's tunnel key is 0, which no network has: what belongs to one enters by the tunnel port.
+                return self.allocation.tunnels[end.network_type]
             case Place.PROVIDER:
                 return self.allocation.providers[end.to]
             case Place.METADATA:

@@ -34,6 +34,8 @@ def _flow(entry: TraceEntry) -> str:
     if entry.tunnel_source:
         prefix = "tun" if ip_version(Ip(entry.tunnel_source)) == 4 else "tun_ipv6"
         terms += [f"tun_id={entry.tun_id:#x}", f"{prefix}_src={entry.tunnel_source}"]
+        # With a frame, the switch forgets all about a tunnel that has no end; no flow of ours looks at that.
+        terms.append(f"{prefix}_dst={entry.tunnel_source}")
     return ",".join(terms)
 
 
