@@ -219,8 +219,8 @@ def _units(view: View) -> Iterator[Unit]:
 
 
 def _affected(change: ItemChange, view: View) -> set[Unit]:
-    """Cost: O(1) for a port, neighbour or claim; for a router O(routers on its networks), and O(the network) for each
-    network that it newly delivers into or no longer does."""
+    """Cost: O(1) for a port, neighbour or claim; for a router O(its addresses), and O(the network) for each network
+    that it newly delivers into or no longer does."""
     scope, before, after = change.scope, change.before, change.after
     match after if after is not None else before:
         case RouterItem():
@@ -261,8 +261,7 @@ def _by_router(change: ItemChange, view: View) -> set[Unit]:
     routers = [one for one in (change.before, change.after) if isinstance(one, RouterItem)]
     found = {router_unit(router.id) for router in routers}
     for router in routers:
-        for interface in router.interfaces:
-            found.update(router_unit(id) for id in view.routers_on(interface.network_id))
+        found.update(router_unit(id) for id in router_address.rivals(router, view))
     sets = [inner_networks(router) for router in routers]
     for network_id in sets[0] ^ sets[1] if len(sets) == 2 else sets[0]:
         found |= _deliveries(network_id, view)

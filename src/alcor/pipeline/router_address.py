@@ -5,7 +5,7 @@ interface was routed where it came from, and is not admitted. An address or a MA
 (knowledge in transit) is nobody's.
 """
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from typing import NamedTuple
 
 from alcor.goalstate.item import RouterInterface, RouterItem
@@ -39,17 +39,16 @@ class LiveInterface(NamedTuple):
     network: LiveNetwork
 
 
-def _rivals(router_id: str, network_id: str, name: str, view: View) -> list[str]:
-    """The other routers that have the MAC or the address on the network. Cost: O(routers on the network)."""
-    return [
-        other
-        for other in view.routers_on(network_id)
-        if other != router_id
-        and any(
-            interface.network_id == network_id and (name == interface.mac or name in addresses(interface))
-            for interface in view.routers[other].interfaces
-        )
-    ]
+def rivals(router: RouterItem, view: View) -> set[str]:
+    """The other routers that claim a MAC or an address of the router's on one network. Cost: O(its addresses)."""
+    names: list[Hashable] = [(one.network_id, one.mac) for one in router.interfaces]
+    names += [(one.network_id, one.mac) for one in router.gateways]
+    names += [("inner", one.network_id, a.ip) for one in router.interfaces for a in one.addresses]
+    return {id for name in names for id in _others(router, name, view)}
+
+
+def _others(router: RouterItem, name: Hashable, view: View) -> list[str]:
+    return [id for id in view.routers_with(name) if id != router.id]
 
 
 def addresses(interface: RouterInterface) -> list[Ip]:
@@ -65,12 +64,12 @@ def admission_rules(router: RouterItem, key: int, live: list[LiveInterface], vie
     admitted: set[Match] = set()
     for interface, network in live:
         on = match(**_FROM_HERE, metadata=network.key, eth_dst=mac_int(Mac(interface.mac)))
-        rivals = _rivals(router.id, network.id, interface.mac, view)
+        others = _others(router, (network.id, interface.mac), view)
         # Of several that claim one MAC none gets anything, which the first of them says.
-        if on in admitted or (rivals and min(rivals) < router.id):
+        if on in admitted or (others and min(others) < router.id):
             continue
         admitted.add(on)
-        actions = (SetField(ROUTER, key), Resubmit(Table.ROUTE)) if key and not rivals else ()
+        actions = (SetField(ROUTER, key), Resubmit(Table.ROUTE)) if key and not others else ()
         yield Rule(Table.L3_ADMIT, Priority.NORMAL, on, actions, router.id)
 
 
@@ -79,7 +78,9 @@ def answer_rules(router: RouterItem, live: list[LiveInterface], view: View) -> I
     answered: set[tuple[str, Ip]] = set()
     for interface, network in live:
         for ip in addresses(interface):
-            if (network.id, ip) not in answered and not _rivals(router.id, network.id, ip, view):
+            # A link-local address is the MAC's.
+            names = ((network.id, interface.mac), ("inner", network.id, ip))
+            if (network.id, ip) not in answered and not any(_others(router, name, view) for name in names):
                 answered.add((network.id, ip))
                 yield answer(network, ip, interface.mac, Priority.ROUTER)
 

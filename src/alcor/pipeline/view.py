@@ -58,9 +58,11 @@ def _router_networks(router: RouterItem) -> tuple[Hashable, ...]:
     peered = dict.fromkeys(route.network_id for route in router.routes if route.network_id is not None)
     outer = (gateway.network_id for gateway in router.gateways)
     reached = (("inner", network_id) for network_id in inner | peered)
-    macs = ((one.network_id, one.mac) for one in (*router.interfaces, *router.gateways))
+    macs = [(one.network_id, one.mac) for one in router.interfaces]
+    macs += [(one.network_id, one.mac) for one in router.gateways]
     ips = ((one.network_id, address.ip) for one in router.gateways for address in one.addresses)
-    return (*dict.fromkeys((*inner, *outer)), *reached, *dict.fromkeys((*macs, *ips)))
+    own = (("inner", one.network_id, address.ip) for one in router.interfaces for address in one.addresses)
+    return (*dict.fromkeys((*inner, *outer)), *reached, *dict.fromkeys((*macs, *ips, *own)))
 
 
 def _floating_ip_uses(floating_ip: FloatingIpItem) -> tuple[Hashable, ...]:
@@ -214,7 +216,9 @@ class View:
         return self.routers_with(network_id)
 
     def routers_with(self, name: Hashable) -> tuple[str, ...]:
-        """The ids of the routers that claim (network id, MAC), or with a gateway (external network id, address)."""
+        """The ids of the routers that claim (network id, MAC), with a gateway (external network id, address), or with
+        an interface ("inner", network id, address). Cost: O(1).
+        """
         if not isinstance(self.routers, Indexed):
             self.routers = routers_by_network(self.routers)
         return self.routers.find(name)
@@ -226,8 +230,8 @@ class View:
         return self.routers.find(("inner", network_id))
 
     def floating_ips_for(self, name: Hashable) -> tuple[str, ...]:
-        """The ids of the floating IPs of a port, router or external network (its id), of (external network id, address),
-        of (router id, fixed network id, fixed address), or of ("inner", fixed network id). Cost: O(1).
+        """The ids of the floating IPs of a port, router or external network (its id), of (external network id,
+        address), of (router id, fixed network id, fixed address), or of ("inner", fixed network id). Cost: O(1).
         """
         if not isinstance(self.floating_ips, Indexed):
             self.floating_ips = floating_ips_by_use(self.floating_ips)
