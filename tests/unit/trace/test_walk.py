@@ -14,7 +14,8 @@ from alcor.model.router import Router
 from alcor.model.security_group import SecurityGroup
 from alcor.model.security_group_rule import SecurityGroupRule
 from alcor.model.subnet import Subnet
-from alcor.trace.cause import BY_TABLE, CAUSE_TEXTS, VERDICT_TEXTS, Cause, Verdict
+from alcor.pipeline.tables import Table
+from alcor.trace.cause import ANSWERING, BY_TABLE, CAUSE_TEXTS, VERDICT_TEXTS, Cause, Verdict
 from alcor.trace.question import TCP, TraceQuestion
 from alcor.trace.region import GraphRegion
 from alcor.trace.walk import Walk
@@ -156,6 +157,11 @@ def test_from_nowhere(region: GraphRegion) -> None:
     """A question without a source is refused."""
     with pytest.raises(InvalidInput):
         Walk(region, TraceQuestion(destination_ip="10.1.0.1")).run()
+
+
+def test_every_table_is_explained() -> None:
+    """Wherever a packet ends there is a cause, or an answer."""
+    assert set(Table) == set(BY_TABLE) | ANSWERING
 
 
 def test_every_code_is_explained() -> None:
