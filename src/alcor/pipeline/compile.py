@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from alcor.pipeline.claim import CLAIM
 from alcor.pipeline.external import EXTERNAL
 from alcor.pipeline.feature import Feature, ItemChange, LocalChange
+from alcor.pipeline.firewall import FIREWALLS
 from alcor.pipeline.flow import Flow, FlowKey, GroupSpec, MeterSpec
 from alcor.pipeline.forwarding import FORWARDING
 from alcor.pipeline.host_service import HOST_SERVICE
@@ -35,6 +36,7 @@ FEATURES: tuple[Feature, ...] = (
     FORWARDING,
     SECURITY_GROUPS,
     NETWORK_ACLS,
+    FIREWALLS,
     TRUNK,
     QOS,
     CLAIM,

@@ -54,7 +54,7 @@ _M = TypeVar("_M")
 
 _ON = {
     Table.EGRESS_QOS: Table.PUNT,
-    Table.ACL_OUT: Table.L3_ADMIT,
+    Table.ACL_OUT: Table.FIREWALL_OUT,
     Table.L3_ADMIT: Table.L2,
     Table.FIREWALL: Table.EXTERNAL,
     Table.ACL_IN: Table.INGRESS_CT,

@@ -51,7 +51,7 @@ _WAYS = (
     _Way(
         is_ingress=False,
         table=Table.ACL_OUT,
-        following=Table.L3_ADMIT,
+        following=Table.FIREWALL_OUT,
         guarded="src",
         remote="dst",
         unasked=(*_ON_LINK, *_MULTICAST),

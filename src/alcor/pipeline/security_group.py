@@ -29,13 +29,17 @@ from alcor.pipeline.port_security import ETH_ARP, ETH_IPV4, ETH_IPV6, link_messa
 from alcor.pipeline.prefix import entry_of
 from alcor.pipeline.remote_set import ask, set_rules, set_units, sets_used, units_of_entries, units_of_sets
 from alcor.pipeline.security_policy import (
+    ALLOW,
+    ANYTHING,
     WAYS,
     Way,
+    has_firewall,
     is_guarded,
     is_known,
     is_stateful,
     load_policy,
     policy_rules,
+    policy_terms,
     policy_unit,
     policy_units,
     uses_of,
@@ -57,21 +61,32 @@ def shared_rules() -> Iterator[Rule]:
             yield Rule(way.tracking, Priority.GUARD, terms, on)
         yield from _replies(way, on)
         yield Rule(way.sets, Priority.MISS, match(), ask(way))
+        yield Rule(way.rules, Priority.NORMAL, match(**policy_terms(ANYTHING)), (ALLOW,))
         yield from _verdicts(way, on)
 
 
 def port_rules(port: LivePort, view: View, allocation: Allocation) -> Iterator[Rule]:
     """What becomes of the port's packets. Four flows; two without port security."""
     groups = port.item.groups
+    tracked = has_firewall(port.item, view)
     for way in WAYS:
         at = {way.port.name.lower(): port.key}
-        if not is_guarded(port.item):
+        if is_guarded(port.item):
+            if groups is not None and is_known(groups, view):
+                stateful = tracked or is_stateful(groups, view)
+                yield from _asked(way, at, groups, Priority.NORMAL, stateful=stateful)
+        else:
             yield Rule(way.tracking, Priority.PASS, match(**at), (Resubmit(way.following),))
-        elif groups is not None and is_known(groups, view):
-            look = _look(way, stateful=is_stateful(groups, view))
-            for kind in _KINDS:
-                terms = match(**at, eth_type=kind)
-                yield Rule(way.tracking, Priority.NORMAL, terms, (*load_policy(groups), *look))
+            if tracked:
+                yield from _asked(way, at, ANYTHING, Priority.TRACKED, stateful=True)
+
+
+def _asked(
+    way: Way, at: Terms, groups: tuple[str, ...], priority: Priority, *, stateful: bool
+) -> Iterator[Rule]:
+    look = _look(way, stateful=stateful)
+    for kind in _KINDS:
+        yield Rule(way.tracking, priority, match(**at, eth_type=kind), (*load_policy(groups), *look))
 
 
 def _look(way: Way, *, stateful: bool) -> tuple[Action, ...]:

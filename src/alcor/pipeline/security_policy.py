@@ -16,8 +16,9 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
 
-from alcor.goalstate.item import GroupRule, LocalPort, RulesItem
+from alcor.goalstate.item import GroupRule, LocalPort, RouterInterface, RulesItem
 from alcor.goalstate.scope import Scope
+from alcor.model.address import Cidr, Ip, contains
 from alcor.pipeline.flow import Field, Match, SetField, match
 from alcor.pipeline.prefix import entry_of
 from alcor.pipeline.service_match import (
@@ -35,6 +36,8 @@ from alcor.pipeline.view import Allocation, View, set_of
 HASH_BYTES = 8
 _POLICIES_MAX = 16_384
 _SEPARATOR = ","
+ANYTHING = ("*",)
+"""The policy of a port without port security that is tracked all the same: it allows everything."""
 ALLOW = SetField(FLAGS, Flag.ALLOWED, Flag.ALLOWED)
 CLEAR = SetField(FLAGS, 0, Flag.ALLOWED)
 
@@ -69,7 +72,7 @@ INGRESS_WAY = Way(
     sets=Table.INGRESS_SET,
     rules=Table.INGRESS_RULES,
     verdict=Table.INGRESS_ALLOWED,
-    following=Table.INGRESS_QOS,
+    following=Table.FIREWALL_IN,
     remote="src",
 )
 WAYS = (EGRESS_WAY, INGRESS_WAY)
@@ -95,6 +98,35 @@ def policy_hash(groups: tuple[str, ...]) -> tuple[int, int]:
 def policy_unit(groups: tuple[str, ...]) -> Unit:
     """The unit of a policy's rules."""
     return Unit(UnitKind.POLICY, _SEPARATOR.join(groups))
+
+
+def firewall_hash(key: str) -> tuple[int, int]:
+    """The name of a firewall in the policy's registers, high half first. `key`: its key in the view."""
+    return _hash(f"firewall:{key}")
+
+
+def router_interfaces(port: LocalPort, view: View) -> list[RouterInterface]:
+    """The routers' interfaces that what leaves the port's subnets crosses, those with a firewall only.
+
+    Who has no port security may use any address, and is of all subnets of its network.
+    """
+    own = [Ip(address.ip) for address in port.addresses]
+    return [
+        interface
+        for router_id in view.routers_on(port.network_id)
+        for interface in view.routers[router_id].interfaces
+        if interface.network_id == port.network_id
+        and view.firewalls_on(interface.id)
+        and (
+            not is_guarded(port)
+            or any(contains(Cidr(address.cidr), ip) for address in interface.addresses for ip in own)
+        )
+    ]
+
+
+def has_firewall(port: LocalPort, view: View) -> bool:
+    """Whether any firewall judges the port's packets: it must be tracked then."""
+    return bool(view.firewalls_on(port.id)) or bool(router_interfaces(port, view))
 
 
 def is_guarded(port: LocalPort) -> bool:
@@ -140,7 +172,7 @@ def policy_rules(unit: Unit, view: View, allocation: Allocation) -> Iterator[Rul
             way = INGRESS_WAY if rule.is_ingress else EGRESS_WAY
             for terms in _rule_terms(rule, way):
                 # Several rules may say the same; the one with the first id is told.
-                key = way, match(**_policy_terms(groups), **terms)
+                key = way, match(**policy_terms(groups), **terms)
                 found[key] = min(rule.id, found.get(key, rule.id))
     for (way, found_match), id in found.items():
         yield Rule(way.rules, Priority.NORMAL, found_match, (ALLOW,), about=id)
@@ -158,7 +190,8 @@ def load_policy(groups: tuple[str, ...]) -> tuple[SetField, ...]:
     )
 
 
-def _policy_terms(groups: tuple[str, ...]) -> Terms:
+def policy_terms(groups: tuple[str, ...]) -> Terms:
+    """The condition that a packet is judged by a policy."""
     high, low = policy_hash(groups)
     return {POLICY[0].name.lower(): high, POLICY[1].name.lower(): low}
 

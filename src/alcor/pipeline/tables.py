@@ -31,11 +31,13 @@ class Table(IntEnum):
     EGRESS_RULES = 26
     EGRESS_ALLOWED = 27
     ACL_OUT = 30
+    FIREWALL_OUT = 31
+    FIREWALL_OUT_RULES = 32
+    FIREWALL_OUT_VERDICT = 33
     L3_ADMIT = 34
     UN_NAT = 36
     ROUTE = 38
     FIREWALL = 40
-    FIREWALL_ALLOWED = 41
     EXTERNAL = 44
     SNAT = 46
     HAIRPIN = 48
@@ -53,8 +55,11 @@ class Table(IntEnum):
     INGRESS_SET = 75
     INGRESS_RULES = 76
     INGRESS_ALLOWED = 77
+    FIREWALL_IN = 78
+    FIREWALL_IN_VERDICT = 79
     INGRESS_QOS = 80
     INGRESS_PACKETS = 82
+    FIREWALL_IN_RULES = 84
     OUTPUT = 90
     REPLY = 94
 
@@ -101,13 +106,18 @@ TABLE_TEXTS: dict[Table, str] = {
         "known one that is not allowed any more is blocked, and all else is dropped."
     ),
     Table.ACL_OUT: "Network ACLs of the subnet a packet leaves.",
+    Table.FIREWALL_OUT: (
+        "Firewall groups of the port and, for what leaves its subnet, of the router's interface there: replies pass, "
+        "else the rules of each are asked, then the verdict. Ports without firewalls go on."
+    ),
+    Table.FIREWALL_OUT_RULES: "Rules of firewall groups, in order: they only set a flag.",
+    Table.FIREWALL_OUT_VERDICT: "What all allow goes on; a known connection that one refuses is blocked.",
     Table.L3_ADMIT: "For a router's MAC: to the router; else L2.",
     Table.UN_NAT: "From outside: back through the router's translation, and floating IPs to their fixed addresses.",
     Table.ROUTE: (
         "Longest prefix of the router's table: out network, next hop, source MAC, TTL; answers echo to the router."
     ),
-    Table.FIREWALL: "Rules of the router's firewall groups for what crosses its interfaces.",
-    Table.FIREWALL_ALLOWED: "Commits what a firewall let through.",
+    Table.FIREWALL: "Of what is routed nothing is asked here: firewall groups are judged at the ports.",
     Table.EXTERNAL: (
         "What ROUTE sends out, by gateway number and next hop, with TTL, MACs and network as they came: translated to "
         "a floating IP or the gateway's address if this host does that, in the router's zone; else by tunnel to the "
@@ -144,8 +154,11 @@ TABLE_TEXTS: dict[Table, str] = {
     Table.INGRESS_SET: "As EGRESS_SET, for the source address.",
     Table.INGRESS_RULES: "Rules of the receiver's groups, as in EGRESS_RULES.",
     Table.INGRESS_ALLOWED: "As EGRESS_ALLOWED, in the receiver's zone.",
+    Table.FIREWALL_IN: "As FIREWALL_OUT, for what the port gets and what enters its subnet.",
+    Table.FIREWALL_IN_VERDICT: "As FIREWALL_OUT_VERDICT.",
     Table.INGRESS_QOS: "What a VM may be sent: the meter of its bandwidth. Copies of a flood are not metered.",
     Table.INGRESS_PACKETS: "The meter of the packet rate of what a VM may be sent.",
+    Table.FIREWALL_IN_RULES: "Asked by FIREWALL_IN, as FIREWALL_OUT_RULES.",
     Table.OUTPUT: "To the port with the egress key, with the tag of a trunk's subport.",
     Table.REPLY: "Responders' packets: back to where the question came from.",
 }
@@ -213,7 +226,7 @@ FLAG_TEXTS: dict[Flag, str] = {
     Flag.ROUTED: "a router of this host has sent it on",
     Flag.HAIRPINNED: "translated towards a floating IP of this host",
     Flag.TOO_LARGE: "larger than the MTU of the network it goes to",
-    Flag.ALLOWED: "a rule of the policy under test allows it; from *_CT to *_ALLOWED, and for firewalls",
+    Flag.ALLOWED: "a rule of the policy under test allows it; from *_CT to *_ALLOWED, and in FIREWALL_*",
 }
 
 
@@ -246,6 +259,7 @@ class Priority(IntEnum):
     SPECIFIC = 200
     GUARD = 300
     PASS = 400
+    TRACKED = 500
 
 
 PRIORITY_TEXTS: dict[Priority, str] = {
@@ -260,6 +274,7 @@ PRIORITY_TEXTS: dict[Priority, str] = {
     Priority.SPECIFIC: "an exception to the look-up",
     Priority.GUARD: "drops that no address of a port excuses",
     Priority.PASS: "port security off",
+    Priority.TRACKED: "port security off, and a firewall",
 }
 
 

@@ -56,7 +56,8 @@ OWN_ORDER = {
     Table.ACL_IN,
     Table.EGRESS_SET,
     Table.INGRESS_SET,
-    Table.FIREWALL_RULES,
+    Table.FIREWALL_OUT_RULES,
+    Table.FIREWALL_IN_RULES,
 }
 """Tables in which a feature orders its flows itself, by more than bands."""
 
