@@ -1,4 +1,4 @@
-"""Every story of security groups and ACLs on real switches: three hosts with Open vSwitch."""
+"""Every story of groups, ACLs and firewalls on real switches: three hosts with Open vSwitch."""
 
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -7,6 +7,7 @@ import pytest
 import pytest_asyncio
 
 from tests.support.cases_acl import ACLS
+from tests.support.cases_firewall import FIREWALLS
 from tests.support.cases_security import STORIES as GROUPS
 from tests.support.packet_cases import STANDARD
 from tests.support.real_site import RealSite, a_real_site
@@ -15,7 +16,7 @@ from tests.support.stories import Story
 # The switches are one module's, and so is the loop that their drivers live in.
 pytestmark = [pytest.mark.ovs, pytest.mark.asyncio(loop_scope="module")]
 
-STORIES = {**GROUPS, "ACLs": ACLS}
+STORIES = {**GROUPS, "ACLs": ACLS, "firewalls": FIREWALLS}
 ALL = [
     pytest.param(story, id=f"{about}: {story.name}")
     for about, stories in STORIES.items()

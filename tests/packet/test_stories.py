@@ -1,15 +1,16 @@
-"""Every story of security groups and ACLs on simulated switches."""
+"""Every story of groups, ACLs and firewalls on simulated switches."""
 
 from collections import Counter
 
 import pytest
 
 from tests.support.cases_acl import ACLS
+from tests.support.cases_firewall import FIREWALLS
 from tests.support.cases_security import STORIES as GROUPS
 from tests.support.packet_site import Fabric
 from tests.support.stories import Story
 
-STORIES = {**GROUPS, "ACLs": ACLS}
+STORIES = {**GROUPS, "ACLs": ACLS, "firewalls": FIREWALLS}
 ALL = [
     pytest.param(story, id=f"{about}: {story.name}")
     for about, stories in STORIES.items()

@@ -30,7 +30,7 @@ _SUBNETS = (
     Subnet(id="far-v4", network_id="red", ip_version=4, cidr="10.0.8.0/24"),
     Subnet(id="far-v6", network_id="red", ip_version=6, cidr="fd00:8::/64"),
 )
-_TWO_SUBNETS = (
+TWO_SUBNETS = (
     replace(STANDARD, rows=(*STANDARD.rows, *_SUBNETS))
     .but("red-3", fixed_ips=(FixedIp("far-v4", FAR_C.ip), FixedIp("far-v6", FAR_C6.ip)))
     .but("red-4", fixed_ips=(FixedIp("far-v4", FAR_D.ip),))
@@ -51,7 +51,7 @@ def a_site(*rules: Entity, near: bool = True, far: bool = False) -> Site:
         rows.append(NetworkAcl(id="near", network_id="red", associated_subnets=("red-v4", "red-v6")))
     if far:
         rows.append(NetworkAcl(id="far", network_id="red", associated_subnets=("far-v4", "far-v6")))
-    return replace(_TWO_SUBNETS, rows=(*_TWO_SUBNETS.rows, *rows))
+    return replace(TWO_SUBNETS, rows=(*TWO_SUBNETS.rows, *rows))
 
 
 def both(acl: str, number: int = 1, **fields: object) -> tuple[NetworkAclRule, ...]:
