@@ -527,6 +527,44 @@ CLOSED = (
     ),
 )
 
+_SERVICE_IPV6 = ("fe80::a9fe:a9fe", "fd00:ec2::254")
+
+SERVICES = (
+    Case(
+        "the services' address is on the link of a network without DHCP",
+        "grey-1",
+        who_has(BARE_SERVER, (M_GREY1, I1)),
+        to={"grey-1": is_at(BARE_SERVER, RESPONDER_MAC, (M_GREY1, I1))},
+    ),
+    *(
+        Case(
+            f"{ip} is on every link",
+            "red-1",
+            solicitation(ip, (M1, link_local(M1))),
+            to={"red-1": advertisement(ip, (RESPONDER_MAC, ip), (M1, link_local(M1)))},
+        )
+        for ip in _SERVICE_IPV6
+    ),
+    *(
+        Case(
+            f"{ip} is asked for by unicast too",
+            "red-1",
+            solicitation(ip, (M1, S1), to=(RESPONDER_MAC, ip)),
+            to={"red-1": advertisement(ip, (RESPONDER_MAC, ip), (M1, S1))},
+        )
+        for ip in _SERVICE_IPV6
+    ),
+    Case("at the services' address nothing else is", "red-1", udp((M1, M2), (I1, BARE_SERVER), (9, 123))),
+    Case("nor over IPv6", "red-1", udp((M1, M2), (S1, _SERVICE_IPV6[1]), (9, 123))),
+    Case("the services' address does not answer echo", "red-1", _ping((M1, I1), (M2, BARE_SERVER))),
+    Case(
+        "a renewal at the services' address is the DHCP server's",
+        "blue-1",
+        udp((M1, RESPONDER_MAC), (I1, BARE_SERVER), (68, 67), bytes(240)),
+        punted=True,
+    ),
+)
+
 CASES: dict[str, tuple[Case, ...]] = {
     "reachability": REACHABILITY,
     "answers": ANSWERS,
@@ -534,5 +572,6 @@ CASES: dict[str, tuple[Case, ...]] = {
     "not spoofing": NOT_SPOOFING,
     "punts": PUNTS,
     "closed": CLOSED,
+    "services": SERVICES,
 }
 """All cases, by what they are about. In `spoofing` nothing may be received and nothing punted."""
