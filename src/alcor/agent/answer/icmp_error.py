@@ -22,6 +22,7 @@ from alcor.agent.handler import Frame, Outcome, PacketHandler, Punt, Tools
 from alcor.goalstate.item import InterfaceAddress, LocalPort, RouterInterface, RouterItem
 from alcor.model.address import Cidr, Ip, Mac, ip_bytes, ip_version, mac_bytes, network_of
 from alcor.pipeline.icmp_error import Reason
+from alcor.pipeline.live import ofport_of
 from alcor.pipeline.tables import REASON, Table
 from alcor.pipeline.view import Allocation, View
 
@@ -67,7 +68,7 @@ def handle(punt: Punt, view: View, allocation: Allocation) -> Outcome | None:
     """The error for a punted packet. Total."""
     port = view.ports.get(punt.port_id or "")
     router = view.routers.get(punt.router_id or "")
-    ofport = allocation.ofports.get(punt.port_id or "", 0)
+    ofport = ofport_of(port, view, allocation) if port is not None else 0
     if port is None or router is None or not ofport:
         return Outcome("unknown_port")
     reason = _REASONS.get(punt.packet.fields.get(REASON.value[0], 0))
