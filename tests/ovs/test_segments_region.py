@@ -130,15 +130,15 @@ def test_limits_are_meters_of_the_switch(site: Site) -> None:
     counted = host.ofctl("meter-stats", "br-int")
 
     assert received == 5
-    numbers = [
-        int(
-            re.search(
-                rf"meter=(\d+) {unit} burst\s*(?:stats\s*)?bands=\s*type=drop rate={rate} ", meters
-            ).group(1)
-        )  # type: ignore[union-attr]
-        for unit, rate in (("kbps", 4321), ("pktps", 7000))
-    ]
+    numbers = [_meter(meters, unit, rate) for unit, rate in (("kbps", 4321), ("pktps", 7000))]
     for number in numbers:
         packets = re.search(rf"meter:{number} flow_count:\d+ packet_in_count:(\d+)", counted)
         assert packets is not None
         assert int(packets.group(1)) >= 5
+
+
+def _meter(meters: str, unit: str, rate: int) -> str:
+    """The number of the meter with this rate, in what the switch prints."""
+    found = re.search(rf"meter=(\d+) {unit} burst\s*(?:stats\s*)?bands=\s*type=drop rate={rate} ", meters)
+    assert found is not None, meters
+    return found.group(1)
