@@ -11,8 +11,12 @@ from alcor.goalstate.item import (
     Address,
     AddressPair,
     Claim,
+    FirewallAction,
+    FirewallItem,
+    FirewallRuleItem,
     GroupRule,
     HostItem,
+    InterfaceAddress,
     Item,
     Limit,
     LocalPort,
@@ -24,6 +28,8 @@ from alcor.goalstate.item import (
     Prefix,
     QosItem,
     RegionItem,
+    RouterInterface,
+    RouterItem,
     RulesItem,
     SubnetItem,
     TrunkParent,
@@ -38,6 +44,7 @@ from alcor.goalstate.scope import (
     neighbours_scope,
     network_scope,
     qos_scope,
+    router_scope,
     rules_scope,
 )
 from alcor.pipeline.compile import (
@@ -61,6 +68,7 @@ MACS = ("02:00:00:00:00:01", "02:00:00:00:00:02", "02:00:00:00:00:03")
 IPS = ("10.0.0.1", "10.0.0.254", "fd00::1", "fd00::2")
 VTEPS = ("192.0.2.1", "192.0.2.2", "2001:db8::3", "")
 CIDRS = ("10.0.0.0/24", "fd00::/64")
+INTERFACES = ("i1", "i2")
 # One inside the other, so that what a prefix holds changes with what is around it.
 SET_CIDRS = ("10.0.0.1/32", "10.0.0.2/32", "10.0.0.0/24", "10.0.0.0/8", "fd00::1/128", "fd00::/64")
 MODES = (None, "slaac", "dhcpv6-stateful")
@@ -181,6 +189,43 @@ def acls(draw: st.DrawFn) -> NetworkAclItem:
     cidrs = draw(st.lists(st.sampled_from(CIDRS), max_size=2, unique=True))
     id = draw(st.sampled_from(("acl-1", "acl-2")))
     return NetworkAclItem(id=id, cidrs=tuple(sorted(cidrs)), rules=tuple(found))
+
+
+@st.composite
+def firewalls(draw: st.DrawFn) -> FirewallItem:
+    """A firewall group on a router's interfaces or on local ports."""
+    found = [
+        FirewallRuleItem(
+            id=f"r{n}",
+            action=draw(st.sampled_from(list(FirewallAction))),
+            ip_version=draw(st.sampled_from((4, 6))),
+            protocol=draw(st.sampled_from((None, 6))),
+            destination_ports=draw(st.sampled_from((None, (80, 81)))),
+        )
+        for n in range(draw(st.integers(0, 2)))
+    ]
+    policy = st.sampled_from((None, tuple(found)))
+    ports = draw(st.lists(st.sampled_from((*PORTS[:2], *INTERFACES)), max_size=2, unique=True))
+    return FirewallItem(
+        id=draw(st.sampled_from(("f1", "f2"))),
+        ports=tuple(sorted(ports)),
+        ingress=draw(policy),
+        egress=draw(policy),
+    )
+
+
+@st.composite
+def routers(draw: st.DrawFn) -> RouterItem:
+    """A router with interfaces on some networks, for what only looks at these."""
+    networks = draw(st.lists(st.sampled_from(NETWORKS), max_size=2, unique=True))
+    address = InterfaceAddress(ip="10.0.0.254", cidr=CIDRS[0], subnet_id="s1")
+    interfaces = [
+        RouterInterface(
+            id=INTERFACES[n], network_id=network, mac=f"0a:00:00:00:00:0{n}", addresses=(address,)
+        )
+        for n, network in enumerate(networks)
+    ]
+    return RouterItem(id="router", admin_state_up=draw(st.booleans()), interfaces=tuple(interfaces))
 
 
 def network_hosts() -> st.SearchStrategy[NetworkHost]:
@@ -331,6 +376,20 @@ class Host:
             self.view.rules[item.id] = item
         self.change(rules_scope(item.id), before, item if there else None)
 
+    def put_firewall(self, scope_id: str, item: FirewallItem, there: bool) -> None:
+        scope = router_scope(scope_id) if scope_id == "router" else host_scope(scope_id)
+        before = self.view.firewalls.pop(f"{scope_id}/{item.id}", None)
+        if there:
+            self.view.firewalls[f"{scope_id}/{item.id}"] = item
+        self.change(scope, before, item if there else None)
+
+    def put_router(self, item: RouterItem, there: bool) -> None:
+        before = self.view.routers.pop(item.id, None)
+        self.allocation.router_keys[item.id] = 1
+        if there:
+            self.view.routers[item.id] = item
+        self.change(router_scope(item.id), before, item if there else None)
+
     def put_in_set(self, set_id: str, item: Member | Prefix, there: bool) -> None:
         before: Item | None
         match item:
@@ -438,6 +497,8 @@ def edits() -> st.SearchStrategy[Edit]:
         of(Host.put_rules, rules(), likely),
         of(Host.put_in_set, st.sampled_from(("g1", "g2")), members(), likely),
         of(Host.put_in_set, st.just("a1"), prefixes(), likely),
+        of(Host.put_firewall, st.sampled_from(("router", "h1")), firewalls(), likely),
+        of(Host.put_router, routers(), likely),
         of(Host.put_tunnel, likely),
         of(Host.put_provider, likely),
         of(Host.forward_port, st.sampled_from(PORTS), st.sampled_from(VTEPS)),
