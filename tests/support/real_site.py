@@ -21,7 +21,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from alcor.agent.driver import Connected, FlowDiff, Lost, PacketIn, PatchPort, VifsChanged
+from alcor.agent.driver import Connected, FlowDiff, Lost, PacketIn, PatchPort, TunnelHealth, VifsChanged
 from alcor.agent.ovs import unixctl
 from alcor.agent.ovs.switch import OvsSwitch
 from alcor.goalstate.item import State
@@ -44,7 +44,7 @@ FENCE = 0x88B6  # IEEE 802 local experimental EtherType 2
 WIRE_FENCE = 0x88B5  # IEEE 802 local experimental EtherType 1
 OUTSIDE = "outside"
 """The machine on the wire, and who sends and hears there."""
-_PATCH = "wire-int"
+PATCH = "wire-int"
 _FENCE_KEY = 0xFFFFF0
 """The tunnel key of what passes beside our flows; no network of a case has it."""
 _FOREIGN_COOKIE = 0x5EED
@@ -100,7 +100,7 @@ def _with_tag(frame: bytes, beside: Iterable[tuple[int, int, bytes]]) -> bytes:
 
 
 @dataclass(kw_only=True)
-class _Ear:
+class Ear:
     """Who hears what is on its link. `received`: what came since it was last taken, in order."""
 
     port_id: str
@@ -127,7 +127,7 @@ class _Ear:
 
 
 @dataclass(kw_only=True)
-class _Machine(_Ear):
+class _Machine(Ear):
     """One end of a link into a switch."""
 
     vm: Vm
@@ -151,7 +151,7 @@ class _Wire:
         hub = "link add br0 type bridge ageing_time 0 mcast_snooping 0"
         links = ["link add eth0 type veth peer name out0", "link set out0 master br0 up", "link set eth0 up"]
         ip_batch([hub, "link set br0 up", *links], self.namespace)
-        self.outside = _Ear(port_id=OUTSIDE, news=news)
+        self.outside = Ear(port_id=OUTSIDE, news=news)
         self.outside.socket = _socket_in(self.namespace, "eth0")
 
     def join(self, lab: LabHost) -> None:
@@ -183,6 +183,8 @@ class _Host:
     news: asyncio.Event
     tunnels: dict[str, int] = field(default_factory=dict)
     patch: int = 0
+    probes: dict[tuple[str, str], int] = field(default_factory=dict)
+    health: dict[str, bool] = field(default_factory=dict)
     vifs: dict[str, int] = field(default_factory=dict)
     connected: bool = False
     packets: list[PacketIn] = field(default_factory=list)
@@ -204,6 +206,8 @@ class _Host:
                         self.packets.append(event)
                 case Lost(reason):
                     self.lost = reason
+                case TunnelHealth(vtep, is_up):
+                    self.health[vtep] = is_up
             self.news.set()
 
     async def forget_paths(self) -> None:
@@ -227,7 +231,7 @@ class RealSite:
         hosts: dict[str, _Host],
         machines: dict[Place, _Machine],
         news: asyncio.Event,
-        outside: _Ear | None = None,
+        outside: Ear | None = None,
     ) -> None:
         self._hosts = hosts
         self._machines = machines
@@ -243,14 +247,18 @@ class RealSite:
         self._site = None
         await self._plug(site)
         states = site.states()
-        for host_id, host in self._hosts.items():
-            if own := site.hosts[host_id].vtep_addresses:
-                host.tunnels = await host.switch.ensure_tunnels(own, tuple(TUNNELS))
-            diff = await host.switch.compare(*self._desired(site, states, host_id))
-            await host.switch.apply(diff)
-            if diff:
-                await host.forget_paths()
+        for host_id in self._hosts:
+            await self._program(host_id, site, states)
         self._site = site
+
+    async def _program(self, host_id: str, site: Site, states: dict[Scope, State]) -> None:
+        host = self._hosts[host_id]
+        if own := site.hosts[host_id].vtep_addresses:
+            host.tunnels = await host.switch.ensure_tunnels(own, tuple(TUNNELS))
+        diff = await host.switch.compare(*self._desired(site, states, host_id))
+        await host.switch.apply(diff)
+        if diff:
+            await host.forget_paths()
 
     async def differences(self) -> dict[str, FlowDiff]:
         """What each switch lacks or has too much, by host id, against the site computed from nothing."""
@@ -270,7 +278,7 @@ class RealSite:
         """Send a frame from a port's machine or from OUTSIDE, and wait until nothing more can come of it."""
         assert self._site is not None
         assert self._take() == Arrivals(Counter(), []), "something came that no case sent"
-        sender: _Ear
+        sender: Ear
         if port_id == OUTSIDE:
             assert self._outside is not None
             sender = self._outside
@@ -317,7 +325,7 @@ class RealSite:
         host and to the driver. The difference with the flows of the pipeline is not affected.
         """
         # Every host has an IPv4 address; the wires are the same for both families.
-        ends = {id: next(_of_family(host.lab, 4)) for id, host in self._hosts.items()}
+        ends = {id: next(of_family(host.lab, 4)) for id, host in self._hosts.items()}
         for host_id, host in self._hosts.items():
             tunnel = host.tunnels["vxlan"]
             copies = ",".join(
@@ -354,14 +362,14 @@ class RealSite:
             await self._resolved(host, others[id])
         for host in self._hosts.values():
             if "br-ex" in host.lab.vsctl("list-br").split():
-                made = await host.switch.ensure_ports([PatchPort(_PATCH, "br-ex", "wire-ex")])
-                host.patch = made[_PATCH]
+                made = await host.switch.ensure_ports([PatchPort(PATCH, "br-ex", "wire-ex")])
+                host.patch = made[PATCH]
                 self._let_past_wire(host)
         self.let_past(FENCE)
         if self._outside is not None:
             await self._until_wire_carries(self._outside)
 
-    async def _until_wire_carries(self, outside: _Ear) -> None:
+    async def _until_wire_carries(self, outside: Ear) -> None:
         """The first frames on a new link may be lost: send until every host on the wire has heard one."""
         wired = [host for host in self._hosts.values() if host.patch]
         async with asyncio.timeout(PATIENCE_S):
@@ -430,9 +438,10 @@ class RealSite:
         tunnels = {} if closed_off or not numbers.tunnels else dict(host.tunnels)
         providers = dict.fromkeys(numbers.providers, host.patch)
         ofports = dict(host.vifs)
-        return replace(numbers, ofports=ofports, tunnels=tunnels, providers=providers, metadata_ofport=0)
+        found = replace(numbers, ofports=ofports, tunnels=tunnels, providers=providers, metadata_ofport=0)
+        return replace(found, probes=dict(host.probes))
 
-    async def _pass_fence(self, sender: _Ear) -> None:
+    async def _pass_fence(self, sender: Ear) -> None:
         machines = {place: self._machines[place] for place in self.places}
         if sender is not self._outside:
             await self._pass(FENCE, sender, [*machines.items(), *self._hosts.items()])
@@ -446,7 +455,7 @@ class RealSite:
         outside = [(OUTSIDE, self._outside)] if sender is not self._outside else []
         await self._pass(WIRE_FENCE, sender, [*behind, *wired.items(), *outside])
 
-    async def _pass(self, kind: int, sender: _Ear, behind: Sequence[tuple[object, "_Ear | _Host"]]) -> None:
+    async def _pass(self, kind: int, sender: Ear, behind: Sequence[tuple[object, "Ear | _Host"]]) -> None:
         self._fence += 1
         sender.socket.send(_frame_beside(kind, self._fence))
         await self._until_none(
@@ -488,7 +497,7 @@ def _vteps(lab: LabHost) -> list[str]:
     return [address.partition("/")[0] for address in lab.addresses]
 
 
-def _of_family(lab: LabHost, version: int) -> Iterator[str]:
+def of_family(lab: LabHost, version: int) -> Iterator[str]:
     return (vtep for vtep in _vteps(lab) if ip_version(Ip(vtep)) == version)
 
 
@@ -514,7 +523,9 @@ def _machines_of(host: LabHost, ports: list[Port], ledger: Ledger, news: asyncio
 
 
 @asynccontextmanager
-async def a_real_site(folder: Path, first: Site, others: Iterable[Site]) -> AsyncIterator[RealSite]:
+async def a_real_site(
+    folder: Path, first: Site, others: Iterable[Site], kind: type[RealSite] = RealSite
+) -> AsyncIterator[RealSite]:
     """Hosts, machines and drivers for these sites, with no flows yet; everything is removed at the end."""
     assert missing_parts() == "", f"real switches are needed here: {missing_parts()}"
     ledger, prefix, news = Ledger(folder), f"p{secrets.token_hex(2)}", asyncio.Event()
@@ -543,7 +554,7 @@ async def a_real_site(folder: Path, first: Site, others: Iterable[Site]) -> Asyn
             loop.add_reader(wire.outside.socket, wire.outside.read)
             await asyncio.gather(*(asyncio.to_thread(wire.join, lab) for lab in joined))
         listeners += [asyncio.create_task(host.listen()) for host in hosts.values()]
-        site = RealSite(hosts, machines, news, wire.outside if wire is not None else None)
+        site = kind(hosts, machines, news, wire.outside if wire is not None else None)
         await site.start()
         rows = {host_id: [] for host_id in hosts}  # type: dict[str, list[Port]]
         for port_id, host_id in _places((first, *others)):
