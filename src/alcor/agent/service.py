@@ -40,6 +40,7 @@ from alcor.agent.report import PortLedger, with_subports
 from alcor.agent.session import Session, Step, full_jitter
 from alcor.agent.silent import SilentOpeners
 from alcor.agent.status import facts_of
+from alcor.agent.translation import StaleTranslations
 from alcor.agent.view import Changes, HostView
 from alcor.bus.interface import (
     AgentConnector,
@@ -118,6 +119,7 @@ class Agent:
         )
         self._frames: asyncio.Queue[Frame] = asyncio.Queue(FRAMES_WAITING_MAX)
         self._silent = SilentOpeners(switch)
+        self._translations = StaleTranslations(switch)
         # The last claim of each address that a local port made, told again whenever the region is reached anew.
         self._claims: dict[tuple[str, str], ClaimReport] = {}
         self._realized: dict[int, int] = {}
@@ -195,6 +197,7 @@ class Agent:
                     self._send_frames(),
                     self._keep_time(),
                     self._silent.run(self.view, self.allocation),
+                    self._translations.run(self.allocation),
                     *(self._run(handler) for handler in self._desk.handlers),
                 ):
                     group.create_task(loop)
@@ -349,6 +352,7 @@ class Agent:
         if self._session.is_open:
             self._acknowledge(turn, self._ledger.take())
         self._silent.note(turn.confirmed, view)
+        self._translations.note(turn.confirmed)
         for outcome in self._desk.noted(turn.confirmed, view, allocation):
             self.carry_out(outcome)
         # Also for what is true only for a time since this turn.
@@ -480,7 +484,7 @@ class Agent:
                 "turns": self._turns,
                 "flow_changes": self._reconciler.flow_changes,
                 "answers_dropped": self._frames_dropped,
-                "connections_forgotten": self._silent.forgotten,
+                "connections_forgotten": self._silent.forgotten + self._translations.forgotten,
                 "punts": Counter(self._answerer.counts) + Counter(self._desk.counts),
             },
         }
