@@ -442,7 +442,7 @@ HAIRPIN = (
         ),
     ),
     EdgeStory(
-        "from behind the gateway's address to a floating IP on its host",
+        "from behind the gateway's address to a floating IP on its host, and back",
         (
             Step(
                 "red-2",
@@ -452,6 +452,7 @@ HAIRPIN = (
             Step(
                 "red-4",
                 pong(RED4, to(ROUTER1, VIA_RED)),
+                (("red-2", _twice(pong(FLOAT4, RED2), FLOAT4, RED2, VIA_RED)),),
             ),
         ),
     ),
@@ -545,10 +546,49 @@ QUESTIONS = (
     ),
 )
 
+_GIVEN = EDGE.but("f104", router_id="r5", port_id="rust-2", fixed_ip_address=RUST2.ip)
+_TAKEN = EDGE.without("f104")
+
+CHANGES = (
+    EdgeStory(
+        "nobody keeps an address that another has now",
+        (
+            *_ping_out(RED4, VIA_RED, FLOAT4),
+            nowhere("red-4", ping(RED4, to(WORLD, VIA_RED)), site=_GIVEN),
+            *_ping_out(RUST2, VIA_RUST, FLOAT4),
+            *_ping_out(RED4, VIA_RED, ROUTER1, 8),
+        ),
+    ),
+    EdgeStory(
+        "a port whose floating IP goes leaves by the gateway's",
+        (
+            *_ping_out(RED4, VIA_RED, FLOAT4),
+            nowhere(OUTSIDE, ping(WORLD, FLOAT4), site=_TAKEN),
+            nowhere("red-4", ping(RED4, to(WORLD, VIA_RED))),
+            *_ping_out(RED4, VIA_RED, ROUTER1, 8),
+        ),
+    ),
+    EdgeStory(
+        "a port that gets a floating IP keeps the sessions it has",
+        (
+            *_ping_out(RED4, VIA_RED, ROUTER1),
+            Step(
+                "red-4",
+                ping(RED4, to(WORLD, VIA_RED)),
+                ((OUTSIDE, routed(ping(ROUTER1, WORLD), M_GW1, M_OUT)),),
+                site=EDGE,
+            ),
+            *_ping_out(RED4, VIA_RED, FLOAT4, 8),
+        ),
+        _TAKEN,
+    ),
+)
+
 EDGE_STORIES: dict[str, tuple[EdgeStory, ...]] = {
     "gateway": SNAT,
     "floating IP": FLOATING_IPS,
     "hairpin": HAIRPIN,
     "forwarding": FORWARDS,
     "next hop": QUESTIONS,
+    "change": CHANGES,
 }

@@ -24,6 +24,8 @@ _TTL = 64
 _FROM_HERE = {FLAGS.name.lower(): (0, int(Flag.FROM_TUNNEL | Flag.FROM_PROVIDER))}
 """The flags of what came from a local port, for `match`."""
 
+_FROM_OUTSIDE = {FLAGS.name.lower(): (int(Flag.FROM_PROVIDER), int(Flag.FROM_PROVIDER))}
+
 # Above every prefix: 3·128 and what is added to it. Among these no two overlap with different actions.
 ECHO_PRIORITY, OWN_PRIORITY, GUARD_PRIORITY, TTL_PRIORITY = 2000, 1900, 1800, 1700
 
@@ -88,18 +90,20 @@ def answer_rules(router: RouterItem, live: list[LiveInterface], view: View) -> I
 def own_rules(router: RouterItem, key: int, live: list[LiveInterface]) -> Iterator[Rule]:
     """Echo to any of the router's addresses from any of its networks is answered, all else to them ends there.
 
-    Addresses of its gateways too: they answer the inside on every host. Cost: 3 flows per address.
+    Addresses of its gateways too: they answer the inside on every host. What else is sent to those from inside goes on:
+    a floating IP's port answers others of the router, which came with the gateway's address. Cost: 3 flows per address.
     """
     inner = [ip for interface, _ in live for ip in addresses(interface)]
     outer = [Ip(address.ip) for gateway in router.gateways for address in gateway.addresses]
     for ip in dict.fromkeys((*inner, *outer)):
         version = ip_version(ip)
         request = {f"icmpv{version}_type": _ECHO[version]}
-        yield Rule(Table.ROUTE, ECHO_PRIORITY, _to(key, ip, **request), _echo_reply(version), str(ip))
+        yield Rule(Table.ROUTE, ECHO_PRIORITY, _echo_to(key, ip, **request), _echo_reply(version), str(ip))
         # Later fragments have no type: those of an echo go back with the first.
         later = {"ip_frag": (Fragment.LATER, Fragment.LATER)}
-        yield Rule(Table.ROUTE, ECHO_PRIORITY, _to(key, ip, **later), _back(version), str(ip))
-        yield Rule(Table.ROUTE, OWN_PRIORITY, _to(key, ip), (), str(ip))
+        yield Rule(Table.ROUTE, ECHO_PRIORITY, _echo_to(key, ip, **later), _back(version), str(ip))
+        ends = _to(key, ip) if ip in inner else _to(key, ip, **_FROM_OUTSIDE)
+        yield Rule(Table.ROUTE, OWN_PRIORITY, ends, (), str(ip))
 
 
 def guard_rules(key: int) -> Iterator[Rule]:
@@ -116,18 +120,16 @@ def guard_rules(key: int) -> Iterator[Rule]:
 _ETH = {4: ETH_IPV4, 6: ETH_IPV6}
 
 
-def _to(key: int, ip: Ip, **echo: int | tuple[int, int]) -> Match:
-    """To an address of the router's; `echo`: ICMP from a local port with these terms besides."""
+def _echo_to(key: int, ip: Ip, **terms: int | tuple[int, int]) -> Match:
+    """ICMP from a local port to an address of the router's."""
+    return _to(key, ip, ip_proto=ICMP if ip_version(ip) == 4 else ICMPV6, **_FROM_HERE, **terms)
+
+
+def _to(key: int, ip: Ip, **terms: int | tuple[int, int]) -> Match:
+    """To an address of the router's."""
     version = ip_version(ip)
-    terms: dict[str, int | tuple[int, int]] = {
-        ROUTER.name.lower(): key,
-        "eth_type": _ETH[version],
-        f"ipv{version}_dst": ip_int(ip),
-    }
-    if echo:
-        terms |= _FROM_HERE | echo
-        terms["ip_proto"] = ICMP if version == 4 else ICMPV6
-    return match(**terms)
+    named = {ROUTER.name.lower(): key, "eth_type": _ETH[version], f"ipv{version}_dst": ip_int(ip)}
+    return match(**named, **terms)
 
 
 def _echo_reply(version: int) -> tuple[Action, ...]:
