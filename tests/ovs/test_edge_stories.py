@@ -34,6 +34,8 @@ async def test_each_packet_ends_where_it_should(story: EdgeStory, real: RealSite
     await real.forget_connections()
 
     for number, step in enumerate(story.steps, start=1):
+        if step.site is not None:
+            await real.become(step.site)
         arrivals = await real.send(
             step.sender, wired(step.frame, site) if step.sender == OUTSIDE else step.frame
         )

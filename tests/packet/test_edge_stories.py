@@ -20,6 +20,8 @@ def test_each_packet_ends_where_it_should(story: EdgeStory) -> None:
     fabric, site = Fabric(story.site), story.site
 
     for number, step in enumerate(story.steps, start=1):
+        if step.site is not None:
+            fabric.become(step.site)
         if step.sender == OUTSIDE:
             outcome = fabric.send_from_outside(WIRE, wired(step.frame, site))
         else:
