@@ -56,8 +56,6 @@ ETH_TYPES = {4: ETH_IPV4, 6: ETH_IPV6}
 ARRIVED = Flag.FROM_TUNNEL | Flag.FROM_PROVIDER
 # In ROUTE, above every route and what routers answer: what has come to an outer address from outside.
 OWN_ADDRESS = 2_100
-# In NEXT_HOP, below everything that is known.
-_UNKNOWN = Priority.FALLBACK - 1
 _REQUEST, _REPLY = 1, 2
 
 # What a host asks the agent about external networks, all routers together: unknown next hops and the answers of known
@@ -222,7 +220,7 @@ def next_hop_rules(network: LiveNetwork, view: View, allocation: Allocation) -> 
         yield next_hop_rule(network, Ip(ip), mac, Priority.ROUTER)
     for eth_type in ETH_TYPES.values():
         unknown = match(eth_type=eth_type, **{NETWORK.name.lower(): network.key})
-        yield Rule(Table.NEXT_HOP, _UNKNOWN, unknown, TO_AGENT)
+        yield Rule(Table.NEXT_HOP, Priority.UNKNOWN, unknown, TO_AGENT)
 
 
 def outer_meter(view: View, allocation: Allocation) -> Iterator[MeterSpec]:
