@@ -528,6 +528,8 @@ class Reconciler:
         if not self._is_swept or self._hold.is_active or not self._view.in_sync:
             self._work.numbers |= bool(unused)
             return
+        kept = numbers.kept() if unused else {}
+        await self._forget_connections({name: kept[name] for name in unused if name in kept})
         # Who came back meanwhile keeps its number.
         still = set(numbers.unused(self._known())) if unused else set()
         unused = [name for name in unused if name in still]
