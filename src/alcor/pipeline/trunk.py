@@ -39,7 +39,11 @@ def _port(port: LivePort, view: View, allocation: Allocation) -> Iterator[Rule]:
     key = EGRESS.name.lower()
     out = (*tag, SetField(Field.IN_PORT, 0), Output(port.ofport))
     yield Rule(Table.OUTPUT, Priority.NORMAL, match(**{key: port.key}), out)
-    to_itself = {key: port.key, INGRESS.name.lower(): port.key, FLAGS.name.lower(): (0, Flag.ROUTED)}
+    to_itself: dict[str, int | tuple[int, int]] = {
+        key: port.key,
+        INGRESS.name.lower(): port.key,
+        FLAGS.name.lower(): (0, Flag.ROUTED),
+    }
     yield Rule(Table.OUTPUT, Priority.SPECIFIC, match(**to_itself), ())
     if tag:
         asked = match(**{INGRESS.name.lower(): port.key})
