@@ -126,7 +126,7 @@ class Edge(Host):
     def touch(self, what: Local, id: str = "") -> None:
         self.touched.append(lambda: found(LocalChange(what, id), self.view))
 
-    def put_router(self, item: RouterItem, there: bool) -> None:
+    def put_edge_router(self, item: RouterItem, there: bool) -> None:
         before = self.view.routers.pop(item.id, None)
         if there:
             self.view.routers[item.id] = item
@@ -135,7 +135,7 @@ class Edge(Host):
     def number_router(self, id: str, there: bool) -> None:
         self.allocation.router_keys.pop(id, None)
         if there:
-            self.allocation.router_keys[id] = 1 + ROUTERS.index(id)
+            self.allocation.router_keys[id] = 11 + ROUTERS.index(id)
         self.touch(Local.ROUTER, id)
 
     def put_gateway(self, id: str, there: bool) -> None:
@@ -182,8 +182,8 @@ def edge_edits() -> st.SearchStrategy[EdgeEdit]:
     likely = st.sampled_from((True, True, True, False))
     hops = st.tuples(st.sampled_from(OUTER), st.sampled_from(("203.0.113.254", "2001:db8:f::fe")))
     return st.one_of(
-        of(Edge.put_router, routers(), likely),
-        of(Edge.put_router, routers(), likely),
+        of(Edge.put_edge_router, routers(), likely),
+        of(Edge.put_edge_router, routers(), likely),
         of(Edge.put_floating_ip, floating_ips(), likely),
         of(Edge.put_floating_ip, floating_ips(), likely),
         of(Edge.put_network, wire_networks(), likely),
@@ -231,7 +231,7 @@ def an_edge() -> Edge:
             ),
             gateway_hosts=(GatewayHost(f"h{1 + n}", VTEPS[n]),),
         )
-        host.put_router(router, True)
+        host.put_edge_router(router, True)
         host.number_router(id, True)
         host.put_gateway(id, True)
     return host
