@@ -8,6 +8,7 @@ deconfig)
     ip link set "$interface" up
     ;;
 bound | renew)
+    [ -z "$ALCOR_LEASE" ] || env > "$ALCOR_LEASE"
     [ -z "$mtu" ] || ip link set "$interface" mtu "$mtu"
     ip -4 addr replace "$ip/$mask" dev "$interface"
     if [ -n "$staticroutes" ]; then

@@ -72,9 +72,19 @@ class Vm:
         run(
             *("ip", "netns", "exec", self.namespace, "busybox", "udhcpc", "-i", "eth0"),
             *("-s", str(LEASE_SCRIPT), "-f", "-q", "-n", "-t", str(deadline_s * 2), "-T", "1", "-A", "1"),
-            *("-O", "staticroutes", "-O", "mtu"),
+            *("-O", "staticroutes", "-O", "mtu", "-O", "dns", "-O", "domain", "-O", "hostname"),
             deadline_s=deadline_s * 3,
+            env={"ALCOR_LEASE": str(self._lease)},
         )
+
+    def lease(self) -> dict[str, str]:
+        """What `dhcp` learned, by the names udhcpc gives it, e.g. `dns`, `domain`, `router`."""
+        pairs = (line.partition("=") for line in self._lease.read_text().splitlines())
+        return {name: value for name, _, value in pairs}
+
+    @property
+    def _lease(self) -> Path:
+        return self.host.folder / f"{self.name}.lease"
 
     def start_dhcp(self) -> subprocess.Popen[bytes]:
         """Start the DHCP client and leave it running: SIGUSR1 makes it renew its lease. Its words: `dhcp_log`."""
