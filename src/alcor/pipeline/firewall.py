@@ -204,24 +204,29 @@ def _units(view: View) -> Iterator[Unit]:
 
 
 def _affected(change: ItemChange, view: View) -> set[Unit]:
-    """Cost: O(local ports of the networks of the router)."""
+    """Cost: O(local ports of the networks of the router, interfaces of all routers)."""
     found: set[Unit] = set()
     for item in (change.before, change.after):
         match item:
             case FirewallItem():
                 found.add(firewall_unit(f"{change.scope.id}/{item.id}"))
                 found.update(map(port_unit, item.ports))
-                found |= _ports_behind(view.routers.get(change.scope.id), view)
+                found |= _ports_at(set(item.ports), view)
             case RouterItem():
-                found |= _ports_behind(item, view)
+                found |= _ports_on({one.network_id for one in item.interfaces}, view)
             case _:
                 pass
     return found
 
 
-def _ports_behind(router: RouterItem | None, view: View) -> set[Unit]:
-    networks = {interface.network_id for interface in router.interfaces} if router is not None else set()
-    return {port_unit(id) for network_id in networks for id in view.ports_of(network_id)}
+def _ports_at(interface_ids: set[str], view: View) -> set[Unit]:
+    """The local ports on the networks of these interfaces. Cost: O(interfaces of all routers)."""
+    interfaces = [one for router in view.routers.values() for one in router.interfaces]
+    return _ports_on({one.network_id for one in interfaces if one.id in interface_ids}, view)
+
+
+def _ports_on(network_ids: Iterable[str], view: View) -> set[Unit]:
+    return {port_unit(id) for network_id in network_ids for id in view.ports_of(network_id)}
 
 
 FIREWALLS = Feature(

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import hypothesis.strategies as st
+import msgspec
 from hypothesis import given, settings
 
 from alcor.goalstate.item import (
@@ -509,6 +510,25 @@ def edits() -> st.SearchStrategy[Edit]:
     )
 
 
+def security_edits() -> st.SearchStrategy[Edit]:
+    """Edits of what groups, ACLs and firewalls depend on, in one network, so that they meet."""
+
+    def of(method: Callable[..., None], *values: st.SearchStrategy[object]) -> st.SearchStrategy[Edit]:
+        return st.tuples(*values).map(lambda drawn: lambda host: method(host, *drawn))
+
+    likely = st.sampled_from((True, True, False))
+    return st.one_of(
+        of(Host.replace_port, local_ports(), likely),
+        of(Host.remove_port, local_ports(), likely),
+        of(Host.put_rules, rules(), likely),
+        of(Host.put_in_set, st.sampled_from(("g1", "g2")), members(), likely),
+        of(Host.put_in_set, st.just("a1"), prefixes(), likely),
+        of(Host.put_firewall, st.sampled_from(("router", "h1")), firewalls(), likely),
+        of(Host.put_router, routers(), likely),
+        of(Host.put_member, st.just("n1"), acls(), likely),
+    )
+
+
 def populated() -> Host:
     """A host on which most things are live, so that edits have something to change."""
     host = Host()
@@ -556,11 +576,47 @@ def disputed() -> Host:
     return host
 
 
+def secured() -> Host:
+    """The same where each thing that says something about packets says something."""
+    host = disputed()
+    for number, id in enumerate(("p1", "p2", "p3"), start=1):
+        port = msgspec.structs.replace(host.view.ports[id], addresses=(Address("s", f"10.0.0.{number}"),))
+        host.replace_port(port, True)
+    address = InterfaceAddress(ip="10.0.0.254", cidr=CIDRS[0], subnet_id="s1")
+    interfaces = tuple(
+        RouterInterface(id=id, network_id=network, mac="0a:00:00:00:00:01", addresses=(address,))
+        for id, network in zip(INTERFACES, NETWORKS, strict=False)
+    )
+    host.put_router(RouterItem(id="router", admin_state_up=True, interfaces=interfaces), True)
+    host.put_firewall("router", FirewallItem(id="f1", ports=INTERFACES[:1], ingress=(), egress=None), True)
+    about = [GroupRule(id=f"r{v}", is_ingress=True, ip_version=v, addresses="a1") for v in (4, 6)]
+    host.put_rules(RulesItem(id="g1", stateful=True, rules=(*host.view.rules["g1"].rules, *about)), True)
+    for cidr in SET_CIDRS[1:3]:
+        host.put_in_set("a1", Prefix(id=cidr), True)
+    host.put_member("n1", NetworkAclItem(id="acl-1", cidrs=CIDRS[:1], rules=()), True)
+    return host
+
+
 @settings(deadline=None)
 @given(st.lists(st.lists(edits(), max_size=4), max_size=8))
 def test_incremental_equals_full(batches: list[list[Edit]]) -> None:
     """After every batch of edits the flows kept by units are those computed from nothing."""
     host = disputed()
+    host.by_unit = {unit: unit_flows(unit, host.view, host.allocation) for unit in units(host.view)}
+
+    for batch in batches:
+        for edit in batch:
+            edit(host)
+        host.settle()
+
+        assert host.kept == flows(host.view, host.allocation)
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(security_edits(), max_size=3), min_size=2, max_size=12))
+def test_incremental_equals_full_for_groups_acls_and_firewalls(batches: list[list[Edit]]) -> None:
+    """As above, where one network's ports meet all that may be said of them."""
+    host = secured()
     host.by_unit = {unit: unit_flows(unit, host.view, host.allocation) for unit in units(host.view)}
 
     for batch in batches:
