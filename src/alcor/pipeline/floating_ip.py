@@ -14,9 +14,11 @@ from alcor.pipeline.flow import Nat, Resubmit, SetField
 from alcor.pipeline.live import LiveNetwork, live_network, live_port
 from alcor.pipeline.next_hop import NEXT_HOP_IPV4, number_of
 from alcor.pipeline.outer import (
+    NO_TERMS,
     OWN_ADDRESS,
     LiveRouter,
     OuterAddress,
+    Terms,
     address_rules,
     destination_to,
     distinct,
@@ -104,7 +106,7 @@ def _of_fixed(item: FloatingIpItem, view: View, network_id: str | None = None) -
 
 def _admission(outer: OuterAddress) -> Iterator[Rule]:
     to_router = (SetField(ROUTER, outer.router.key), Resubmit(Table.UN_NAT))
-    mine = to_outer(outer.network, outer.ip, eth_dst=mac_int(Mac(outer.mac)))
+    mine = to_outer(outer.network, outer.ip, {"eth_dst": mac_int(Mac(outer.mac))})
     yield Rule(Table.L3_ADMIT, Priority.SPECIFIC, mine, to_router)
     # What the translation refused still has the floating IP as destination: it is for nobody.
     version = ip_version(Ip(outer.ip))
@@ -119,15 +121,15 @@ def _inwards(
     *,
     commit: bool,
     about: str = "",
-    **terms: int | tuple[int, int],
+    terms: Terms = NO_TERMS,
 ) -> Iterator[Rule]:
     """Translated from outside, and from other routers of this host."""
     version, router = ip_version(Ip(outer.ip)), outer.router
-    arrived = of_router(router, version, outer.network, destination=outer.ip, **terms)
+    arrived = of_router(router, version, outer.network, destination=outer.ip, terms=terms)
     yield Rule(Table.UN_NAT, priority, arrived, translate(router, nat, Table.ROUTE, commit=commit), about)
     found = (SetField(ROUTER, router.key), SetField(FLAGS, Flag.HAIRPINNED, Flag.HAIRPINNED))
     back = translate(router, nat, Table.HAIRPIN_ROUTE, commit=commit)
-    yield Rule(Table.HAIRPIN, priority, to_outer(outer.network, outer.ip, **terms), (*found, *back), about)
+    yield Rule(Table.HAIRPIN, priority, to_outer(outer.network, outer.ip, terms), (*found, *back), about)
 
 
 def _outwards(item: FloatingIpItem, outer: OuterAddress, inner: LiveNetwork, view: View) -> Iterator[Rule]:
@@ -166,15 +168,16 @@ def _forward_rules(forward: Forward, outer: OuterAddress) -> Iterator[Rule]:
     if ip_version(Ip(forward.ip)) != ip_version(Ip(outer.ip)):
         return
     if forward.protocol in _WITHOUT_PORTS:
-        nat, whole = destination_to(forward.ip), {"ip_proto": forward.protocol}
-        yield from _inwards(outer, nat, Priority.SPECIFIC, commit=True, about=forward.id, **whole)
+        nat = destination_to(forward.ip)
+        whole: Terms = {"ip_proto": forward.protocol}
+        yield from _inwards(outer, nat, Priority.SPECIFIC, commit=True, about=forward.id, terms=whole)
     name = _TARGET_PORT.get(forward.protocol)
     if name is None:
         return
     for port, mask, target in _port_matches(forward):
         nat = destination_to(forward.ip, target)
-        terms = {"ip_proto": forward.protocol, name: (port, mask)}
-        yield from _inwards(outer, nat, Priority.SPECIFIC, commit=True, about=forward.id, **terms)
+        terms: Terms = {"ip_proto": forward.protocol, name: (port, mask)}
+        yield from _inwards(outer, nat, Priority.SPECIFIC, commit=True, about=forward.id, terms=terms)
 
 
 def _port_matches(forward: Forward) -> Iterator[tuple[int, int, int | None]]:

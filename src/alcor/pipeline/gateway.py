@@ -36,6 +36,7 @@ from alcor.pipeline.outer import (
     OWN_ADDRESS,
     LiveRouter,
     OuterAddress,
+    Terms,
     address_rules,
     distinct,
     is_owned,
@@ -127,7 +128,9 @@ def _inner_rules(router: LiveRouter, view: View, allocation: Allocation) -> Iter
         for address in interface.addresses:
             net = network_of(Cidr(address.cidr))
             family = "ipv4_dst" if net.version == 4 else "ipv6_dst"
-            inside = of_router(router, net.version, **{family: (int(net.network_address), int(net.netmask))})
+            inside = of_router(
+                router, net.version, terms={family: (int(net.network_address), int(net.netmask))}
+            )
             source, target, bits = (
                 (Field.IPV4_DST, Field.REG3, 32) if net.version == 4 else (Field.IPV6_DST, Field.XXREG0, 128)
             )
@@ -155,7 +158,7 @@ def _admitted(router: LiveRouter, view: View, allocation: Allocation) -> Iterato
         if view.routers_with((network.id, interface.mac)) != (router.item.id,):
             continue
         mac = mac_int(Mac(interface.mac))
-        terms = {NETWORK.name.lower(): network.key, "eth_dst": mac, FLAGS.name.lower(): tunnelled}
+        terms: Terms = {NETWORK.name.lower(): network.key, "eth_dst": mac, FLAGS.name.lower(): tunnelled}
         to_router = (SetField(ROUTER, router.key), Resubmit(Table.ROUTE))
         yield Rule(Table.L3_ADMIT, Priority.SPECIFIC, match(**terms), to_router)
 
@@ -199,7 +202,7 @@ def _way_in(gateway: RouterGateway, network: LiveNetwork, router: LiveRouter, ve
         yield Rule(
             Table.UN_NAT,
             Priority.FALLBACK,
-            of_router(router, version, network, **inside),
+            of_router(router, version, network, terms=inside),
             (Resubmit(Table.ROUTE),),
             cidr,
         )
@@ -252,9 +255,10 @@ def _own_address_rules(outer: OuterAddress) -> Iterator[Rule]:
     name, field, request, reply = _ECHO[version]
     source, target = (Field.IPV4_SRC, Field.IPV4_DST) if version == 4 else (Field.IPV6_SRC, Field.IPV6_DST)
     # What routers answer on every host, they answer the inside (`router_address`).
-    outside = {FLAGS.name.lower(): (Flag.FROM_PROVIDER, Flag.FROM_PROVIDER)}
+    outside: Terms = {FLAGS.name.lower(): (Flag.FROM_PROVIDER, Flag.FROM_PROVIDER)}
     protocol = _ICMP if version == 4 else ICMPV6
-    asked = of_router(router, version, destination=outer.ip, ip_proto=protocol, **{name: request}, **outside)
+    echo: Terms = {"ip_proto": protocol, name: request, **outside}
+    asked = of_router(router, version, destination=outer.ip, terms=echo)
     answer: tuple[Action, ...] = (
         ConntrackClear(),
         *(Push(Field.ETH_SRC), Push(Field.ETH_DST), Pop(Field.ETH_SRC), Pop(Field.ETH_DST)),

@@ -5,7 +5,7 @@ Each router has a conntrack zone of its own, so that tenants with equal addresse
 translation did not change ends in SNAT, where only addresses of the packet's own router pass.
 """
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from alcor.goalstate.item import RouterItem
@@ -52,6 +52,9 @@ from alcor.pipeline.tables import (
 from alcor.pipeline.unit import Rule
 from alcor.pipeline.view import Allocation, View
 
+Terms = Mapping[str, int | tuple[int, int]]
+"""Further conditions, as `match` takes them."""
+NO_TERMS: Terms = {}
 ETH_TYPES = {4: ETH_IPV4, 6: ETH_IPV6}
 ARRIVED = Flag.FROM_TUNNEL | Flag.FROM_PROVIDER
 # In ROUTE, above every route and what routers answer: what has come to an outer address from outside.
@@ -153,7 +156,7 @@ def of_router(
     source: str | None = None,
     destination: str | None = None,
     gateway: int | None = None,
-    **terms: int | tuple[int, int],
+    terms: Terms = NO_TERMS,
 ) -> Match:
     """A packet of the router; each other condition only if it is given. Addresses as text."""
     found: dict[str, int | tuple[int, int]] = {
@@ -172,7 +175,7 @@ def of_router(
     return match(**found, **terms)
 
 
-def to_outer(network: LiveNetwork, ip: str, **terms: int | tuple[int, int]) -> Match:
+def to_outer(network: LiveNetwork, ip: str, terms: Terms = NO_TERMS) -> Match:
     """A packet in the external network to an address there, whatever router sends it."""
     version = ip_version(Ip(ip))
     family = "ipv4_dst" if version == 4 else "ipv6_dst"

@@ -64,7 +64,8 @@ def network_rules(network: LiveNetwork, view: View, allocation: Allocation) -> I
 
 
 def _in(network: LiveNetwork, flags: int, mask: int) -> Match:
-    return match(**{_KEY: network.key, _FLAGS: (flags, mask)})
+    terms: dict[str, int | tuple[int, int]] = {_KEY: network.key, _FLAGS: (flags, mask)}
+    return match(**terms)
 
 
 def tag(network: LiveNetwork) -> tuple[Action, ...]:
