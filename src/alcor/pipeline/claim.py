@@ -102,6 +102,9 @@ def _way(claim: Claim, network: LiveNetwork, view: View, allocation: Allocation)
     else:
         way = l2.way_to(claim.vtep, network, view) if is_clear else ()
         yield Rule(Table.L2_REMOTE, Priority.NORMAL, found, way)
+        if view.host is not None and claim.vtep in view.host.vtep_addresses:
+            # Its port is here and closed: what comes for it from abroad is nobody else's.
+            yield Rule(Table.L2, Priority.KNOWN, found, ())
 
 
 def _units(view: View) -> Iterator[Unit]:

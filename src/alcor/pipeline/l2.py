@@ -119,9 +119,13 @@ def neighbour_rules(
 ) -> Iterator[Rule]:
     """The way to the host that has the port, if it is another one; after a port that has just moved there.
 
-    One flow: also where there is no way, because what is known is not unknown.
+    One flow: also where there is no way, because what is known is not unknown. Two where the port is on this host: what
+    comes from abroad for it is the unknown set's neither while the port itself is closed or not known (I10).
     """
     mac = addressed(network.key, neighbour.mac)
+    is_here = view.host is not None and neighbour.vtep in view.host.vtep_addresses
+    if is_here and neighbour.id == min(network.knowledge.claimants(neighbour.mac)):
+        yield Rule(Table.L2, Priority.KNOWN, mac, ())
     if owns_mac(neighbour.id, neighbour.mac, network.id, view):
         yield Rule(Table.L2_REMOTE, Priority.NORMAL, mac, way_to(neighbour.vtep, network, view))
         yield from _after_port(neighbour, network, view, allocation)

@@ -251,6 +251,7 @@ class Priority(IntEnum):
     MISS = 0
     UNKNOWN = 40
     FALLBACK = 50
+    KNOWN = 55
     CLAIM = 60
     ROUTER = 75
     NORMAL = 100
@@ -266,6 +267,7 @@ PRIORITY_TEXTS: dict[Priority, str] = {
     Priority.MISS: "what to do when nothing else matches",
     Priority.UNKNOWN: "what nobody is known to have, in one network",
     Priority.FALLBACK: "holds where nobody better is known: a server's address may be a neighbour's",
+    Priority.KNOWN: "a MAC of a port of this host: never unknown, also while the port is closed",
     Priority.CLAIM: "a claimed address: above a server's, below all that were given to somebody",
     Priority.ROUTER: "a router's own addresses: above a server's, below those that a port was given",
     Priority.NORMAL: "the table's look-up",
