@@ -99,8 +99,8 @@ def routing_edits() -> st.SearchStrategy[RoutingEdit]:
     likely = st.sampled_from((True, True, True, False))
     who = st.one_of(neighbours(), claims())
     return st.one_of(
-        of(Edge.put_router, routers(), likely),
-        of(Edge.put_router, routers(), likely),
+        of(Edge.put_edge_router, routers(), likely),
+        of(Edge.put_edge_router, routers(), likely),
         of(Edge.number_router, st.sampled_from(ROUTERS), likely),
         of(Host.put_port, routed_ports(), likely),
         of(Host.put_member, st.sampled_from(("n1", "n2")), who, likely),
@@ -118,7 +118,7 @@ def joined() -> Edge:
     host = Edge(seed.view, seed.allocation, seed.touched)
     one = RouterInterface("i1", "n1", MACS[2], ADDRESSES[:1])
     other = RouterInterface("i2", "n2", MACS[2], ADDRESSES[2:3])
-    host.put_router(a_router("r1", one, other, routes=ROUTES[:2]), True)
+    host.put_edge_router(a_router("r1", one, other, routes=ROUTES[:2]), True)
     for id in ROUTERS:
         host.number_router(id, True)
     return host
@@ -212,7 +212,7 @@ def test_addresses_that_two_routers_claim_are_answered_by_neither() -> None:
     mine = _in_table(host, Table.ARP_ND)
     twin = a_router("r2", RouterInterface("i1", "n1", MACS[2], ADDRESSES[:1]))
 
-    host.put_router(twin, True)
+    host.put_edge_router(twin, True)
 
     assert len(mine.keys() - _in_table(host, Table.ARP_ND).keys()) == 1
     # Refused, rather than passed to layer 2 as a MAC that nobody has.
