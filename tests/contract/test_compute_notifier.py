@@ -13,7 +13,7 @@ from alcor.compute.notifier import RECENT_S, Notifier
 from alcor.model.change import Change
 from alcor.model.host import Host
 from alcor.model.network import Network
-from alcor.model.port import FixedIp, Port
+from alcor.model.port import Binding, Extra, FixedIp, Port
 from alcor.store.interface import HostObservation, PortObservation, Store, Transaction, Work
 from tests.support.ovs import eventually
 from tests.support.store import NOW_MS, sqlite_store
@@ -251,3 +251,18 @@ async def test_addresses_count_as_changed_with_their_subnets(tmp_path: Path) -> 
     assert of_port(Change("port", "p", port, replace(port, name="x"))) == []
     assert of_port(Change("port", "p", port, given_away)) == []
     assert of_port(Change("port", "p", None, port)) == []
+
+
+async def test_a_second_binding_that_is_ready_is_told_as_plugged(tmp_path: Path) -> None:
+    """Who waits for the destination before a server moves is told once it is plugged there, if it still stands by."""
+    async with sqlite_store(tmp_path) as store:
+        compute = Notes()
+        port = await a_port(store, extra=Extra(bindings=(Binding("there", vif_type="ovs"),)))
+        other = await a_port(store, mac_address="02:00:00:00:00:02")
+        async with notifying(store, compute) as notifier:
+            notifier.prepared(other.id, "there")
+            notifier.prepared(port.id, "elsewhere")
+            notifier.prepared(port.id, "there")
+            await eventually(lambda: bool(compute.told) and not notifier.waiting, "events")
+
+        assert compute.told == [("network-vif-plugged", port.id, "completed")]

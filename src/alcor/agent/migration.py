@@ -1,7 +1,8 @@
-"""Ports that have just moved away: for a moment, what still arrives for them here is sent on to where they are."""
+"""Ports that have just moved: what still arrives where they were is sent on; what they brought along is picked up."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from math import ceil
 
 from alcor.goalstate.item import Item, LocalPort, Neighbour
 from alcor.pipeline.feature import ItemChange
@@ -10,6 +11,9 @@ from alcor.pipeline.view import View
 
 # Until every other host has heard of the move: knowledge takes tens of milliseconds, a gap and its answer a second.
 FORWARDING_S = 5.0
+# Until sessions that were at work have spoken both ways: a lost segment is sent again for longer than a minute.
+PICK_UP_S = 120.0
+_NAME = "arrived:"
 
 
 @dataclass(slots=True)
@@ -72,3 +76,71 @@ class Departures:
     def next_s(self) -> float | None:
         """When the next one is forgotten; None if there is none."""
         return min((until for _, until in self._left.values()), default=None)
+
+
+@dataclass(slots=True)
+class Arrivals:
+    """The ports that came to this host by live migration within the last `PICK_UP_S`: a binding became active.
+
+    They are kept beside the local numbers, so that a new agent changes nothing; the clock is the machine's.
+    Shape: `ports` (`Allocation.arrived`); `_until`: port id → the second in which it is forgotten; `_kept`: what the
+    switch's database has of that. Cost: O(changes).
+    """
+
+    now_s: Callable[[], float]
+    ports: set[str]
+    _until: dict[str, int] = field(default_factory=dict)
+    _kept: dict[str, int] = field(default_factory=dict)
+
+    def load(self, kept: Mapping[str, int]) -> set[str]:
+        """Adopt what the database has; returns the ports. What is of an earlier life of the machine is not believed."""
+        self._kept = {
+            name.removeprefix(_NAME): until for name, until in kept.items() if name.startswith(_NAME)
+        }
+        now = self.now_s()
+        found = {id: until for id, until in self._kept.items() if now < until <= now + PICK_UP_S + 1}
+        self._until = found | self._until
+        self.ports.update(self._until)
+        return set(found)
+
+    def to_keep(self) -> tuple[dict[str, int], list[str]]:
+        """What is to be put into the database, and the names to remove. Say `kept` when that is done."""
+        put = {_NAME + id: until for id, until in self._until.items() if self._kept.get(id) != until}
+        return put, [_NAME + id for id in self._kept if id not in self._until]
+
+    def kept(self, put: Mapping[str, int], removed: Iterable[str]) -> None:
+        """The database has it."""
+        for name in removed:
+            self._kept.pop(name.removeprefix(_NAME), None)
+        self._kept |= {name.removeprefix(_NAME): until for name, until in put.items()}
+
+    def note(self, changes: Iterable[ItemChange]) -> set[str]:
+        """Returns the ports that arrived, or no longer count as arrived, because of a batch."""
+        found = set()
+        for change in changes:
+            before, after = change.before, change.after
+            is_here = isinstance(after, LocalPort) and after.is_active
+            if is_here and isinstance(before, LocalPort) and not before.is_active:
+                self._until[change.key.id] = ceil(self.now_s() + PICK_UP_S)
+                self.ports.add(change.key.id)
+                found.add(change.key.id)
+            elif change.key.id in self.ports and isinstance(before, LocalPort) and not is_here:
+                self._forget(change.key.id)
+                found.add(change.key.id)
+        return found
+
+    def expire(self) -> set[str]:
+        """Forget those that came too long ago; returns them."""
+        now = self.now_s()
+        found = {id for id, until in self._until.items() if until <= now}
+        for id in found:
+            self._forget(id)
+        return found
+
+    def _forget(self, port_id: str) -> None:
+        self.ports.discard(port_id)
+        del self._until[port_id]
+
+    def next_s(self) -> float | None:
+        """When the next one is forgotten; None if there is none."""
+        return min(self._until.values(), default=None)

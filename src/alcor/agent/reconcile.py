@@ -13,7 +13,7 @@ from alcor.agent.allocation import EPOCH, LocalNumbers, Numbered, Owners, zone_o
 from alcor.agent.driver import FlowDiff, InternalPort, Switch, SwitchError
 from alcor.agent.handler import Confirmed, Finding
 from alcor.agent.hold import Hold
-from alcor.agent.migration import Departures
+from alcor.agent.migration import Arrivals, Departures
 from alcor.agent.provision import Provisions, provisions
 from alcor.agent.untold import Untold
 from alcor.agent.view import Changes, HostView
@@ -109,6 +109,7 @@ class Reconciler:
         self._work = _Work()
         self._untold = Untold()
         self._departures = Departures(numbers.now_s, numbers.allocation.forwarding)
+        self._arrivals = Arrivals(numbers.now_s, numbers.allocation.arrived)
         self._provided: Provisions | None = None
         # An earlier process may have made ports that nobody wants any more.
         self._may_have_ports = True
@@ -171,6 +172,8 @@ class Reconciler:
             self._changed(LocalChange(Local.PORT, port_id))
         for port_id in self._departures.note(changes.items, view):
             self._changed(LocalChange(Local.FORWARDING, port_id))
+        for port_id in self._arrivals.note(changes.items):
+            self._changed(LocalChange(Local.ARRIVED, port_id))
         self._note_hold(changes)
 
     def _changed(self, change: LocalChange) -> None:
@@ -245,15 +248,18 @@ class Reconciler:
 
     def expire(self) -> bool:
         """Forget what is true only for a time; returns whether anything was."""
-        expired = self._departures.expire()
-        for port_id in expired:
+        left, arrived = self._departures.expire(), self._arrivals.expire()
+        for port_id in left:
             self._changed(LocalChange(Local.FORWARDING, port_id))
-        return bool(expired)
+        for port_id in arrived:
+            self._changed(LocalChange(Local.ARRIVED, port_id))
+        return bool(left or arrived)
 
     @property
     def expires_s(self) -> float | None:
         """When `expire` will have something to do, in the clock's seconds; None if nothing is due."""
-        return self._departures.next_s()
+        dues = (self._departures.next_s(), self._arrivals.next_s())
+        return min((due for due in dues if due is not None), default=None)
 
     def provide_again(self) -> None:
         """Try once more to make the ports that the switch could not make."""
@@ -283,6 +289,7 @@ class Reconciler:
             if not await self._number():
                 break
         await self._provide(life)
+        await self._keep_arrivals()
         # What a new life of the switch marked as work must not be counted as done by a turn of the last one.
         self._check(life)
         # From here to the first await nothing else runs: what is observed, computed and freed is of one moment.
@@ -305,7 +312,10 @@ class Reconciler:
         return self._desired
 
     async def _load(self, life: int) -> None:
-        missing, stale = self._numbers.load(await self._switch.load_numbers())
+        kept = await self._switch.load_numbers()
+        missing, stale = self._numbers.load(kept)
+        for port_id in self._arrivals.load(kept):
+            self._changed(LocalChange(Local.ARRIVED, port_id))
         if missing or stale:
             await self._switch.save_numbers(missing, stale)
         self._hold.epoch_seen(self._view.epoch, self._numbers.epoch)
@@ -335,6 +345,12 @@ class Reconciler:
             for id in ids_taken:
                 self._changed(LocalChange(_LOCAL[what], id))
         return True
+
+    async def _keep_arrivals(self) -> None:
+        put, remove = self._arrivals.to_keep()
+        if put or remove:
+            await self._switch.save_numbers(put, remove)
+            self._arrivals.kept(put, remove)
 
     async def _forget_connections(self, taken: Mapping[str, int]) -> None:
         """A zone's last owner may have left connections; its next one must not meet them."""

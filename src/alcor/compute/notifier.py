@@ -18,7 +18,7 @@ from alcor.model.change import Change
 from alcor.model.errors import Unavailable
 from alcor.model.floatingip import FloatingIp
 from alcor.model.host import Host
-from alcor.model.port import Port
+from alcor.model.port import Port, extra_of
 from alcor.store.interface import PortObservation, Store, TooOld, Transaction
 from alcor.telemetry.log import get_log
 from alcor.telemetry.metrics import COMPUTE_EVENTS
@@ -58,6 +58,7 @@ class Notifier:
         self._gather_s, self._retry_min_s = gather_s, retry_min_s
         self._status: dict[str, str] = {}
         self._seen: dict[str, None] = {}
+        self._prepared: dict[tuple[str, str], None] = {}
         self._waiting: dict[tuple[str, str], Event] = {}
         self._stirred = asyncio.Event()
         self._emptied = asyncio.Event()
@@ -68,7 +69,7 @@ class Notifier:
     @property
     def waiting(self) -> int:
         """How many events are still to be taken."""
-        return len(self._waiting) + len(self._seen)
+        return len(self._waiting) + len(self._seen) + len(self._prepared)
 
     def observed(self, ports: Iterable[PortObservation]) -> None:
         """Ports whose facts were just stored; which of them matter is looked up when it is their turn."""
@@ -77,6 +78,11 @@ class Notifier:
                 self._seen[port.port_id] = None
         if self._seen:
             self._stirred.set()
+
+    def prepared(self, port_id: str, host_name: str) -> None:
+        """A host that is prepared for a port has it plugged: who waits for that before a server moves is told."""
+        self._prepared[port_id, host_name] = None
+        self._stirred.set()
 
     async def run(self) -> None:
         """Follow and send, until cancelled."""
@@ -164,6 +170,7 @@ class Notifier:
             self._stirred.clear()
             try:
                 await self._judge()
+                await self._judge_prepared()
                 while self._waiting:
                     await self._deliver(list(self._waiting.values())[:BATCH_MAX])
                 pause_s = self._retry_min_s
@@ -203,6 +210,17 @@ class Notifier:
                     del self._status[id]
             elif before == _ACTIVE and (fact is None or not fact.plugged):
                 self._add(events.unplugged(port))
+
+    async def _judge_prepared(self) -> None:
+        """A second binding's `network-vif-plugged`, if it is still one that stands by."""
+        places = list(self._prepared)
+        rows = await self._store.reader.find_many(Port, [port_id for port_id, _ in places])
+        for place in places:
+            self._prepared.pop(place, None)
+            port = rows.get(place[0])
+            stands_by = port is not None and any(one.host == place[1] for one in extra_of(port).bindings)
+            if port is not None and stands_by and events.is_of_server(port):
+                self._add(events.plugged(port))
 
     async def _deliver(self, batch: Sequence[Event]) -> None:
         try:

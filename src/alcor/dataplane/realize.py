@@ -15,6 +15,7 @@ a status from before can never be taken for one of now.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import msgspec
 
@@ -36,8 +37,18 @@ HOST_WRITE_S = 1.0
 # Bounds the pause between attempts when observations cannot be written; nothing is lost meanwhile.
 RETRY_S_MAX = 5.0
 
-Told = Callable[[list[PortObservation]], None]
-"""Given the facts of ports that were just stored; must not block."""
+
+class Told(Protocol):
+    """Who hears of ports; must not block."""
+
+    def observed(self, ports: Iterable[PortObservation], /) -> None:
+        """Facts that were just stored."""
+
+    def prepared(self, port_id: str, host_name: str, /) -> None:
+        """A port's interface is plugged on a host that is prepared for it, and the switch there has confirmed all that
+        it refers to: it may move there.
+        """
+
 
 HistoryLost = Callable[[int, int, str], Awaitable[None]]
 """(epoch, position, host id): a host shows more than the present history may hold."""
@@ -119,6 +130,8 @@ class Realizer:
         self._pending = _Pending()
         self._claims = Claims(store)
         self._late: dict[str, None] = {}
+        # Port → names of the prepared hosts that were ready when it was last looked at.
+        self._ready: dict[str, set[str]] = {}
         self._stirred = asyncio.Event()
 
     async def begin(self, epoch: int, graph: Graph, *, anew: bool) -> None:
@@ -144,6 +157,7 @@ class Realizer:
         """Follow a turn of the graph. Cost: O(placements that changed)."""
         for step in outcome.placements:
             self._judge(step.id)
+            self._judge_prepared(step.id)
         self._forget_ports(outcome.ports_gone)
         self._forget_hosts(outcome.hosts_gone)
         self._claims.forget(outcome.ports_gone, self._present())
@@ -185,7 +199,7 @@ class Realizer:
             await observations.put(taken.ports.values(), taken.hosts.values())
             # After it was stored: who acts on a status must find it there.
             if self._told is not None and taken.ports:
-                self._told(list(taken.ports.values()))
+                self._told.observed(list(taken.ports.values()))
         if taken.ports_gone or taken.hosts_gone:
             await observations.forget(taken.ports_gone, taken.hosts_gone)
 
@@ -230,6 +244,8 @@ class Realizer:
             at_ms[port.port_id] = port.at_ms
         for id in judged | at_ms.keys():
             self._judge(id, at_ms.get(id))
+        for id in at_ms:
+            self._judge_prepared(id)
         self._claims.hear(report.claims, graph)
         if self._claims:
             self._stirred.set()
@@ -256,6 +272,24 @@ class Realizer:
             self._pending.ports[port_id] = new
             self._pending.ports_gone.pop(port_id, None)
             self._stirred.set()
+
+    def _judge_prepared(self, port_id: str) -> None:
+        """Tell, once, that a prepared host is ready for a port. Cost: O(its bindings), of most ports one look-up."""
+        graph = self._present()
+        port = graph.intent.ports.get(port_id)
+        names = port.prepared if port is not None else ()
+        ready: set[str] = set()
+        for name in names:
+            host = graph.intent.host_named(name)
+            facts = self._hosts.get(host.item.id) if host is not None else None
+            if facts is not None and facts.alive and port_id in facts.plugged:
+                ready.add(name)
+        told = self._ready.pop(port_id, set())
+        if ready:
+            self._ready[port_id] = ready
+        if self._told is not None:
+            for name in sorted(ready - told):
+                self._told.prepared(port_id, name)
 
     def _observed(
         self, placement: Placement, old: PortObservation | None, at_ms: float | None

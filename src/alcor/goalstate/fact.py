@@ -38,14 +38,17 @@ class PortFact(msgspec.Struct, frozen=True, gc=False):
 
     `local` has no routers, no trunk, and its own QoS policy only. `host_name`: the host it is bound to, if its binding
     did not fail; "" otherwise. `generation`: the row's `binding_generation`. `standby`: names of hosts that are
-    prepared for it. `router_id`: the router it is an inner interface of. `is_gateway`: a router's port on an external
-    network. `takes_network_qos`: its network's policy is its own, if it has none.
+    prepared for it, or that it has left and that keep its binding: they go on knowing its network, or could not send
+    after it what still comes. `prepared`: those of them that are prepared. `router_id`: the router it is an inner
+    interface of. `is_gateway`: a router's port on an external network. `takes_network_qos`: its network's policy is its
+    own, if it has none.
     """
 
     local: LocalPort
     host_name: str
     generation: int
     standby: tuple[str, ...] = ()
+    prepared: tuple[str, ...] = ()
     router_id: str | None = None
     is_gateway: bool = False
     takes_network_qos: bool = True

@@ -1,6 +1,7 @@
 """Rows to facts: the one place that knows what of a row packets need. None: nothing."""
 
 import hashlib
+from collections.abc import Collection
 from sys import intern
 
 import msgspec
@@ -54,7 +55,7 @@ from alcor.model.host import Host
 from alcor.model.ip_protocol import ICMP, ICMPV6, protocol_number
 from alcor.model.network import Network
 from alcor.model.network_acl import ALL, IPV6, NetworkAcl, NetworkAclRule
-from alcor.model.port import Port, extra_of
+from alcor.model.port import Extra, Port, extra_of
 from alcor.model.port_forwarding import PortForwarding
 from alcor.model.qos_policy import QosPolicy
 from alcor.model.qos_rule import BandwidthLimitRule, DscpMarkingRule, PacketRateLimitRule
@@ -77,6 +78,8 @@ ROUTER_INTERFACES = frozenset(
 
 _OF_NETWORK, _OF_ROUTER = "network:", "network:router"
 _BOUND = "ovs"
+# Of the binding on a host that the port has left by live migration.
+_LEFT = "unbound"
 _EVERYWHERE = frozenset({"0.0.0.0/0", "::/0"})
 
 
@@ -172,13 +175,18 @@ def port_fact(row: Port) -> PortFact:
         local=local if not of_router else _without_qos(local),
         host_name=host_name,
         generation=row.binding_generation,
-        standby=tuple(
-            sorted({one.host for one in extra.bindings if one.vif_type == _BOUND and one.host != host_name})
-        ),
+        standby=_standby(extra, (_BOUND, _LEFT), host_name),
+        prepared=_standby(extra, (_BOUND,), host_name),
         router_id=row.device_id if row.device_owner in ROUTER_INTERFACES and row.device_id else None,
         is_gateway=row.device_owner == ROUTER_GATEWAY,
         takes_network_qos=not row.device_owner.startswith(_OF_NETWORK),
     )
+
+
+def _standby(extra: Extra, vif_types: Collection[str], host_name: str) -> tuple[str, ...]:
+    """The hosts of the bindings of these kinds, but the one where the port is."""
+    hosts = {one.host for one in extra.bindings if one.vif_type in vif_types}
+    return tuple(sorted(hosts - {host_name}))
 
 
 def _pairs(row: Port) -> tuple[AddressPair, ...]:

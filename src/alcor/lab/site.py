@@ -11,6 +11,7 @@ from typing import Any
 from alcor.lab.command import LabError
 from alcor.lab.host import PHYSICAL_NETWORK, PROVIDER_BRIDGE, LabHost, Underlay, missing_parts
 from alcor.lab.ledger import Ledger
+from alcor.lab.moving import MovingVm
 from alcor.lab.outside import Outside
 from alcor.lab.region import Client, RegionProcess
 from alcor.lab.vm import Vm
@@ -94,6 +95,13 @@ class Site:
     def boot(self, name: str, host: str, port: dict[str, Any]) -> Vm:
         """Make a VM for a port and plug it, as Nova does; its interface is still down."""
         vm = Vm(self.prefix, name, self.hosts[host], self._ledger)
+        vm.create(port["mac_address"])
+        vm.plug(port["id"])
+        return vm
+
+    def boot_moving(self, name: str, host: str, port: dict[str, Any]) -> MovingVm:
+        """As `boot`, of a VM that can move to another host while it runs."""
+        vm = MovingVm(self.prefix, name, self.hosts[host], self._ledger)
         vm.create(port["mac_address"])
         vm.plug(port["id"])
         return vm

@@ -23,6 +23,7 @@ from alcor.pipeline.forwarding import FORWARDING
 from alcor.pipeline.host_service import HOST_SERVICE
 from alcor.pipeline.live import LiveNetwork, live_network, live_port
 from alcor.pipeline.network_acl import NETWORK_ACLS
+from alcor.pipeline.pick_up import PICK_UP
 from alcor.pipeline.provider import PROVIDER
 from alcor.pipeline.qos import QOS
 from alcor.pipeline.route import ROUTE
@@ -35,6 +36,7 @@ from alcor.pipeline.view import Allocation, View
 FEATURES: tuple[Feature, ...] = (
     FORWARDING,
     SECURITY_GROUPS,
+    PICK_UP,
     NETWORK_ACLS,
     FIREWALLS,
     TRUNK,

@@ -40,13 +40,15 @@ class Local(StrEnum):
     LOST_VTEPS = "lost_vteps"
     NEXT_HOP = "next_hop"
     FORWARDING = "forwarding"
+    ARRIVED = "arrived"
 
 
 class LocalChange(NamedTuple):
     """A change on the host itself.
 
     `id`: of a port that was plugged, unplugged, numbered, opened or closed; of a network or router that got or lost its
-    key; of a port that is or no longer is forwarded; of a next hop `<network id>/<address>`; empty for the others.
+    key; of a port that is or no longer is forwarded, or that has arrived by migration; of a next hop
+    `<network id>/<address>`; empty for the others.
     """
 
     what: Local

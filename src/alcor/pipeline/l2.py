@@ -148,7 +148,8 @@ def _after_port(
 ) -> Iterator[Rule]:
     """What still comes by tunnel for a port that has moved away is sent on by tunnel, but not to where it came from."""
     vtep = allocation.forwarding.get(neighbour.id, "")
-    if neighbour.id in view.ports or network.tunnel is None or not is_remote(vtep, view):
+    here = view.ports.get(neighbour.id)
+    if (here is not None and here.is_active) or network.tunnel is None or not is_remote(vtep, view):
         return
     version = ip_version(Ip(vtep))
     tunnelled: dict[str, int | tuple[int, int]] = {

@@ -298,6 +298,7 @@ class UnitKind(IntEnum):
     CLAIM = 13
     PROVIDER = 14
     NEXT_HOP = 15
+    ARRIVAL = 16
 
 
 UNIT_TEXTS: dict[UnitKind, str] = {
@@ -316,6 +317,7 @@ UNIT_TEXTS: dict[UnitKind, str] = {
     UnitKind.CLAIM: "an address that a port claims",
     UnitKind.PROVIDER: "a provider bridge",
     UnitKind.NEXT_HOP: "the MAC of an address on an external network, as the agent found it",
+    UnitKind.ARRIVAL: "the connections of a port that has come by live migration",
 }
 
 # cookie = 0xa1 ‖ kind (8 bits) ‖ hash of the unit (48 bits). The marker says "ours", also beside flows that others

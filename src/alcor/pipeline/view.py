@@ -306,7 +306,8 @@ class Allocation:
     `metadata_ofport`: internal port of the metadata service, 0 if there is none.
 
     Observed: `lost_vteps`: gateway hosts that BFD says are down; `next_hops`: (external network id, address) → MAC;
-    `forwarding`: port id → VTEP, for a port that has just moved away by live migration.
+    `forwarding`: port id → VTEP, for a port that has just moved away by live migration; `arrived`: ports that have
+    come by one: their connections are known to none of this host's zones.
     """
 
     port_keys: dict[str, int] = field(default_factory=dict)
@@ -321,3 +322,4 @@ class Allocation:
     lost_vteps: frozenset[str] = frozenset()
     next_hops: dict[tuple[str, str], str] = field(default_factory=dict)
     forwarding: dict[str, str] = field(default_factory=dict)
+    arrived: set[str] = field(default_factory=set)

@@ -51,6 +51,6 @@ async def notifying(config: RegionConfig, store: Store) -> AsyncIterator[Told | 
     )
     try:
         async with background("compute", asyncio.create_task(notifier.run(), name="compute")):
-            yield notifier.observed
+            yield notifier
     finally:
         client.close()

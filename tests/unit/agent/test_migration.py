@@ -1,6 +1,6 @@
 """Ports that have just moved away are forwarded for a moment."""
 
-from alcor.agent.migration import FORWARDING_S, Departures
+from alcor.agent.migration import FORWARDING_S, PICK_UP_S, Arrivals, Departures
 from alcor.goalstate.item import Item, LocalPort, Neighbour, key_of
 from alcor.pipeline.feature import ItemChange
 from alcor.pipeline.view import NetworkView, View
@@ -85,3 +85,51 @@ def test_a_deleted_port_is_not_forwarded() -> None:
 
     assert never.port(local_port(1, is_active=False), None) == set()
     assert never.departures.ports == {}
+
+
+STANDS_BY = local_port(1, is_active=False)
+
+
+def step(before: LocalPort | None, after: LocalPort | None) -> list[ItemChange]:
+    """The local port's step, as a batch."""
+    return [ItemChange(scope_of(PORT), key_of(PORT), before, after)]
+
+
+def test_only_a_binding_that_became_active_is_an_arrival() -> None:
+    """A port that is new, or merely changes, brings no connections; one whose second binding became active does."""
+    arrivals = Arrivals(Clock().monotonic_s, set())
+
+    assert arrivals.note(step(None, PORT)) == set()
+    assert arrivals.note(step(PORT, local_port(1, name="other"))) == set()
+    assert arrivals.note(step(None, STANDS_BY)) == set()
+    assert arrivals.note(step(STANDS_BY, PORT)) == arrivals.ports == {"port-1"}
+    assert arrivals.note(step(PORT, STANDS_BY)) == {"port-1"}
+    assert arrivals.ports == set()
+
+
+def test_an_arrival_is_kept_over_a_restart_and_ends() -> None:
+    """A new agent finds it in the switch's database, until its time is over; then it is removed from there too."""
+    clock = Clock()
+    first, second = Arrivals(clock.monotonic_s, set()), Arrivals(clock.monotonic_s, set())
+    first.note(step(STANDS_BY, PORT))
+    put, removed = first.to_keep()
+    first.kept(put, removed)
+    assert first.to_keep() == ({}, [])
+
+    clock.s += PICK_UP_S - 1
+    assert second.load(put) == second.ports == {"port-1"}
+    assert second.to_keep() == ({}, [])
+    assert second.next_s() is not None
+    clock.s += 2
+    assert second.expire() == {"port-1"}
+    assert second.ports == set()
+    assert second.to_keep() == ({}, list(put))
+
+
+def test_an_arrival_of_an_earlier_life_of_the_machine_is_not_believed() -> None:
+    """The clock starts anew with the machine: what would last longer than any arrival is of before, and is removed."""
+    clock = Clock()
+    arrivals = Arrivals(clock.monotonic_s, set())
+
+    assert arrivals.load({"arrived:port-1": int(clock.s + PICK_UP_S + 100), "port:port-1": 1}) == set()
+    assert arrivals.to_keep() == ({}, ["arrived:port-1"])

@@ -1,7 +1,7 @@
 """Status of ports, by protocol section 5 only; and facts of hosts."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -25,7 +25,7 @@ from alcor.goalstate.scope import (
     shard_of,
 )
 from alcor.model.change import Change
-from alcor.model.port import FixedIp
+from alcor.model.port import Binding, Extra, FixedIp, Port
 from alcor.model.resource import Entity
 from alcor.model.router import Router
 from alcor.model.security_group import SecurityGroup
@@ -582,3 +582,55 @@ async def test_a_host_that_knows_more_than_the_log_is_noticed(epoch: int, positi
         await site.report(epoch=epoch, position_max=position)
 
         assert site.lost == ([(epoch, position, "h1")] if lost else [])
+
+
+# --- second bindings ---------------------------------------------------------------------------------------
+
+
+class Told:
+    """Notes which second bindings are ready."""
+
+    def __init__(self) -> None:
+        self.ready: list[tuple[str, str]] = []
+
+    def observed(self, ports: Iterable[PortObservation]) -> None:
+        """Of no concern here."""
+
+    def prepared(self, port_id: str, host_name: str) -> None:
+        """Note it."""
+        self.ready.append((port_id, host_name))
+
+
+def standing_by(*bindings: Binding) -> Port:
+    """The port with further bindings."""
+    found: Port = replaced(P, extra=Extra(bindings=bindings))
+    return found
+
+
+async def test_a_prepared_host_that_has_the_port_plugged_is_told_once() -> None:
+    """Plugged where it stands by: told, and the port's own status is as it was; said again: not told again."""
+    told = Told()
+    async with a_site(standing_by(Binding("host-h2", vif_type="ovs")), told=told) as site:
+        await site.report(realized=through(LOADED, *REFERRED), ports=plugged())
+        await site.report("h2", ports=plugged())
+        await site.report("h2", ports=plugged(ofport=9))
+
+        assert told.ready == [("p", "host-h2")]
+        assert site.status() == "ACTIVE"
+        assert site.observations.port_facts["p"].host_id == "h1"
+
+
+async def test_only_a_prepared_host_is_told_of() -> None:
+    """A host that the port has left, or that has nothing of it, is not ready; prepared later it is at once."""
+    told = Told()
+    left = standing_by(Binding("host-h2"))
+    async with a_site(left, told=told) as site:
+        await site.report("h2", ports=plugged())
+        assert told.ready == []
+
+        prepared = standing_by(Binding("host-h2", vif_type="ovs"))
+        site.advance(updated(left, prepared))
+        assert told.ready == [("p", "host-h2")]
+        await site.report("h2", ports=unplugged())
+        await site.report("h2", ports=plugged())
+        assert told.ready == [("p", "host-h2")] * 2
