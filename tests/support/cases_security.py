@@ -123,9 +123,8 @@ def handshake(client: Machine, server: Machine) -> tuple[Step, ...]:
     )
 
 
-def _of(client: Machine, server: Machine, about: str) -> Iterator[Story]:
+def _opening(client: Machine, server: Machine, about: str) -> Iterator[Story]:
     """What holds between any two machines."""
-    forth = tcp(client, server, WEB_PORTS, ACK, (101, 501))
     back = tcp(server, client, WEB_BACK, ACK, (501, 101))
     opened = handshake(client, server)
     yield Story(
@@ -148,6 +147,12 @@ def _of(client: Machine, server: Machine, about: str) -> Iterator[Story]:
         a_site(*ASK, *for_both("server", "in")),
         (ends(client, tcp(client, server, (40_000, 81), SYN, (1, 0))), *opened),
     )
+
+
+def _ending(client: Machine, server: Machine, about: str) -> Iterator[Story]:
+    forth = tcp(client, server, WEB_PORTS, ACK, (101, 501))
+    back = tcp(server, client, WEB_BACK, ACK, (501, 101))
+    opened = handshake(client, server)
     yield Story(
         f"a connection ends when the receiver's rule goes {about}",
         WEB,
@@ -194,6 +199,9 @@ def _of(client: Machine, server: Machine, about: str) -> Iterator[Story]:
             ends(server, back),
         ),
     )
+
+
+def _datagrams(client: Machine, server: Machine, about: str) -> Iterator[Story]:
     question, answer = udp(client, server, ASKED), udp(server, client, ANSWERED)
     yield Story(
         f"datagrams are answered {about}",
@@ -218,6 +226,10 @@ def _of(client: Machine, server: Machine, about: str) -> Iterator[Story]:
             passes(server, unreachable(server, client, question), client),
         ),
     )
+
+
+def _fragments(client: Machine, server: Machine, about: str) -> Iterator[Story]:
+    question, answer = udp(client, server, ASKED), udp(server, client, ANSWERED)
     whole, denied = (
         fragmented_udp(client, server, ASKED),
         fragmented_udp(client, server, (40_000, 54)),
@@ -296,7 +308,8 @@ TRACKED = tuple(
         (A6, B6, "on one host, IPv6"),
         (A6, C6, "between hosts, IPv6"),
     )
-    for story in _of(client, server, about)
+    for stories in (_opening, _ending, _datagrams, _fragments)
+    for story in stories(client, server, about)
 )
 UNTRACKED = tuple(
     story
