@@ -1,6 +1,6 @@
 """The edge: external networks, gateways and floating IPs as one feature, and what touches their flows."""
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 
 from alcor.goalstate.item import (
     FloatingIpItem,
@@ -8,13 +8,15 @@ from alcor.goalstate.item import (
     HostItem,
     LocalPort,
     NetworkItem,
+    QosItem,
     RouterItem,
 )
 from alcor.pipeline import floating_ip, gateway
 from alcor.pipeline.feature import Feature, ItemChange, Local, LocalChange
-from alcor.pipeline.flow import Resubmit, match
+from alcor.pipeline.flow import Meter, MeterSpec, Resubmit, match
 from alcor.pipeline.live import LiveNetwork
 from alcor.pipeline.outer import OuterAddress, next_hop_rules, outer_meter, outer_network
+from alcor.pipeline.qos import limit_meters
 from alcor.pipeline.tables import Priority, Table, UnitKind
 from alcor.pipeline.unit import Rule, Unit, network_unit
 from alcor.pipeline.view import Allocation, View
@@ -75,6 +77,9 @@ def affected(change: ItemChange, view: View) -> set[Unit]:
                 found |= _by_port(item, view)
             case NetworkItem():
                 found |= _by_network(change.scope.id, view)
+            case QosItem():
+                found |= _floating_ips(("qos", item.id), view)
+                found |= {gateway_unit(id) for id in view.routers_with(("qos", item.id))}
             case HostItem():
                 found.update(units(view))
             case _:
@@ -147,6 +152,27 @@ def _by_network(network_id: str, view: View) -> set[Unit]:
     return found
 
 
+def _meters(view: View, allocation: Allocation) -> Iterator[MeterSpec]:
+    """Cost: O(networks), and O(flows) of what has a QoS policy."""
+    yield from outer_meter(view, allocation)
+    for id, item in view.floating_ips.items():
+        if item.qos is not None:
+            rules = floating_ip.rules(floating_ip_unit(id), view, allocation)
+            yield from _named(rules, limit_meters(item.qos, id, view, allocation))
+    for router_id, router in view.routers.items():
+        limited = [one for one in router.gateways if one.qos is not None]
+        if limited:
+            rules = gateway.rules(gateway_unit(router_id), view, allocation)
+            for one in limited:
+                yield from _named(rules, limit_meters(one.qos, one.id, view, allocation))
+
+
+def _named(rules: Iterable[Rule], specs: Iterable[MeterSpec]) -> Iterator[MeterSpec]:
+    """The meters that flows name: a floating IP that only forwards ports sends nothing of its own."""
+    named = {action.id for rule in rules for action in rule.actions if isinstance(action, Meter)}
+    return (spec for spec in specs if spec.id in named)
+
+
 EXTERNAL = Feature(
     "external",
     shared=_shared,
@@ -155,6 +181,6 @@ EXTERNAL = Feature(
     units=units,
     affected=affected,
     found=found,
-    meters=outer_meter,
+    meters=_meters,
     groups=gateway.groups,
 )

@@ -16,6 +16,7 @@ from alcor.pipeline.next_hop import NEXT_HOP_IPV4, number_of
 from alcor.pipeline.outer import (
     NO_TERMS,
     OWN_ADDRESS,
+    Limits,
     LiveRouter,
     OuterAddress,
     Terms,
@@ -33,6 +34,7 @@ from alcor.pipeline.outer import (
     way_out,
 )
 from alcor.pipeline.port_security import ICMPV6
+from alcor.pipeline.qos import EGRESS_RATE, INGRESS_PACKETS, INGRESS_RATE
 from alcor.pipeline.tables import FLAGS, NEXT_HOP, ROUTER, Flag, Priority, Table
 from alcor.pipeline.unit import Rule, Unit
 from alcor.pipeline.view import Allocation, View
@@ -52,16 +54,17 @@ def rules(unit: Unit, view: View, allocation: Allocation) -> list[Rule]:
     outer = _live(item, view, allocation) if item is not None else None
     if item is None or outer is None:
         return []
-    found = [*address_rules(outer), *_admission(outer)]
+    limits = Limits(item.qos, item.id, view, allocation)
+    found = [*address_rules(outer, limits), *_admission(outer, limits)]
     if item.forwards:
         for forward in item.forwards:
-            found += _forward_rules(forward, outer)
-        found += _inwards(outer, Nat(), Priority.NORMAL, commit=False)
+            found += _forward_rules(forward, outer, limits)
+        found += _inwards(outer, limits, Nat(), Priority.NORMAL, commit=False)
     elif item.fixed_ip is not None and ip_version(Ip(item.fixed_ip)) == ip_version(Ip(item.ip)):
-        found += _inwards(outer, destination_to(item.fixed_ip), Priority.NORMAL, commit=True)
+        found += _inwards(outer, limits, destination_to(item.fixed_ip), Priority.NORMAL, commit=True)
         inner = live_network(item.fixed_network_id or "", view, allocation)
         if inner is not None:
-            found += _outwards(item, outer, inner, view)
+            found += _outwards(item, outer, inner, limits)
     return distinct(found)
 
 
@@ -104,8 +107,8 @@ def _of_fixed(item: FloatingIpItem, view: View, network_id: str | None = None) -
     return [id for id in same if network_id in (None, view.floating_ips[id].network_id)]
 
 
-def _admission(outer: OuterAddress) -> Iterator[Rule]:
-    to_router = (SetField(ROUTER, outer.router.key), Resubmit(Table.UN_NAT))
+def _admission(outer: OuterAddress, limits: Limits) -> Iterator[Rule]:
+    to_router = (*limits.before(INGRESS_PACKETS), SetField(ROUTER, outer.router.key), Resubmit(Table.UN_NAT))
     mine = to_outer(outer.network, outer.ip, {"eth_dst": mac_int(Mac(outer.mac))})
     yield Rule(Table.L3_ADMIT, Priority.SPECIFIC, mine, to_router)
     # What the translation refused still has the floating IP as destination: it is for nobody.
@@ -116,6 +119,7 @@ def _admission(outer: OuterAddress) -> Iterator[Rule]:
 
 def _inwards(
     outer: OuterAddress,
+    limits: Limits,
     nat: Nat,
     priority: int,
     *,
@@ -126,24 +130,34 @@ def _inwards(
     """Translated from outside, and from other routers of this host."""
     version, router = ip_version(Ip(outer.ip)), outer.router
     arrived = of_router(router, version, outer.network, destination=outer.ip, terms=terms)
-    yield Rule(Table.UN_NAT, priority, arrived, translate(router, nat, Table.ROUTE, commit=commit), about)
-    found = (SetField(ROUTER, router.key), SetField(FLAGS, Flag.HAIRPINNED, Flag.HAIRPINNED))
+    on = translate(router, nat, Table.ROUTE, commit=commit)
+    yield Rule(Table.UN_NAT, priority, arrived, (*limits.before(INGRESS_RATE), *on), about)
+    found = (
+        *limits.before(INGRESS_RATE),
+        SetField(ROUTER, router.key),
+        SetField(FLAGS, Flag.HAIRPINNED, Flag.HAIRPINNED),
+    )
     back = translate(router, nat, Table.HAIRPIN_ROUTE, commit=commit)
     yield Rule(Table.HAIRPIN, priority, to_outer(outer.network, outer.ip, terms), (*found, *back), about)
 
 
-def _outwards(item: FloatingIpItem, outer: OuterAddress, inner: LiveNetwork, view: View) -> Iterator[Rule]:
+def _outwards(
+    item: FloatingIpItem, outer: OuterAddress, inner: LiveNetwork, limits: Limits
+) -> Iterator[Rule]:
     """What the port sends leaves as the floating IP, by a gateway on its network."""
     router, network = outer.router, outer.network
     version = ip_version(Ip(item.ip))
     leave = (*way_out(network), *translate(router, source_to(item.ip), Table.SNAT, commit=True))
-    alone = len(_of_fixed(item, view)) == 1
+    metered = limits.before(EGRESS_RATE)
+    alone = len(_of_fixed(item, limits.view)) == 1
     for number, gateway in enumerate(router.item.gateways, start=1):
         sent = of_router(router, version, inner, source=item.fixed_ip, gateway=number)
         if gateway.network_id == network.id:
-            yield Rule(Table.EXTERNAL, Priority.SPECIFIC, sent, leave, item.id)
+            yield Rule(Table.EXTERNAL, Priority.SPECIFIC, sent, (*metered, *leave), item.id)
         elif alone and (way := _gateway_ip(router, network, item.ip)) is not None:
-            yield Rule(Table.EXTERNAL, Priority.SPECIFIC, sent, (_to_next_hop(way), *leave), item.id)
+            yield Rule(
+                Table.EXTERNAL, Priority.SPECIFIC, sent, (*metered, _to_next_hop(way), *leave), item.id
+            )
 
 
 def _gateway_ip(router: LiveRouter, network: LiveNetwork, ip: str) -> str | None:
@@ -164,20 +178,20 @@ def _to_next_hop(ip: str) -> SetField:
     return SetField(NEXT_HOP_IPV4 if ip_version(Ip(ip)) == 4 else NEXT_HOP, number_of(ip))
 
 
-def _forward_rules(forward: Forward, outer: OuterAddress) -> Iterator[Rule]:
+def _forward_rules(forward: Forward, outer: OuterAddress, limits: Limits) -> Iterator[Rule]:
     if ip_version(Ip(forward.ip)) != ip_version(Ip(outer.ip)):
         return
     if forward.protocol in _WITHOUT_PORTS:
         nat = destination_to(forward.ip)
         whole: Terms = {"ip_proto": forward.protocol}
-        yield from _inwards(outer, nat, Priority.SPECIFIC, commit=True, about=forward.id, terms=whole)
+        yield from _inwards(outer, limits, nat, Priority.SPECIFIC, commit=True, about=forward.id, terms=whole)
     name = _TARGET_PORT.get(forward.protocol)
     if name is None:
         return
     for port, mask, target in _port_matches(forward):
         nat = destination_to(forward.ip, target)
         terms: Terms = {"ip_proto": forward.protocol, name: (port, mask)}
-        yield from _inwards(outer, nat, Priority.SPECIFIC, commit=True, about=forward.id, terms=terms)
+        yield from _inwards(outer, limits, nat, Priority.SPECIFIC, commit=True, about=forward.id, terms=terms)
 
 
 def _port_matches(forward: Forward) -> Iterator[tuple[int, int, int | None]]:

@@ -34,6 +34,7 @@ from alcor.pipeline.live import LiveNetwork, is_remote, live_network
 from alcor.pipeline.outer import (
     ETH_TYPES,
     OWN_ADDRESS,
+    Limits,
     LiveRouter,
     OuterAddress,
     Terms,
@@ -50,6 +51,7 @@ from alcor.pipeline.outer import (
     way_out,
 )
 from alcor.pipeline.port_security import ICMPV6
+from alcor.pipeline.qos import EGRESS_PACKETS, EGRESS_RATE, INGRESS_PACKETS, INGRESS_RATE
 from alcor.pipeline.tables import (
     FLAGS,
     NETWORK,
@@ -83,7 +85,8 @@ def rules(unit: Unit, view: View, allocation: Allocation) -> list[Rule]:
         for number, gateway in enumerate(router.item.gateways, start=1):
             network = outer_network(gateway.network_id, view, allocation)
             if network is not None:
-                found += _gateway_rules(number, gateway, network, router, view)
+                limits = Limits(gateway.qos, gateway.id, view, allocation)
+                found += _gateway_rules(number, gateway, network, router, limits)
     else:
         found += _handed_over(router, view, allocation)
     return distinct(found)
@@ -172,26 +175,28 @@ def _addresses(
 
 
 def _gateway_rules(
-    number: int, gateway: RouterGateway, network: LiveNetwork, router: LiveRouter, view: View
+    number: int, gateway: RouterGateway, network: LiveNetwork, router: LiveRouter, limits: Limits
 ) -> Iterator[Rule]:
-    outer = list(_addresses(gateway, network, router, view))
+    outer = list(_addresses(gateway, network, router, limits.view))
     for address in outer:
-        yield from address_rules(address)
-        yield from _own_address_rules(address)
-    if not outer or view.routers_with((network.id, gateway.mac)) != (router.item.id,):
+        yield from address_rules(address, limits)
+        yield from _own_address_rules(address, limits)
+    if not outer or limits.view.routers_with((network.id, gateway.mac)) != (router.item.id,):
         return
     for version in (4, 6):
         first = next((one.ip for one in outer if ip_version(Ip(one.ip)) == version), None)
         if first is not None:
-            yield from _way_in(gateway, network, router, version)
-            yield from _way_out(number, gateway, network, router, first)
+            yield from _way_in(gateway, network, router, version, limits)
+            yield from _way_out(number, gateway, network, router, first, limits)
 
 
-def _way_in(gateway: RouterGateway, network: LiveNetwork, router: LiveRouter, version: int) -> Iterator[Rule]:
+def _way_in(
+    gateway: RouterGateway, network: LiveNetwork, router: LiveRouter, version: int, limits: Limits
+) -> Iterator[Rule]:
     here = match(
         eth_type=ETH_TYPES[version], eth_dst=mac_int(Mac(gateway.mac)), **{NETWORK.name.lower(): network.key}
     )
-    to_router = (SetField(ROUTER, router.key), Resubmit(Table.UN_NAT))
+    to_router = (*limits.before(INGRESS_PACKETS), SetField(ROUTER, router.key), Resubmit(Table.UN_NAT))
     yield Rule(Table.L3_ADMIT, Priority.NORMAL, here, to_router)
     if _translates(gateway, version):
         return
@@ -203,24 +208,26 @@ def _way_in(gateway: RouterGateway, network: LiveNetwork, router: LiveRouter, ve
             Table.UN_NAT,
             Priority.FALLBACK,
             of_router(router, version, network, terms=inside),
-            (Resubmit(Table.ROUTE),),
+            (*limits.before(INGRESS_RATE), Resubmit(Table.ROUTE)),
             cidr,
         )
 
 
 def _way_out(
-    number: int, gateway: RouterGateway, network: LiveNetwork, router: LiveRouter, ip: str
+    number: int, gateway: RouterGateway, network: LiveNetwork, router: LiveRouter, ip: str, limits: Limits
 ) -> Iterator[Rule]:
     version = ip_version(Ip(ip))
     leaving = of_router(router, version, gateway=number)
+    out = (*limits.before(EGRESS_RATE), *way_out(network))
     if _translates(gateway, version):
         on = translate(router, source_to(ip), Table.SNAT, commit=True)
-        yield Rule(Table.EXTERNAL, Priority.NORMAL, leaving, (*way_out(network), *on), gateway.id)
+        yield Rule(Table.EXTERNAL, Priority.NORMAL, leaving, (*out, *on), gateway.id)
         return
     on = (Resubmit(Table.SNAT),)
-    yield Rule(Table.EXTERNAL, Priority.NORMAL, leaving, (*way_out(network), *on), gateway.id)
+    yield Rule(Table.EXTERNAL, Priority.NORMAL, leaving, (*out, *on), gateway.id)
     plain = of_router(router, version, network, gateway=number)
-    actions = (SetField(Field.ETH_SRC, mac_int(Mac(gateway.mac))), Resubmit(Table.HAIRPIN))
+    mac = SetField(Field.ETH_SRC, mac_int(Mac(gateway.mac)))
+    actions = (*limits.before(EGRESS_PACKETS), mac, Resubmit(Table.HAIRPIN))
     yield Rule(Table.SNAT, Priority.FALLBACK, plain, actions, gateway.id)
 
 
@@ -243,12 +250,12 @@ def _is_in(ip: str, cidr: str) -> bool:
     return ip_version(Ip(ip)) == ip_version(Cidr(cidr)) and contains(Cidr(cidr), Ip(ip))
 
 
-def _own_address_rules(outer: OuterAddress) -> Iterator[Rule]:
+def _own_address_rules(outer: OuterAddress, limits: Limits) -> Iterator[Rule]:
     """To the gateway's own address: answers of translated connections go on; echo is answered, all else ends."""
     router, version = outer.router, ip_version(Ip(outer.ip))
     to_it = of_router(router, version, outer.network, destination=outer.ip)
     back = translate(router, Nat(), Table.ROUTE, commit=False)
-    yield Rule(Table.UN_NAT, Priority.NORMAL, to_it, back)
+    yield Rule(Table.UN_NAT, Priority.NORMAL, to_it, (*limits.before(INGRESS_RATE), *back))
     found = (SetField(ROUTER, router.key), SetField(FLAGS, Flag.HAIRPINNED, Flag.HAIRPINNED))
     on = translate(router, Nat(), Table.HAIRPIN_ROUTE, commit=False)
     yield Rule(Table.HAIRPIN, Priority.NORMAL, to_outer(outer.network, outer.ip), (*found, *on))

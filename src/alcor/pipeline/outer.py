@@ -36,6 +36,7 @@ from alcor.pipeline.port_security import (
     NEIGHBOUR_ADVERTISEMENT,
     NEIGHBOUR_SOLICITATION,
 )
+from alcor.pipeline.qos import EGRESS_PACKETS, Kind, limit_actions
 from alcor.pipeline.tables import (
     FLAGS,
     GATEWAY,
@@ -74,6 +75,19 @@ class LiveRouter(NamedTuple):
 
     item: RouterItem
     key: int
+
+
+class Limits(NamedTuple):
+    """What a floating IP or gateway may take, by its QoS policy; bandwidth and packet rate have a table each."""
+
+    policy_id: str | None
+    owner_id: str
+    view: View
+    allocation: Allocation
+
+    def before(self, kind: Kind) -> tuple[Action, ...]:
+        """What goes before a flow's other actions: a meter, or nothing."""
+        return limit_actions(self.policy_id, kind, self.owner_id, self.view, self.allocation)
 
 
 class OuterAddress(NamedTuple):
@@ -183,7 +197,7 @@ def to_outer(network: LiveNetwork, ip: str, terms: Terms = NO_TERMS) -> Match:
     return match(**here, **terms)
 
 
-def address_rules(outer: OuterAddress) -> Iterator[Rule]:
+def address_rules(outer: OuterAddress, limits: Limits) -> Iterator[Rule]:
     """One outer address: questions for it answered, answers to it heard, and what may leave with it. 3 flows."""
     network, router, ip = outer.network, outer.router, outer.ip
     version, mac = ip_version(Ip(ip)), mac_int(Mac(outer.mac))
@@ -191,7 +205,7 @@ def address_rules(outer: OuterAddress) -> Iterator[Rule]:
     told = (SetField(RESPONDER_MAC, mac), Resubmit(Table.ARP_ND_REPLY))
     yield Rule(Table.ARP_ND, Priority.OUTER, question, told)
     yield Rule(Table.L3_ADMIT, Priority.GUARD, answer, TO_AGENT)
-    leaves = (SetField(Field.ETH_SRC, mac), Resubmit(Table.HAIRPIN))
+    leaves = (*limits.before(EGRESS_PACKETS), SetField(Field.ETH_SRC, mac), Resubmit(Table.HAIRPIN))
     yield Rule(Table.SNAT, Priority.NORMAL, of_router(router, version, network, source=ip), leaves)
 
 

@@ -62,7 +62,8 @@ def _router_networks(router: RouterItem) -> tuple[Hashable, ...]:
     macs += [(one.network_id, one.mac) for one in router.gateways]
     ips = ((one.network_id, address.ip) for one in router.gateways for address in one.addresses)
     own = (("inner", one.network_id, address.ip) for one in router.interfaces for address in one.addresses)
-    return (*dict.fromkeys((*inner, *outer)), *reached, *dict.fromkeys((*macs, *ips, *own)))
+    policies = (("qos", one.qos) for one in router.gateways if one.qos is not None)
+    return (*dict.fromkeys((*inner, *outer)), *reached, *dict.fromkeys((*macs, *ips, *own, *policies)))
 
 
 def _floating_ip_uses(floating_ip: FloatingIpItem) -> tuple[Hashable, ...]:
@@ -71,8 +72,8 @@ def _floating_ip_uses(floating_ip: FloatingIpItem) -> tuple[Hashable, ...]:
         ports[floating_ip.port_id] = None
     outer = (floating_ip.network_id, floating_ip.ip)
     inner = (floating_ip.router_id, floating_ip.fixed_network_id, floating_ip.fixed_ip)
-    behind = ("inner", floating_ip.fixed_network_id)
-    return (*ports, *dict.fromkeys((floating_ip.router_id, floating_ip.network_id)), outer, inner, behind)
+    behind = ("inner", floating_ip.fixed_network_id), ("qos", floating_ip.qos)
+    return (*ports, *dict.fromkeys((floating_ip.router_id, floating_ip.network_id)), outer, inner, *behind)
 
 
 def _firewall_ports(firewall: FirewallItem) -> tuple[Hashable, ...]:
@@ -231,7 +232,8 @@ class View:
 
     def floating_ips_for(self, name: Hashable) -> tuple[str, ...]:
         """The ids of the floating IPs of a port, router or external network (its id), of (external network id,
-        address), of (router id, fixed network id, fixed address), or of ("inner", fixed network id). Cost: O(1).
+        address), of (router id, fixed network id, fixed address), of ("inner", fixed network id) or ("qos", policy id).
+        Cost: O(1).
         """
         if not isinstance(self.floating_ips, Indexed):
             self.floating_ips = floating_ips_by_use(self.floating_ips)

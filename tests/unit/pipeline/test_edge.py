@@ -7,13 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alcor.goalstate.item import GatewayHost, GatewayItem, NetworkItem
-from alcor.pipeline.compile import groups, unit_flows
+from alcor.goalstate.item import GatewayHost, GatewayItem, Limit, NetworkItem, QosItem
+from alcor.pipeline.compile import groups, meters, unit_flows
 from alcor.pipeline.external import floating_ip_unit, gateway_unit
 from alcor.pipeline.floating_ip import masks
-from alcor.pipeline.flow import Bucket, Field, Flow, Group, Output, SetField
-from alcor.pipeline.outer import live_router, serves
+from alcor.pipeline.flow import Bucket, Field, Flow, Group, Meter, Output, SetField
+from alcor.pipeline.outer import OUTER_METER, live_router, serves
 from alcor.pipeline.prerequisite import check
+from alcor.pipeline.qos import (
+    EGRESS_PACKETS,
+    EGRESS_RATE,
+    INGRESS_PACKETS,
+    INGRESS_RATE,
+    KINDS,
+    limit_meter_id,
+)
 from alcor.pipeline.tables import INGRESS, NETWORK, ROUTER, Table
 from alcor.pipeline.view import Allocation, View
 from tests.support.cases_edge import EDGE
@@ -199,3 +207,34 @@ def test_a_gateway_host_that_is_not_in_the_list_serves_nothing(fabric: Fabric) -
 
     assert not serves(router, told, allocation)
     assert GatewayHost("h3", "192.0.2.3") not in router.item.gateway_hosts
+
+
+def test_a_policy_meters_both_directions(fabric: Fabric) -> None:
+    """Bandwidth where it is translated; packets a table before or behind; all four meters are in the switch first."""
+    view, allocation = of(fabric, "h1")
+    limits = tuple(Limit(is_ingress, 1_000, 0) for is_ingress in (False, True))
+    floating = msgspec.structs.replace(view.floating_ips["f101"], qos="q")
+    limited = replace(
+        view,
+        floating_ips=view.floating_ips | {"f101": floating},
+        qos={"q": QosItem(id="q", bandwidth=limits, packets=limits)},
+    )
+    numbered = replace(allocation, limit_keys={"f101": 5})
+
+    def metered(numbers: Allocation) -> dict[Table, set[int]]:
+        found: dict[Table, set[int]] = {}
+        for flow in unit_flows(floating_ip_unit("f101"), limited, numbers):
+            ids = {action.id for action in flow.actions if isinstance(action, Meter)} - {OUTER_METER}
+            if ids:
+                found.setdefault(Table(flow.table), set()).update(ids)
+        return found
+
+    assert metered(numbered) == {
+        Table.EXTERNAL: {limit_meter_id(5, EGRESS_RATE)},
+        Table.SNAT: {limit_meter_id(5, EGRESS_PACKETS)},
+        Table.L3_ADMIT: {limit_meter_id(5, INGRESS_PACKETS)},
+        Table.UN_NAT: {limit_meter_id(5, INGRESS_RATE)},
+        Table.HAIRPIN: {limit_meter_id(5, INGRESS_RATE)},
+    }
+    assert {limit_meter_id(5, kind) for kind in KINDS} <= meters(limited, numbered).keys()
+    assert metered(allocation) == {}

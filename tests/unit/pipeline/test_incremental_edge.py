@@ -13,13 +13,15 @@ from alcor.goalstate.item import (
     GatewayItem,
     HostItem,
     InterfaceAddress,
+    Limit,
     NetworkItem,
+    QosItem,
     RouterGateway,
     RouterInterface,
     RouterItem,
     RouterRoute,
 )
-from alcor.goalstate.scope import host_scope, router_scope
+from alcor.goalstate.scope import host_scope, qos_scope, router_scope
 from alcor.pipeline.compile import flows, found, groups, meters, unit_flows, units
 from alcor.pipeline.feature import Local, LocalChange
 from alcor.pipeline.flow import Group, Meter
@@ -67,6 +69,7 @@ def routers() -> st.SearchStrategy[RouterItem]:
         mac=st.sampled_from(MACS),
         addresses=outer_addresses(),
         snat=st.booleans(),
+        qos=st.sampled_from((None, "q")),
     )
     hosts = st.permutations(
         (GatewayHost("h1", VTEPS[0]), GatewayHost("h2", VTEPS[1]), GatewayHost("h3", VTEPS[2]))
@@ -95,6 +98,7 @@ def floating_ips() -> st.SearchStrategy[FloatingIpItem]:
         "network_id": st.sampled_from(OUTER),
         "router_id": st.sampled_from(ROUTERS),
         "is_central": st.booleans(),
+        "qos": st.sampled_from((None, "q")),
     }
     whole = st.builds(
         FloatingIpItem,
@@ -151,6 +155,14 @@ class Edge(Host):
             self.view.floating_ips[item.id] = item
         self.change(host_scope("h1"), before, item if there else None)
 
+    def put_outer_policy(self, there: bool, packets: bool) -> None:
+        limits = tuple(Limit(is_ingress, 1_000, 0) for is_ingress in (False, True))
+        item = QosItem(id="q", bandwidth=limits, packets=limits if packets else ())
+        before = self.view.qos.pop("q", None)
+        if there:
+            self.view.qos["q"] = item
+        self.change(qos_scope("q"), before, item if there else None)
+
     def put_providers(self, there: bool) -> None:
         self.allocation.providers = {"wire": 5, "other": 6} if there else {}
         self.touch(Local.PROVIDERS)
@@ -190,6 +202,7 @@ def edge_edits() -> st.SearchStrategy[EdgeEdit]:
         of(Edge.number_router, st.sampled_from(ROUTERS), likely),
         of(Edge.put_gateway, st.sampled_from(ROUTERS), likely),
         of(Edge.put_providers, likely),
+        of(Edge.put_outer_policy, likely, st.booleans()),
         of(Edge.put_probes, likely),
         of(Edge.lose, st.sampled_from(VTEPS), st.booleans()),
         of(Edge.find_next_hop, hops, likely),
@@ -213,6 +226,8 @@ def an_edge() -> Edge:
     host.put_network(outside, True)
     host.number_network(outside, True)
     host.put_providers(True)
+    host.allocation.limit_keys = {"f1": 1, "f2": 2, "g1": 3}
+    host.put_outer_policy(True, True)
     host.put_host(
         HostItem(id="h1", name="h1", vtep_addresses=("192.0.2.1",), token_digest="", mac="02:00:00:00:00:aa"),
         True,
