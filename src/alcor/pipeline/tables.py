@@ -197,7 +197,6 @@ REGISTERS: tuple[Register, ...] = (
     Register(NEXT_HOP, "from ROUTE to NEXT_HOP: the next hop's address (IPv4 in reg3)"),
     Register(ROUTER, "from L3_ADMIT on: router key: host-local; its NAT zone is `ROUTER_ZONES_FROM` + key"),
     Register(GATEWAY, "from ROUTE to SNAT, on the way out: number of the router's gateway, the first is 1"),
-    Register(Field.REG12, "scratch of NAT: conntrack zone"),
     Register(Field.REG13, "scratch of groups: conntrack zone of the port under test"),
     Register(POLICY[0], "in *_CT to *_RULES: high half of the policy (the port's set of groups, hashed)"),
     Register(POLICY[1], "low half of the policy"),
@@ -296,8 +295,6 @@ class UnitKind(IntEnum):
     ACL = 11
     FIREWALL = 12
     CLAIM = 13
-    PROVIDER = 14
-    NEXT_HOP = 15
     ARRIVAL = 16
 
 
@@ -315,8 +312,6 @@ UNIT_TEXTS: dict[UnitKind, str] = {
     UnitKind.ACL: "a network ACL",
     UnitKind.FIREWALL: "a firewall group",
     UnitKind.CLAIM: "an address that a port claims",
-    UnitKind.PROVIDER: "a provider bridge",
-    UnitKind.NEXT_HOP: "the MAC of an address on an external network, as the agent found it",
     UnitKind.ARRIVAL: "the connections of a port that has come by live migration",
 }
 
