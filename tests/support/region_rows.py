@@ -102,7 +102,11 @@ routers = st.builds(
     Router,
     id=_one("RS"),
     admin_state_up=_flags,
-    routes=_some(Route("10.3.0.0/16", "10.0.0.9"), Route("10.4.0.0/16", "172.16.0.1")),
+    routes=_some(
+        Route("10.3.0.0/16", "10.0.0.9"),
+        Route("10.4.0.0/16", "172.16.0.1"),
+        Route("10.8.0.0/15", "10.0.0.1"),
+    ),
     gateway_ports=_some(*_ports),
     enable_snat=_flags,
     gateway_qos_policy_id=_one([None, "y"]),

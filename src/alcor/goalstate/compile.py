@@ -20,6 +20,7 @@ from alcor.goalstate.derive.router import (
     outer_address,
     reaches,
     table_candidates,
+    through,
 )
 from alcor.goalstate.derive.rule import acl_item, firewall_item, qos_item, rules_item
 from alcor.goalstate.fact import HostFact, NetworkFact, PortFact, RouterFact, TrunkFact
@@ -277,7 +278,21 @@ def _routes(
             if table.subnet_id in own or (table.subnet_id is None and own - special):
                 found += table_candidates(table, gateways)
         found += _to_peers(region, network_id, on, inner)
-    return decided(found, inner | outer)
+    return through(decided(found, inner | outer), inner, lambda ip: _beyond(region, router.id, on, ip))
+
+
+def _beyond(region: _Region, router_id: str, on: set[str], ip: str) -> list[tuple[str, str]] | None:
+    """What is behind the router that has an address on one of the networks; None if none has."""
+    up = [port for ports in region.interfaces.values() for port in ports if port.local.admin_state_up]
+    for port in up:
+        other = region.intent.routers.get(port.router_id or "")
+        if other is None or other.id == router_id or port.local.network_id not in on:
+            continue
+        if ip in {address for address, _ in region.addresses(port)}:
+            far = [one for one in up if one.router_id == other.id and one.local.network_id not in on]
+            subnets = [subnet for one in far for _, subnet in region.addresses(one)]
+            return [(one.cidr, one.network_id) for one in subnets] if other.admin_state_up else []
+    return None
 
 
 def _to_peers(region: _Region, network_id: str, on: set[str], cidrs: set[str]) -> Iterator[Candidate]:

@@ -7,7 +7,7 @@ the default way.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from ipaddress import ip_address
 
 from alcor.goalstate.derive.port import routers_of, vtep_of
@@ -73,11 +73,54 @@ def decided(candidates: Iterable[Candidate], cidrs: Iterable[str]) -> tuple[Rout
             best[route.destination] = (priority, {route})
         elif priority == held[0]:
             held[1].add(route)
-    found: set[RouterRoute] = set()
-    for _, routes in best.values():
-        hops = {route for route in routes if route.nexthop is not None}
-        found |= hops or {max(routes, key=lambda route: route.network_id or "")}
-    return tuple(sorted(found, key=lambda one: (one.destination, one.nexthop or "", one.network_id or "")))
+    return _without_doubt(route for _, routes in best.values() for route in routes)
+
+
+Beyond = Callable[[str], Collection[tuple[str, str]] | None]
+"""An address → what is behind the router that has it on a network in common: (CIDR, network id) of its other subnets.
+
+None: no router has it. A router that is down has nothing behind it.
+"""
+
+
+def through(routes: Iterable[RouterRoute], cidrs: Collection[str], beyond: Beyond) -> tuple[RouterRoute, ...]:
+    """Routes by way of other routers lead to the subnets behind these at once, as if connected.
+
+    Every host routes for itself, so the other router is not another machine: its part is done on the same host. What
+    such a route covers beside those subnets is unreachable: other routers' own routes and gateways are not followed.
+    `cidrs`: the router's own subnets, which win.
+    """
+    found: dict[tuple[str, str | None, str | None], RouterRoute] = {}
+    own = [network_of(Cidr(cidr)) for cidr in cidrs]
+    for route in routes:
+        behind = beyond(route.nexthop) if route.nexthop is not None else None
+        if behind is None:
+            found[route.destination, route.nexthop, route.network_id] = route
+            continue
+        wanted = network_of(Cidr(route.destination))
+        led = []
+        for cidr, network_id in behind:
+            net = network_of(Cidr(cidr))
+            if net.version == wanted.version and net.overlaps(wanted) and net not in own:
+                narrower = max(net, wanted, key=lambda one: one.prefixlen)
+                led.append(RouterRoute(str(narrower), network_id=network_id))
+        for one in led or [RouterRoute(route.destination)]:
+            found[one.destination, None, one.network_id] = one
+        if not any(one.destination == route.destination for one in led):
+            found.setdefault((route.destination, None, None), RouterRoute(route.destination))
+    return _without_doubt(found.values())
+
+
+def _without_doubt(routes: Iterable[RouterRoute]) -> tuple[RouterRoute, ...]:
+    """One way for each destination, or next hops of equal cost; sorted."""
+    ways: dict[str, list[RouterRoute]] = {}
+    for route in routes:
+        ways.setdefault(route.destination, []).append(route)
+    kept: list[RouterRoute] = []
+    for several in ways.values():
+        hops = [route for route in several if route.nexthop is not None]
+        kept += hops or [max(several, key=lambda route: route.network_id or "")]
+    return tuple(sorted(kept, key=lambda one: (one.destination, one.nexthop or "", one.network_id or "")))
 
 
 def table_candidates(table: RouteTableFact, gateways: Iterable[RouterGateway]) -> Iterator[Candidate]:
@@ -133,11 +176,33 @@ def router(intent: Intent, id: str) -> Iterator[tuple[str, RouterItem]]:
             id=id,
             admin_state_up=fact.admin_state_up,
             interfaces=interfaces,
-            routes=decided(candidates, cidrs | outer),
+            routes=through(
+                decided(candidates, cidrs | outer), cidrs, lambda ip: _beyond(intent, id, networks, ip)
+            ),
             gateways=gateways,
             gateway_hosts=gateway_hosts(intent, fact) if gateways else (),
         ),
     )
+
+
+def _beyond(intent: Intent, id: str, networks: Collection[str], ip: str) -> list[tuple[str, str]] | None:
+    """As `Beyond`, of the router `id` on `networks`."""
+    for network_id in networks:
+        for port in intent.ports.found((By.INTERFACE_ON, network_id)):
+            other = port.router_id
+            if other is None or other == id or other not in intent.routers or not port.local.admin_state_up:
+                continue
+            if all(address != ip for address, _ in _addresses(intent, port)):
+                continue
+            if not intent.routers[other].admin_state_up:
+                return []
+            return [
+                (subnet.cidr, subnet.network_id)
+                for far in intent.ports.found((By.INTERFACE_OF, other))
+                if far.local.admin_state_up and far.local.network_id not in networks
+                for _, subnet in _addresses(intent, far)
+            ]
+    return None
 
 
 def _interface(intent: Intent, port: PortFact) -> RouterInterface:

@@ -82,23 +82,29 @@ def _gateways_on(intent: Intent, network_id: str) -> Iterator[str]:
 
 def _routers_of_port(intent: Intent, port: PortFact) -> Iterator[str]:
     if port.router_id is not None:
-        yield port.router_id
-        yield port.local.network_id
+        yield from _routers_on(intent, port.local.network_id)
+        yield from _beside(intent, port.router_id)
     if port.is_gateway:
         yield from intent.routers.find((By.GATEWAY_PORT, port.local.id))
 
 
+def _beside(intent: Intent, router_id: str) -> Iterator[str]:
+    """A router and those on its networks, whose routes may lead through it."""
+    yield router_id
+    for port in intent.ports.found((By.INTERFACE_OF, router_id)):
+        yield from _routers_on(intent, port.local.network_id)
+
+
 def _routers_of_subnet(intent: Intent, subnet: SubnetItem) -> Iterator[str]:
-    yield from _routers_on(intent, subnet.network_id)
+    for router_id in _routers_on(intent, subnet.network_id):
+        yield from _beside(intent, router_id)
     for peering in intent.peerings.found((By.NETWORK, subnet.network_id)):
         for network_id in peering.networks:
             yield from _routers_on(intent, network_id)
 
 
 def _router_and_stand_ins(intent: Intent, fact: RouterFact) -> Iterator[str]:
-    yield fact.id
-    for port in intent.ports.found((By.INTERFACE_OF, fact.id)):
-        yield port.local.network_id
+    yield from _beside(intent, fact.id)
 
 
 def _routers_of_peering(intent: Intent, peering: PeeringFact) -> Iterator[str]:
