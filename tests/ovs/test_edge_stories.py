@@ -1,13 +1,35 @@
 """Every story of the edge on real switches: the stories of `tests/packet`, on three hosts and a wire."""
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
-from tests.support.cases_edge import EDGE, EDGE_STORIES, OUTSIDE, EdgeStory, wired
+from alcor.agent.handler import Confirmed
+from alcor.agent.translation import StaleTranslations
+from alcor.goalstate.item import FloatingIpItem, key_of
+from alcor.goalstate.scope import host_scope
+from alcor.pipeline.feature import ItemChange
+from alcor.pipeline.tables import ROUTER_ZONES_FROM
+from tests.support.cases_edge import (
+    EDGE,
+    EDGE_STORIES,
+    FLOAT4,
+    GW1,
+    OUTSIDE,
+    RED2,
+    RED4,
+    VIA_RED,
+    WORLD,
+    EdgeStory,
+    to,
+    wired,
+)
+from tests.support.ovs import eventually
 from tests.support.real_site import RealSite, a_real_site
+from tests.support.stories import ping, udp
 
 # The switches are one module's, and so is the loop that their drivers live in.
 pytestmark = [pytest.mark.ovs, pytest.mark.asyncio(loop_scope="module")]
@@ -48,3 +70,30 @@ async def test_each_packet_ends_where_it_should(story: EdgeStory, real: RealSite
         ), f"step {number}"
         assert len(arrivals.punted) == step.punted, f"step {number}"
     assert not any((await real.differences()).values())
+
+
+async def test_connections_of_a_lost_translation_are_forgotten(real: RealSite) -> None:
+    """Those of the floating IP that went, those that it began and those that came to it; others of its router stay."""
+    await real.become(EDGE)
+    await real.forget_connections()
+    for sender, frame in (
+        ("red-4", ping(RED4, to(WORLD, VIA_RED))),
+        (OUTSIDE, udp(WORLD, FLOAT4, (3000, 53))),
+        ("red-2", ping(RED2, to(WORLD, VIA_RED))),
+    ):
+        await real.send(sender, frame)
+    switch, allocation = real.switch("h2"), real.allocation("h2")
+    item = FloatingIpItem(id="f104", ip=FLOAT4.ip, mac=FLOAT4.mac, network_id="ext", router_id="r1")
+    translations = StaleTranslations(switch)
+    zone = ROUTER_ZONES_FROM + allocation.router_keys["r1"]
+    before = await switch.dump_conntrack(zone)
+
+    translations.note(Confirmed(items=(ItemChange(host_scope("h2"), key_of(item), item, None),)))
+    running = asyncio.create_task(translations.run(allocation))
+    await eventually(lambda: translations.forgotten == 2, "two connections forgotten")
+    running.cancel()
+    after = await switch.dump_conntrack(zone)
+
+    assert (len(before), len(after)) == (3, 1)
+    assert FLOAT4.ip not in after[0]
+    assert GW1 in after[0]

@@ -308,6 +308,10 @@ class RealSite:
         found = {host_id: machine for (_, host_id), machine in self._machines.items() if machine.plugged}
         return list(found.values())
 
+    def switch(self, host_id: str) -> OvsSwitch:
+        """A host's driver."""
+        return self._hosts[host_id].switch
+
     def allocation(self, host_id: str) -> Allocation:
         """The local numbers of a host as the present site has them."""
         assert self._site is not None
