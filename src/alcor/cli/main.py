@@ -11,6 +11,7 @@ import typer
 
 from alcor import __version__
 from alcor.cli import resource, trace
+from alcor.cli.selftest import selftest
 
 T = TypeVar("T")
 
@@ -149,6 +150,7 @@ app.command("list")(resource.list_rows)
 app.command("show")(resource.show_row)
 app.command("changes")(resource.list_changes)
 app.command("trace")(trace.trace_packet)
+app.command("selftest")(selftest)
 
 
 @app.command()

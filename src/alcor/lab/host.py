@@ -77,6 +77,11 @@ class LabHost:
         self._vif_next = 1
 
     @property
+    def bridge(self) -> str:
+        """The integration bridge."""
+        return "br-int"
+
+    @property
     def run_folder(self) -> Path:
         """Where the switch's sockets are (OVS_RUNDIR)."""
         return self.folder / "run"

@@ -15,13 +15,15 @@ from typing import Literal
 
 import msgspec
 
-Kind = Literal["process", "namespace", "folder"]
+Kind = Literal["process", "namespace", "folder", "port", "intent"]
 # A process that ignores SIGTERM for this long is killed.
 GRACE_S = 5.0
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One thing made. `name`: a namespace's name, a folder's path, a process's id. `started`: clock ticks."""
+    """One thing made. `name`: a namespace's name, a folder's path, a process's id, a port's database socket and name,
+    the description of what was made in a region. `started`: clock ticks.
+    """
 
     kind: Kind
     name: str
@@ -43,6 +45,8 @@ class Ledger:
     """The record of one laboratory; `sweep` removes all it names."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        """Where the ledger is."""
         self._path = folder / "ledger.jsonl"
         self._children: dict[int, subprocess.Popen[bytes]] = {}
 
@@ -71,17 +75,31 @@ class Ledger:
         return found
 
     def sweep(self) -> int:
-        """Remove everything recorded, newest first; returns how many things were still there."""
+        """Remove everything recorded, newest first; returns how many things were still there.
+
+        Not what was made in a region, which only a client of it can remove.
+        """
         entries = self.entries()
         removed = self._end_processes([e for e in reversed(entries) if e.kind == "process"])
+        removed += self.sweep_machines()
         for entry in reversed(entries):
-            if entry.kind == "namespace" and Path("/run/netns", entry.name).exists():
-                subprocess.run(["ip", "netns", "del", entry.name], check=False)
-                removed += 1
-            elif entry.kind == "folder" and Path(entry.name).exists():
+            if entry.kind == "folder" and Path(entry.name).exists():
                 shutil.rmtree(entry.name, ignore_errors=True)
                 removed += 1
         self._path.unlink(missing_ok=True)
+        return removed
+
+    def sweep_machines(self) -> int:
+        """Remove namespaces and switch ports, newest first, and keep the record; returns how many namespaces."""
+        removed = 0
+        for entry in reversed(self.entries()):
+            if entry.kind == "namespace" and Path("/run/netns", entry.name).exists():
+                subprocess.run(["ip", "netns", "del", entry.name], check=False)
+                removed += 1
+            elif entry.kind == "port":
+                socket, _, port = entry.name.rpartition(" ")
+                words = ("ovs-vsctl", f"--db=unix:{socket}", "--timeout=5", "--if-exists", "del-port", port)
+                subprocess.run(words, capture_output=True, check=False)
         return removed
 
     def _end_processes(self, entries: list[Entry]) -> int:

@@ -6,9 +6,8 @@ sockets and what its kernel knows of neighbours stay, as in a live migration, an
 """
 
 from alcor.lab.command import ip_batch, run
-from alcor.lab.host import LabHost
 from alcor.lab.ledger import Ledger
-from alcor.lab.vm import Vm
+from alcor.lab.vm import Host, Vm
 
 _NAME_CHARACTERS_MAX = 15
 
@@ -16,7 +15,7 @@ _NAME_CHARACTERS_MAX = 15
 class MovingVm(Vm):
     """A virtual machine; `host` is where it runs."""
 
-    def __init__(self, prefix: str, name: str, host: LabHost, ledger: Ledger) -> None:
+    def __init__(self, prefix: str, name: str, host: Host, ledger: Ledger) -> None:
         super().__init__(prefix, name, host, ledger)
         self.cable = f"{prefix}{name}-cable"
         self._vifs: dict[str, str] = {}
@@ -46,7 +45,7 @@ class MovingVm(Vm):
         self.plug_on(self.host, port_id)
         self.run_on(self.host)
 
-    def plug_on(self, host: LabHost, port_id: str) -> None:
+    def plug_on(self, host: Host, port_id: str) -> None:
         """Plug an interface for it on a host, on which it does not run yet."""
         vif = self._vifs[host.name] = host.next_vif()
         end = _end_of(host)
@@ -59,13 +58,13 @@ class MovingVm(Vm):
             *("--", "set", "interface", vif, f"external_ids:iface-id={port_id}"),
         )
 
-    def run_on(self, host: LabHost) -> None:
+    def run_on(self, host: Host) -> None:
         """Pause where it runs and go on on another host, within a millisecond or two."""
         leave = [f"link set {_end_of(self.host)} nomaster"] if self.host is not host else []
         ip_batch([*leave, f"link set {_end_of(host)} master wire"], self.cable)
         self.host = host
 
-    def unplug_on(self, host: LabHost) -> None:
+    def unplug_on(self, host: Host) -> None:
         """Take its interface off a host."""
         vif = self._vifs.pop(host.name)
         host.vsctl("--", "--if-exists", "del-port", "br-int", vif)
@@ -75,11 +74,11 @@ class MovingVm(Vm):
         """Take it off the host where it runs."""
         self.unplug_on(self.host)
 
-    def heard_on(self, host: LabHost) -> int:
+    def heard_on(self, host: Host) -> int:
         """How many frames a host has delivered to the machine's interface there."""
         path = f"/sys/class/net/{_end_of(host)}/statistics/rx_packets"
         return int(run("ip", "netns", "exec", self.cable, "cat", path))
 
 
-def _end_of(host: LabHost) -> str:
+def _end_of(host: Host) -> str:
     return f"to-{host.name}"[:_NAME_CHARACTERS_MAX]

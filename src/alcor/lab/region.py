@@ -87,8 +87,9 @@ class RegionProcess:
 class Client:
     """The public API as the laboratory uses it: one call per method, errors as sentences."""
 
-    def __init__(self, endpoint: str, token: str) -> None:
-        self._http = httpx.Client(base_url=endpoint, headers={"X-Auth-Token": token}, timeout=30)
+    def __init__(self, endpoint: str, token: str, *, http: httpx.Client | None = None) -> None:
+        """`http`: a client that is already there, instead of endpoint and token."""
+        self._http = http or httpx.Client(base_url=endpoint, headers={"X-Auth-Token": token}, timeout=30)
 
     def create(self, collection: str, member: str, **attributes: Any) -> dict[str, Any]:
         """POST one resource, e.g. `create("v2.0/networks", "network", name="red")`."""

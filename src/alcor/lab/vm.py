@@ -1,14 +1,14 @@
-"""One virtual machine of the laboratory: a network namespace whose eth0 is plugged into a host's br-int."""
+"""One virtual machine of the laboratory: a network namespace whose eth0 is plugged into a host's switch."""
 
 import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import orjson
 
 from alcor.lab.command import LabError, ip_batch, run, start
-from alcor.lab.host import LabHost
 from alcor.lab.ledger import Ledger
 
 # What udhcpc calls with what it learned: it sets address, MTU and routes of the VM and nothing of the machine.
@@ -26,10 +26,36 @@ class Ping:
     rtt_ms: float | None
 
 
+class Host(Protocol):
+    """What a machine needs of the host it is on."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the region."""
+
+    @property
+    def namespace(self) -> str:
+        """Where its switch's interfaces are."""
+
+    @property
+    def folder(self) -> Path:
+        """Where what machines write may stand."""
+
+    @property
+    def bridge(self) -> str:
+        """The integration bridge."""
+
+    def next_vif(self) -> str:
+        """A fresh interface name."""
+
+    def vsctl(self, *arguments: str) -> str:
+        """Run ovs-vsctl against its database. Raises: LabError."""
+
+
 class Vm:
     """A virtual machine. Its interface is made with the port's MAC address, as a hypervisor does."""
 
-    def __init__(self, prefix: str, name: str, host: LabHost, ledger: Ledger) -> None:
+    def __init__(self, prefix: str, name: str, host: Host, ledger: Ledger) -> None:
         self.name = name
         self.host = host
         self.namespace = f"{prefix}{name}"
@@ -55,13 +81,17 @@ class Vm:
     def plug(self, port_id: str) -> None:
         """Plug eth0 into br-int the way Nova does: the interface names its port."""
         self.host.vsctl(
-            *("--", "add-port", "br-int", self._vif),
+            *("--", "add-port", self.host.bridge, self._vif),
             *("--", "set", "interface", self._vif, f"external_ids:iface-id={port_id}"),
         )
 
+    def plug_outside(self, bridge: str, tag: int = 0) -> None:
+        """Plug eth0 into a provider bridge, into a VLAN of it if there is a tag: a machine outside of the region."""
+        self.host.vsctl("--", "add-port", bridge, self._vif, *([f"tag={tag}"] if tag else []))
+
     def unplug(self) -> None:
-        """Take eth0 out of br-int."""
-        self.host.vsctl("--", "--if-exists", "del-port", "br-int", self._vif)
+        """Take eth0 out of its bridge."""
+        self.host.vsctl("--", "--if-exists", "del-port", self._vif)
 
     def up(self) -> None:
         """Set eth0 up: from now on the VM speaks."""

@@ -1,8 +1,10 @@
 """Composition of one host agent: nothing here reaches the region's packages."""
 
 import asyncio
+import os
 import random
 import time
+from typing import Any
 
 from alcor import __version__
 from alcor.agent.answer.registry import MAKERS
@@ -15,6 +17,7 @@ from alcor.agent.status import serve as serve_status
 from alcor.bus.codec import ProtobufCodec
 from alcor.bus.grpc_client import GrpcConnector
 from alcor.model.ids import is_uuid
+from alcor.runtime.agent_config import Agent as AgentSettings
 from alcor.runtime.agent_config import AgentConfig
 from alcor.runtime.settings import ConfigurationError
 
@@ -34,6 +37,24 @@ def service_settings(config: AgentConfig) -> Settings:
     if not secret:
         raise ConfigurationError(f"metadata.nova_secret_file = '{settings.nova_secret_file}' is empty")
     return Settings(settings.device, Compute(settings.nova_url, secret))
+
+
+class _Here:
+    """The agent's status, and where it and its switch are, for programs on this machine."""
+
+    def __init__(self, agent: Agent, settings: AgentSettings) -> None:
+        self._agent, self._settings = agent, settings
+
+    def status(self) -> dict[str, Any]:
+        """As `Agent.status`, with here: {pid, ovsdb, run_folder, bridge}."""
+        settings = self._settings
+        here = {
+            "pid": os.getpid(),
+            "ovsdb": str(settings.ovsdb.absolute()),
+            "run_folder": str(settings.run_folder.absolute()),
+            "bridge": settings.bridge,
+        }
+        return {**self._agent.status(), "here": here}
 
 
 async def serve(config: AgentConfig, *, stop: asyncio.Event) -> None:
@@ -74,7 +95,7 @@ async def serve(config: AgentConfig, *, stop: asyncio.Event) -> None:
         metadata=service_port(config.metadata.device) if config.metadata.enabled else None,
         makers=(*MAKERS, host_services(service_settings(config))) if config.metadata.enabled else MAKERS,
     )
-    async with serve_status(settings.status_socket, agent):
+    async with serve_status(settings.status_socket, _Here(agent, settings)):
         work = asyncio.create_task(agent.run(), name="agent")
         ended = asyncio.create_task(stop.wait(), name="stop")
         await asyncio.wait({work, ended}, return_when=asyncio.FIRST_COMPLETED)
