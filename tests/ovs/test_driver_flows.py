@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import pytest
 
-from alcor.agent.driver import FlowDiff, SwitchError
+from alcor.agent.driver import FlowDiff, FlowsRefused, SwitchError
 from alcor.pipeline import prerequisite
 from alcor.pipeline.flow import (
     Action,
@@ -396,11 +396,12 @@ async def test_a_refused_flow_is_named_and_takes_its_bundle_with_it(
     """The error names the flow and the switch's reason; nothing of its bundle is installed; the driver goes on."""
     good = list(many_flows(company).values())
     async with a_connected_driver(pair, bridge=bridge) as (switch, _):
-        with pytest.raises(SwitchError, match=f"table=0,priority=9.*{reason}"):
+        with pytest.raises(FlowsRefused, match=f"table=0,priority=9.*{reason}") as refused:
             await switch.apply(FlowDiff(put=[*good, bad]))
         installed = await switch.compare({}, [])
         await switch.apply(FlowDiff(put=[*good, Flow(0, 9, (), (), COOKIE_OURS | 9)]))
 
+    assert refused.value.keys == (bad.key,)
     assert installed == FlowDiff(put=[], remove=[], meters=[])
     assert len(pair.ofctl("dump-flows", bridge, "--no-stats").strip().splitlines()) == company + 1
 

@@ -17,6 +17,14 @@ class SwitchError(Exception):
     """The switch refused or is gone; the text names the message and the switch's reason."""
 
 
+class FlowsRefused(SwitchError):
+    """The switch will not have these flows, while it takes others: `keys`, not empty; there may be more."""
+
+    def __init__(self, text: str, keys: Sequence[FlowKey]) -> None:
+        super().__init__(text)
+        self.keys = tuple(keys)
+
+
 class RawKey(NamedTuple):
     """A flow of ours found in the switch that no present flow explains; `raw` is the driver's own form."""
 
@@ -225,11 +233,14 @@ class Switch(Protocol):
 
     async def apply(self, diff: FlowDiff) -> None:
         """Meters and groups first, then flows in ordered bundles, then removals of groups and meters, then a
-        barrier; returns after its reply.
+        barrier; returns after its reply. Raises: FlowsRefused if the refusal is known to be of flows to be put.
         """
 
     async def flush_conntrack(self, zone: int, connection: ConnectionTuple | None = None) -> None:
         """Forget all connections of a zone, or the one; nothing if it is not there."""
+
+    async def flush_zones(self, zones: Sequence[int]) -> None:
+        """Forget all connections of zones, in one go."""
 
     async def dump_conntrack(self, zone: int) -> list[str]:
         """The connections of a zone, one line each, for people."""

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from alcor.agent.allocation import EPOCH, LocalNumbers, Numbered, Owners, zone_of
-from alcor.agent.driver import FlowDiff, InternalPort, Switch, SwitchError
+from alcor.agent.driver import FlowDiff, FlowsRefused, InternalPort, Switch, SwitchError
 from alcor.agent.handler import Confirmed, Finding
 from alcor.agent.hold import Hold
 from alcor.agent.migration import Arrivals, Departures
 from alcor.agent.provision import Provisions, provisions
+from alcor.agent.quarantine import Quarantine
 from alcor.agent.untold import Untold
 from alcor.agent.view import Changes, HostView
 from alcor.goalstate.item import ItemKind
@@ -110,6 +111,7 @@ class Reconciler:
         self._untold = Untold()
         self._departures = Departures(numbers.now_s, numbers.allocation.forwarding)
         self._arrivals = Arrivals(numbers.now_s, numbers.allocation.arrived)
+        self.quarantine = Quarantine(numbers.now_s)
         self._provided: Provisions | None = None
         # An earlier process may have made ports that nobody wants any more.
         self._may_have_ports = True
@@ -253,12 +255,14 @@ class Reconciler:
             self._changed(LocalChange(Local.FORWARDING, port_id))
         for port_id in arrived:
             self._changed(LocalChange(Local.ARRIVED, port_id))
-        return bool(left or arrived)
+        again = self.quarantine.expire()
+        self._work.units |= again
+        return bool(left or arrived or again)
 
     @property
     def expires_s(self) -> float | None:
         """When `expire` will have something to do, in the clock's seconds; None if nothing is due."""
-        dues = (self._departures.next_s(), self._arrivals.next_s())
+        dues = (self._departures.next_s(), self._arrivals.next_s(), self.quarantine.next_s())
         return min((due for due in dues if due is not None), default=None)
 
     def provide_again(self) -> None:
@@ -271,7 +275,8 @@ class Reconciler:
     async def turn(self) -> Turn | None:
         """Bring the switch to what the view says; None if it cannot be yet (no switch, or nothing known of the host).
 
-        Raises: SwitchError; then call `distrust`. Work that arrives while it waits is done in the next turn.
+        Raises: SwitchError; then call `distrust`. FlowsRefused: what was refused is left out in the next turn.
+        Work that arrives while it waits is done in the next turn.
         """
         if not self.is_connected:
             return None
@@ -297,10 +302,25 @@ class Reconciler:
         unused = self._unused()
         self._settle()
         changed = self._recompute()
-        await self._install(changed, life)
+        try:
+            await self._install(changed, life)
+        except FlowsRefused as error:
+            if not self._isolate(error):
+                raise SwitchError(str(error)) from error
+            raise
+        self.quarantine.confirmed()
         self._untold.told(turn.confirmed)
         await self._free(unused)
         return turn
+
+    def _isolate(self, error: FlowsRefused) -> bool:
+        """Leave out the units whose flows were refused; whether that may help. Cost: O(flows)."""
+        keys = set(error.keys)
+        units = [unit for unit, flows in self._by_unit.items() if any(flow.key in keys for flow in flows)]
+        is_new = self.quarantine.isolate(units, str(error))
+        if is_new:
+            log.error("units_left_out", units=[str(unit) for unit in units], reason=str(error))
+        return is_new
 
     def _check(self, life: int) -> None:
         if life != self._life:
@@ -354,10 +374,8 @@ class Reconciler:
 
     async def _forget_connections(self, taken: Mapping[str, int]) -> None:
         """A zone's last owner may have left connections; its next one must not meet them."""
-        for name, number in taken.items():
-            zone = zone_of(name, number)
-            if zone is not None:
-                await self._switch.flush_conntrack(zone)
+        zones = (zone_of(name, number) for name, number in taken.items())
+        await self._switch.flush_zones([zone for zone in zones if zone is not None])
 
     async def _provide(self, life: int) -> None:
         """Have the ports that the view needs, and note their numbers."""
@@ -430,6 +448,8 @@ class Reconciler:
                     ofport = ofport_of(port, view, allocation)
                     if ofport > 0:
                         found[port_id] = ofport
+        for port_id in self.quarantine.ports(view) if self.quarantine else ():
+            found.pop(port_id, None)
         return found
 
     def _settle(self) -> None:
@@ -455,7 +475,7 @@ class Reconciler:
         dirty, self._work.units = self._work.units, set()
         for unit in dirty:
             old = self._by_unit.get(unit, ())
-            new = unit_flows(unit, view, allocation)
+            new = () if self.quarantine.holds(unit) else unit_flows(unit, view, allocation)
             if old and not new and self._hold.keeps(unit, known_ports):
                 self._kept.add(unit)
                 continue

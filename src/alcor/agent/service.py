@@ -22,6 +22,7 @@ from alcor.agent.answer.registry import MAKERS, handlers
 from alcor.agent.desk import HandlerDesk, punt_of
 from alcor.agent.driver import (
     Connected,
+    FlowsRefused,
     InternalPort,
     Lost,
     PacketIn,
@@ -181,7 +182,13 @@ class Agent:
 
     def detail(self) -> str:
         """One sentence about the switch; empty if all is well."""
-        sentences = (self._switch_error, self._reconciler.complaint, self._hold.sentence)
+        reconciler = self._reconciler
+        sentences = (
+            self._switch_error,
+            reconciler.complaint,
+            reconciler.quarantine.sentence,
+            self._hold.sentence,
+        )
         return "; ".join(sentence for sentence in sentences if sentence)
 
     # --- the loops -------------------------------------------------------------------------------------
@@ -296,6 +303,10 @@ class Agent:
             arrived_s, self._arrived_s = self._arrived_s, None
             try:
                 turn = await self._reconciler.turn()
+            except FlowsRefused as error:
+                # What was refused is left out by now, so there is no reason to wait long.
+                failures = 0
+                self._refused(str(error))
             except SwitchError as error:
                 self._refused(str(error))
             except Exception as error:
@@ -348,7 +359,9 @@ class Agent:
             self._settled_ms = confirmed_ms
         view, allocation = self._view.resolved, self._numbers.allocation
         known = ChainMap(view.ports, view.closed)
-        self._ledger.observe(turn.plugged, with_subports(allocation.ofports, known), known, confirmed_ms)
+        # Of a port that is left out nobody shall think that it is there.
+        present = with_subports(allocation.ofports, known) - self._reconciler.quarantine.ports(view)
+        self._ledger.observe(turn.plugged, present, known, confirmed_ms)
         if self._session.is_open:
             self._acknowledge(turn, self._ledger.take())
         self._silent.note(turn.confirmed, view)
@@ -449,7 +462,8 @@ class Agent:
 
         Shape: host {id, name, vtep_addresses}, region {state, error, connections, epoch}, switch {connected, error,
         flows, tunnels, providers, lost_vteps}, in_sync, settled_ms (when the switch first was as the region says: unix
-        ms; 0: not yet), missing (scopes), hold (sentence), positions (scope → through), what `facts_of` says, counters.
+        ms; 0: not yet), missing (scopes), hold (sentence), left_out (what → why the switch
+        refuses its flows), positions (scope → through), what `facts_of` says, counters.
         """
         allocation, host = self.allocation, self.view.host
         return {
@@ -478,6 +492,7 @@ class Agent:
             "settled_ms": self._settled_ms,
             "missing": [str(scope) for scope in self._view.missing()],
             "hold": self._hold.sentence,
+            "left_out": self._reconciler.quarantine.shown(),
             "positions": {str(scope): through for scope, through in self._view.positions().items()},
             **facts_of(self._view, allocation, self._host_id),
             "counters": {

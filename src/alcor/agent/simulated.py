@@ -6,7 +6,7 @@ the database.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
@@ -16,6 +16,7 @@ from alcor.agent.driver import (
     ConnectionTuple,
     ExitKind,
     FlowDiff,
+    FlowsRefused,
     Lost,
     PacketIn,
     PortSpec,
@@ -76,6 +77,8 @@ class SimulatedSwitch:
         self.is_up = True
         # What the next calls that change something fail with: a switch that refuses.
         self.refusals: list[str] = []
+        # Which flows it refuses whenever they come.
+        self.rejects: Callable[[Flow], bool] = lambda flow: False
         self._listener: asyncio.Queue[SwitchEvent] | None = None
         self._next_ofport = _VIF_PORTS_FROM
 
@@ -149,6 +152,9 @@ class SimulatedSwitch:
         """As the driver says."""
         await self._round_trip()
         self._refuse()
+        rejected = [flow.key for flow in diff.put if self.rejects(flow)]
+        if rejected:
+            raise FlowsRefused(f"{self.name}: {len(rejected)} bad flows", rejected)
         self.counts.applies += 1
         self.counts.puts += len(diff.put)
         self.counts.removes += len(diff.remove)
@@ -174,6 +180,13 @@ class SimulatedSwitch:
             self.tables.connections.flush(zone)
         else:
             self.tables.connections.forget(zone, _tuple_of(connection))
+
+    async def flush_zones(self, zones: Sequence[int]) -> None:
+        """As the driver says."""
+        await self._round_trip()
+        self._refuse()
+        for zone in zones:
+            self.tables.connections.flush(zone)
 
     async def dump_conntrack(self, zone: int) -> list[str]:
         """As the driver says."""

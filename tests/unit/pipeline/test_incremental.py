@@ -416,6 +416,12 @@ class Host:
         self.allocation.providers = {"physnet": 3} if there else {}
         self.touched.append(lambda: found(LocalChange(Local.PROVIDERS), self.view))
 
+    def arrive_port(self, port_id: str, there: bool) -> None:
+        self.allocation.arrived.discard(port_id)
+        if there:
+            self.allocation.arrived.add(port_id)
+        self.touched.append(lambda: found(LocalChange(Local.ARRIVED, port_id), self.view))
+
     def forward_port(self, port_id: str, vtep: str) -> None:
         self.allocation.forwarding.pop(port_id, None)
         if vtep:
@@ -503,6 +509,7 @@ def edits() -> st.SearchStrategy[Edit]:
         of(Host.put_tunnel, likely),
         of(Host.put_provider, likely),
         of(Host.forward_port, st.sampled_from(PORTS), st.sampled_from(VTEPS)),
+        of(Host.arrive_port, st.sampled_from(PORTS), likely),
         of(Host.put_policy, policies(), likely),
         of(Host.put_services, likely),
         of(Host.put_member, st.sampled_from(NETWORKS), member, likely),

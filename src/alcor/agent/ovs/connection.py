@@ -40,6 +40,14 @@ class Refused(SwitchError):
         self.fault = fault
 
 
+class ItemsRefused(SwitchError):
+    """The switch refused some of the items that were sent, or they cannot be said to it: `items`, not all of them."""
+
+    def __init__(self, text: str, items: Sequence[Any]) -> None:
+        super().__init__(text)
+        self.items = tuple(items)
+
+
 Encode = Callable[[Any, int], bytes]
 """Makes the message of an item with a given xid."""
 
@@ -283,14 +291,15 @@ class Connection(asyncio.Protocol):
             try:
                 messages.append((xid, encode(item, xid)))
             except Unencodable as error:
-                raise SwitchError(f"{render(item)} cannot be sent: {error}") from error
+                raise ItemsRefused(f"{render(item)} cannot be sent: {error}", (item,)) from error
             self._batch[xid] = item
         return messages
 
     def _raise_fault(self, render: Callable[[Any], str]) -> None:
         if self._batch_faults:
             item, fault = self._batch_faults[0]
-            raise SwitchError(f"the switch refused {render(item)}: {fault}")
+            refused = [one for one, _ in self._batch_faults]
+            raise ItemsRefused(f"the switch refused {render(item)}: {fault}", refused)
 
     async def drain(self) -> None:
         """Wait until the transport takes more."""

@@ -19,6 +19,7 @@ from typing import Final
 from alcor.agent.driver import (
     ConnectionTuple,
     FlowDiff,
+    FlowsRefused,
     PacketIn,
     PortSpec,
     RawKey,
@@ -30,7 +31,7 @@ from alcor.agent.driver import (
 )
 from alcor.agent.ovs import openflow, unixctl
 from alcor.agent.ovs.bridge import Bridge
-from alcor.agent.ovs.connection import Connection
+from alcor.agent.ovs.connection import Connection, ItemsRefused
 from alcor.agent.ovs.events import EventQueue
 from alcor.agent.ovs.flush import encode_flush
 from alcor.agent.ovs.groups import (
@@ -294,6 +295,17 @@ class OvsSwitch:
             [zone], encode, lambda zone: f"to forget zone {zone}, {connection or 'whole'}"
         )
 
+    async def flush_zones(self, zones: Sequence[int]) -> None:
+        """See `Switch.flush_zones`. Cost: one round trip."""
+
+        def encode(zone: int, xid: int) -> bytes:
+            return openflow.encode_message(Type.EXPERIMENTER, xid, encode_flush(zone, None))
+
+        if zones:
+            await self._get_session().openflow.send_each(
+                zones, encode, lambda zone: f"to forget zone {zone}, whole"
+            )
+
     async def dump_conntrack(self, zone: int) -> list[str]:
         """See `Switch.dump_conntrack`. Asks the daemon's control socket: not for the fast path."""
         self._get_session()
@@ -345,9 +357,20 @@ class OvsSwitch:
             items: list[Flow | FlowKey | RawKey] = [*diff.put, *diff.remove]
             if items:
                 encoder = _Encoder(self._cookie, self._cookie_mask)
-                await session.openflow.commit(items, encoder.encode, _render)
+                await self._commit(session, items, encoder)
             if diff.groups_removed or diff.meters_removed:
                 await self._remove(session, diff)
+
+    async def _commit(
+        self, session: _Session, items: list[Flow | FlowKey | RawKey], encoder: "_Encoder"
+    ) -> None:
+        try:
+            await session.openflow.commit(items, encoder.encode, _render)
+        except ItemsRefused as error:
+            keys = [item.key for item in error.items if isinstance(item, Flow)]
+            if not keys:
+                raise
+            raise FlowsRefused(str(error), keys) from error
 
     async def _apply_meters(self, session: _Session, meters: Sequence[MeterSpec]) -> None:
         def encode(meter: MeterSpec, xid: int) -> bytes:
