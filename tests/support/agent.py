@@ -26,6 +26,8 @@ from alcor.bus.interface import (
 )
 from alcor.goalstate.item import (
     Address,
+    BgpRoutesItem,
+    BgpSpeakerItem,
     Claim,
     FirewallItem,
     FloatingIpItem,
@@ -175,6 +177,8 @@ def scope_of(item: Item, of: str = "net") -> Scope:
     """
     match item:
         case HostItem() | LocalPort() | GatewayItem() | FloatingIpItem() | FirewallItem():
+            return host_scope(HOST)
+        case BgpSpeakerItem() | BgpRoutesItem():
             return host_scope(HOST)
         case RegionItem():
             return REGION

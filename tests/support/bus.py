@@ -20,6 +20,10 @@ from alcor.goalstate.item import (
     AclRule,
     Address,
     AddressPair,
+    BgpPeerItem,
+    BgpRoute,
+    BgpRoutesItem,
+    BgpSpeakerItem,
     BridgeMapping,
     Claim,
     DhcpOption,
@@ -420,6 +424,20 @@ items: dict[str, st.SearchStrategy[Item]] = {
         ports=_some(ids),
         ingress=st.none() | _some(_firewall_rules),
         egress=st.none() | _some(_firewall_rules),
+    ),
+    "bgp_speaker": st.builds(
+        BgpSpeakerItem,
+        id=ids,
+        local_as=_uint,
+        ip_version=st.sampled_from((4, 6)),
+        peers=_some(st.builds(BgpPeerItem, ips, _uint, _text)),
+    ),
+    "bgp_routes": st.builds(
+        BgpRoutesItem,
+        id=ids,
+        speaker_id=ids,
+        router_id=ids,
+        routes=_some(st.builds(BgpRoute, cidrs, ips, macs | st.just(""))),
     ),
 }
 scopes = st.builds(neighbours_scope, ids)

@@ -9,6 +9,7 @@ rust-1 on h1, red-4 on h2, red-5 on h3, which only a gateway host can translate.
 from collections import Counter
 from dataclasses import dataclass, field
 
+from alcor.model.bgp import BgpSpeaker
 from alcor.model.floatingip import FLOATING_IP_OWNER, FloatingIp
 from alcor.model.host import Host
 from alcor.model.network import Network
@@ -171,6 +172,10 @@ EDGE = Site(
 )
 TAGGED = EDGE.but("ext", provider_network_type="vlan", provider_segmentation_id=7)
 LOST = Site(EDGE.rows, lost_vteps=frozenset({"192.0.2.2"}), next_hops=EDGE.next_hops)
+SPOKEN = Site(
+    (*EDGE.rows, BgpSpeaker(id="bgp", local_as=64_512, ip_version=4, networks=("ext",))),
+    next_hops=EDGE.next_hops,
+)
 UNKNOWN_OUTSIDE = Site(EDGE.rows)
 
 
@@ -389,6 +394,44 @@ def _twice(frame: bytes, source: Machine, target: Machine, via: Machine) -> byte
     return routed(routed(frame, source.mac, M_OUT), via.mac, target.mac)
 
 
+ADVERTISED = (
+    EdgeStory(
+        "to the gateway, for a floating IP of another host: on to its MAC",
+        (
+            Step(
+                OUTSIDE,
+                ping(WORLD, to(FLOAT1, ROUTER1)),
+                (
+                    (OUTSIDE, routed(ping(WORLD, FLOAT1), M_GW1, FLOAT1.mac)),
+                    ("red-1", _twice(ping(WORLD, RED1), ROUTER1, RED1, VIA_RED)),
+                ),
+            ),
+            out(RED1, pong(RED1, to(WORLD, VIA_RED)), FLOAT1, pong(FLOAT1, WORLD)),
+        ),
+        SPOKEN,
+    ),
+    EdgeStory(
+        "for a floating IP of its own host, and for one that only the gateway's host translates: translated at once",
+        (
+            inside(ping(WORLD, to(FLOAT4, ROUTER1)), RED4, VIA_RED, ping(WORLD, RED4)),
+            inside(ping(WORLD, to(FLOAT5, ROUTER1)), RED5, VIA_RED, ping(WORLD, RED5)),
+        ),
+        SPOKEN,
+    ),
+    EdgeStory(
+        "for another router's floating IP, or for nobody's: nowhere",
+        (
+            nowhere(OUTSIDE, ping(WORLD, to(FLOAT_RUST, ROUTER1))),
+            nowhere(OUTSIDE, ping(WORLD, to(floating(99), ROUTER1))),
+        ),
+        SPOKEN,
+    ),
+    EdgeStory(
+        "nobody told the outside to send it to the gateway: nowhere",
+        (nowhere(OUTSIDE, ping(WORLD, to(FLOAT1, ROUTER1))),),
+    ),
+)
+
 HAIRPIN = (
     EdgeStory(
         "between two tenants of one host, without leaving it",
@@ -587,6 +630,7 @@ CHANGES = (
 EDGE_STORIES: dict[str, tuple[EdgeStory, ...]] = {
     "gateway": SNAT,
     "floating IP": FLOATING_IPS,
+    "advertised": ADVERTISED,
     "hairpin": HAIRPIN,
     "forwarding": FORWARDS,
     "next hop": QUESTIONS,

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from alcor.model.address_claim import AddressClaim, claim_id
 from alcor.model.address_group import AddressGroup
+from alcor.model.bgp import BgpPeer, BgpSpeaker
 from alcor.model.firewall import FirewallGroup, FirewallPolicy, FirewallRule
 from alcor.model.floatingip import FloatingIp
 from alcor.model.host import Host
@@ -25,6 +26,7 @@ from alcor.model.route_table import RouteTable, TableRoute
 from alcor.model.router import Route, Router
 from alcor.model.security_group import SecurityGroup
 from alcor.model.security_group_rule import SecurityGroupRule
+from alcor.model.subnetpool import SubnetPool
 from alcor.model.trunk import SubPort, Trunk
 from alcor.model.vpc_peering import VpcPeering
 from tests.support.goalstate import Rows, a_host, a_network, a_port, a_subnet, rows_of
@@ -65,6 +67,7 @@ subnets = st.builds(
     network_id=_one(_networks),
     cidr=_one(["10.0.0.0/24", "10.0.0.0/16", "10.8.0.0/24"]),
     gateway_ip=_one([None, "10.0.0.1"]),
+    subnetpool_id=_one([None, "P", "Q"]),
 )
 _extras = st.builds(
     with_extra,
@@ -202,6 +205,35 @@ firewall_rules = st.builds(
     source_ip_address=_one([None, "10.0.0.8"]),
     destination_port=_one([None, "80", "80:90"]),
 )
+speakers = st.builds(
+    BgpSpeaker,
+    id=_one(["V", "W"]),
+    local_as=_one([64_512, 64_513]),
+    ip_version=_one([4, 4, 4, 6]),
+    peers=_some("e", "j"),
+    networks=_some(*_networks),
+    advertise_floating_ip_host_routes=_one([True, True, False]),
+    advertise_tenant_networks=_one([True, True, False]),
+)
+peers = st.builds(
+    BgpPeer,
+    id=_one(["e", "j"]),
+    peer_ip=_one(["192.0.2.81", "192.0.2.82"]),
+    remote_as=st.just(64_600),
+    auth_type=st.just("none"),
+    password=_one([None, "secret"]),
+)
+pools = st.builds(
+    SubnetPool,
+    id=_one(["P", "Q"]),
+    name=st.just(""),
+    prefixes=st.just(("10.0.0.0/8",)),
+    default_prefixlen=st.just(24),
+    min_prefixlen=st.just(8),
+    max_prefixlen=st.just(32),
+    ip_version=st.just(4),
+    address_scope_id=_one([None, "a1", "a2"]),
+)
 qos_policies = st.builds(QosPolicy, id=_one(["y", "z"]))
 qos_rules = st.one_of(
     st.builds(BandwidthLimitRule, id=st.just("7"), qos_policy_id=_one(["y", "z"]), max_kbps=_one([1, 2])),
@@ -276,5 +308,56 @@ def regions(*kinds: st.SearchStrategy[Entity], most: int = 10) -> st.SearchStrat
     return st.lists(st.one_of(*kinds), max_size=most).map(legal)
 
 
+def _mostly(row: Entity, other: st.SearchStrategy[Entity]) -> st.SearchStrategy[Entity | None]:
+    return st.one_of(st.just(row), st.just(row), st.just(row), st.just(row), other, st.none())
+
+
+_POOL = SubnetPool(
+    id="P",
+    ip_version=4,
+    prefixes=(),
+    default_prefixlen=24,
+    min_prefixlen=8,
+    max_prefixlen=32,
+    address_scope_id="a1",
+)
+spoken: st.SearchStrategy[Rows] = st.tuples(
+    _mostly(a_host("a", gateway=True, bridge_mappings={"outside": "br-ex"}), hosts),
+    _mostly(a_host("b", "192.0.2.2", gateway=True), hosts),
+    _mostly(a_network("n", router_external=True, provider_physical_network="outside"), networks),
+    _mostly(a_network("m"), networks),
+    _mostly(a_subnet("s", "n", subnetpool_id="P"), subnets),
+    _mostly(a_subnet("t", "m", cidr="10.8.0.0/24", subnetpool_id="P"), subnets),
+    _mostly(a_port("p", "n", "", "10.0.0.1", device_owner="network:router_gateway"), router_ports),
+    _mostly(
+        a_port(
+            "q",
+            "m",
+            fixed_ips=(FixedIp("t", "10.8.0.1"),),
+            device_owner="network:router_interface",
+            device_id="R",
+        ),
+        router_ports,
+    ),
+    _mostly(a_port("r", "n", device_owner="network:floatingip"), ports),
+    _mostly(Router(id="R", gateway_ports=("p",)), routers),
+    _mostly(Router(id="S", gateway_ports=("p",)), routers),
+    _mostly(
+        FloatingIp(
+            id="F",
+            floating_network_id="n",
+            floating_ip_address="203.0.113.9",
+            floating_port_id="r",
+            router_id="R",
+        ),
+        floating_ips,
+    ),
+    _mostly(BgpSpeaker(id="V", local_as=64_512, ip_version=4, peers=("e",), networks=("n",)), speakers),
+    _mostly(BgpSpeaker(id="W", local_as=64_512, ip_version=4, peers=("j",), networks=("m", "n")), speakers),
+    _mostly(BgpPeer(id="e", peer_ip="192.0.2.81", remote_as=64_600, auth_type="none"), peers),
+    _mostly(_POOL, pools),
+).map(lambda rows: legal([row for row in rows if row is not None]))
+"""Regions in which routes are advertised, or would be but for a row or two."""
+
 small = regions(*l2)
-any_region = st.one_of(small, regions(*routed, most=16), regions(*ruled, most=16))
+any_region = st.one_of(small, regions(*routed, most=16), regions(*ruled, most=16), spoken)

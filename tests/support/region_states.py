@@ -21,6 +21,8 @@ A sequence that reads the same backwards gains nothing by being reversed; vary t
 from dataclasses import dataclass
 
 from alcor.goalstate.item import (
+    BgpRoutesItem,
+    BgpSpeakerItem,
     FirewallItem,
     FloatingIpItem,
     GatewayItem,
@@ -147,6 +149,11 @@ def _more_line(item: Item) -> str:
                 None if p is None else [r.action.value for r in p] for p in (item.ingress, item.egress)
             ]
             return f"firewall {item.id} {' '.join(item.ports)}: {policies[0]} {policies[1]}"
+        case BgpSpeakerItem():
+            return f"speaker {item.id} {item.local_as} to {[peer.ip for peer in item.peers]}"
+        case BgpRoutesItem():
+            told = ", ".join(f"{one.destination} by {one.next_hop}" for one in item.routes)
+            return f"advertised {item.id}: {told}"
     raise AssertionError(f"no line for {item}")
 
 

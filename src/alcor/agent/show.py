@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from alcor.goalstate.item import (
+    BgpRoutesItem,
+    BgpSpeakerItem,
     Claim,
     FirewallItem,
     FloatingIpItem,
@@ -98,6 +100,12 @@ _WRITERS: dict[ItemKind, _Writer] = {
     ItemKind.RULES: lambda view, _, key, item: _write(view.rules, key.id, as_type(RulesItem, item)),
     ItemKind.QOS: lambda view, _, key, item: _write(view.qos, key.id, as_type(QosItem, item)),
     ItemKind.FIREWALL: _firewall,
+    ItemKind.BGP_SPEAKER: lambda view, _, key, item: _write(
+        view.bgp_speakers, key.id, as_type(BgpSpeakerItem, item)
+    ),
+    ItemKind.BGP_ROUTES: lambda view, _, key, item: _write(
+        view.bgp_routes, key.id, as_type(BgpRoutesItem, item)
+    ),
     ItemKind.MEMBER: _member,
     ItemKind.PREFIX: _prefix,
 }

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
+from alcor.goalstate.derive.bgp import routes_item, speaker_item, version_of
 from alcor.goalstate.derive.floating_ip import is_distributed, item_of
 from alcor.goalstate.derive.port import members, neighbour, network_host, vtep_of
 from alcor.goalstate.derive.router import (
@@ -23,9 +24,10 @@ from alcor.goalstate.derive.router import (
     through,
 )
 from alcor.goalstate.derive.rule import acl_item, firewall_item, qos_item, rules_item
-from alcor.goalstate.fact import HostFact, NetworkFact, PortFact, RouterFact, TrunkFact
+from alcor.goalstate.fact import BgpSpeakerFact, HostFact, NetworkFact, PortFact, RouterFact, TrunkFact
 from alcor.goalstate.intent import Intent
 from alcor.goalstate.item import (
+    BgpRoute,
     Claim,
     GatewayHost,
     GatewayItem,
@@ -68,7 +70,7 @@ def compile(intent: Intent) -> dict[Scope, State]:
     """
     states: dict[Scope, State] = {}
     region = _Region(intent)
-    for part in (_facts, _groups, _ports, _routers, _floating_ips, _acls, _firewalls, _claims):
+    for part in (_facts, _groups, _ports, _routers, _floating_ips, _acls, _firewalls, _claims, _bgp):
         for scope, item in part(region):
             if item is not None:
                 states.setdefault(scope, {})[key_of(item)] = item
@@ -393,3 +395,55 @@ def _claims(region: _Region) -> Iterator[Place]:
             continue
         claim = Claim(id=fact.ip, mac=fact.mac, port_id=fact.port_id, host_id=host.item.id, vtep=vtep)
         yield neighbours_scope(fact.network_id), claim
+
+
+def _bgp(region: _Region) -> Iterator[Place]:
+    """Every gateway host that reaches one of a speaker's networks advertises all that is behind routers there."""
+    intent = region.intent
+    for fact in intent.bgp_speakers.values():
+        known = [intent.networks[id].item for id in fact.networks if id in intent.networks]
+        hosts = [
+            host_scope(host.item.id)
+            for host in intent.hosts.values()
+            if host.is_gateway and any(reaches(host, network.physical_network) for network in known)
+        ]
+        peers = [peer.peer for id, peer in intent.bgp_peers.items() if id in fact.peers]
+        items = [routes_item(fact.id, r.id, _advertised(region, fact, r)) for r in intent.routers.values()]
+        for scope in hosts:
+            yield scope, speaker_item(fact, peers)
+            yield from ((scope, item) for item in items)
+
+
+def _advertised(region: _Region, fact: BgpSpeakerFact, router: RouterFact) -> Iterator[BgpRoute]:
+    """Floating IPs by the gateway on their network; subnets of an address scope of the speaker's by every gateway."""
+    intent = region.intent
+    hops = [
+        (gateway.network_id, address.ip)
+        for gateway in region.gateways(router)
+        for address in gateway.addresses
+        if gateway.network_id in fact.networks and version_of(address.ip) == fact.ip_version
+    ]
+    pooled = [one for one in intent.pooled_subnets.values() if version_of(one.cidr) == fact.ip_version]
+    scopes = {
+        one.id: intent.pools[one.pool_id].address_scope_id for one in pooled if one.pool_id in intent.pools
+    }
+    outside = {scopes.get(one.id) for one in pooled if one.network_id in fact.networks} - {None}
+    ports = region.interfaces.get(router.id, ())
+    inside = {address.subnet_id for port in ports for address in port.local.addresses}
+    if not router.admin_state_up:
+        return
+    for one in intent.floating_ips.values() if fact.floating_ips and fact.ip_version == 4 else ():
+        port = intent.ports.get(one.floating_port_id)
+        if port is not None and one.router_id == router.id and version_of(one.ip) == 4:
+            yield from (
+                BgpRoute(f"{one.ip}/32", ip, port.local.mac)
+                for network, ip in hops
+                if network == one.network_id
+            )
+    for subnet in pooled if fact.subnets else ():
+        if (
+            subnet.id in inside
+            and subnet.network_id not in fact.networks
+            and scopes.get(subnet.id) in outside
+        ):
+            yield from (BgpRoute(subnet.cidr, ip) for _, ip in hops)

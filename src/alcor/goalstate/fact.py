@@ -7,6 +7,7 @@ import msgspec
 
 from alcor.goalstate.item import (
     AclRule,
+    BgpPeerItem,
     FirewallRuleItem,
     Forward,
     GroupRule,
@@ -207,6 +208,41 @@ class ClaimFact(msgspec.Struct, frozen=True, gc=False):
     def id(self) -> str:
         """Of all claims of a network's address the last counts: they have one row, and this is its id."""
         return claim_id(self.network_id, self.ip)
+
+
+class BgpPeerFact(msgspec.Struct, frozen=True, gc=False):
+    """A BGP peer of a speaker."""
+
+    id: str
+    peer: BgpPeerItem
+
+
+class BgpSpeakerFact(msgspec.Struct, frozen=True, gc=False):
+    """A BGP speaker: ids of its peers and external networks (sorted), and which prefixes are advertised."""
+
+    id: str
+    local_as: int
+    ip_version: int
+    peers: tuple[str, ...]
+    networks: tuple[str, ...]
+    floating_ips: bool
+    subnets: bool
+
+
+class PoolFact(msgspec.Struct, frozen=True, gc=False):
+    """A subnet pool of an address scope."""
+
+    id: str
+    address_scope_id: str
+
+
+class PooledSubnetFact(msgspec.Struct, frozen=True, gc=False):
+    """A subnet that is from a pool."""
+
+    id: str
+    network_id: str
+    pool_id: str
+    cidr: str
 
 
 FirewallRuleFact = FirewallRuleItem

@@ -18,6 +18,8 @@ from alcor.goalstate.item import Item, ItemKind, Key, RegionItem, State, key_of,
 from alcor.goalstate.node.contract import ItemNode, Node, Placement, Turn
 from alcor.goalstate.node.derived import (
     acl_node,
+    bgp_routes_node,
+    bgp_speaker_node,
     claim_node,
     floating_ip_node,
     gateway_node,
@@ -104,6 +106,8 @@ def item_nodes() -> tuple[ItemNode, ...]:
         acl_node(),
         router_firewall_node(),
         host_firewall_node(),
+        bgp_speaker_node(),
+        bgp_routes_node(),
     )
 
 

@@ -18,6 +18,8 @@ from alcor.goalstate.fact import (
     AclFact,
     AclRuleFact,
     AddressGroupFact,
+    BgpPeerFact,
+    BgpSpeakerFact,
     ClaimFact,
     FirewallGroupFact,
     FirewallPolicyFact,
@@ -29,6 +31,8 @@ from alcor.goalstate.fact import (
     HostFact,
     NetworkFact,
     PeeringFact,
+    PooledSubnetFact,
+    PoolFact,
     PortFact,
     QosPolicyFact,
     QosRuleFact,
@@ -40,6 +44,7 @@ from alcor.goalstate.indexed import Indexed
 from alcor.goalstate.item import RegionItem, SubnetItem
 from alcor.model.address_claim import AddressClaim
 from alcor.model.address_group import AddressGroup
+from alcor.model.bgp import BgpPeer, BgpSpeaker
 from alcor.model.catalogue import BY_ENTITY
 from alcor.model.change import Change
 from alcor.model.firewall import FirewallGroup, FirewallPolicy, FirewallRule
@@ -57,6 +62,7 @@ from alcor.model.router import Router
 from alcor.model.security_group import SecurityGroup
 from alcor.model.security_group_rule import SecurityGroupRule
 from alcor.model.subnet import Subnet
+from alcor.model.subnetpool import SubnetPool
 from alcor.model.trunk import Trunk
 from alcor.model.vpc_peering import VpcPeering
 
@@ -87,6 +93,10 @@ class Input(StrEnum):
     QOS_RULES = "qos_rules"
     TRUNKS = "trunks"
     CLAIMS = "claims"
+    BGP_SPEAKERS = "bgp_speakers"
+    BGP_PEERS = "bgp_peers"
+    POOLS = "pools"
+    POOLED_SUBNETS = "pooled_subnets"
     PLACEMENTS = "placements"
 
 
@@ -112,6 +122,8 @@ class By(StrEnum):
     POLICY = "policy"
     RULE = "rule"
     SUB_PORT = "sub_port"
+    PEER = "peer"
+    POOL = "pool"
 
 
 Names = tuple[tuple[By, Hashable], ...]
@@ -179,21 +191,36 @@ def _trunk_names(trunk: TrunkFact) -> Names:
     return ((By.PORT, trunk.port_id), *((By.SUB_PORT, one.port_id) for one in trunk.sub_ports))
 
 
+def _speaker_names(speaker: BgpSpeakerFact) -> Names:
+    return (*((By.NETWORK, id) for id in speaker.networks), *((By.PEER, id) for id in speaker.peers))
+
+
+def _pooled_subnet_names(subnet: PooledSubnetFact) -> Names:
+    return ((By.NETWORK, subnet.network_id), (By.POOL, subnet.pool_id))
+
+
 def _no_names(_fact: Any) -> Names:
     return ()
 
 
 class Kind(NamedTuple):
-    """One kind of row: the table its facts are in, what packets need of it (None: nothing)."""
+    """One kind of row: the table its facts are in, what packets need of it (None: nothing).
+
+    `more`: the same of other things that the row says, which few ask for.
+    """
 
     input: Input
     project: Callable[[Any], Any]
+    more: tuple["Kind", ...] = ()
 
 
 KINDS: dict[type[Entity], Kind] = {
     Host: Kind(Input.HOSTS, project.host_fact),
     Network: Kind(Input.NETWORKS, project.network_fact),
-    Subnet: Kind(Input.SUBNETS, project.subnet_fact),
+    Subnet: Kind(
+        Input.SUBNETS, project.subnet_fact, (Kind(Input.POOLED_SUBNETS, project.pooled_subnet_fact),)
+    ),
+    SubnetPool: Kind(Input.POOLS, project.pool_fact),
     Port: Kind(Input.PORTS, project.port_fact),
     Router: Kind(Input.ROUTERS, project.router_fact),
     RouteTable: Kind(Input.ROUTE_TABLES, project.route_table_fact),
@@ -214,6 +241,8 @@ KINDS: dict[type[Entity], Kind] = {
     DscpMarkingRule: Kind(Input.QOS_RULES, project.dscp_fact),
     Trunk: Kind(Input.TRUNKS, project.trunk_fact),
     AddressClaim: Kind(Input.CLAIMS, project.claim_fact),
+    BgpSpeaker: Kind(Input.BGP_SPEAKERS, project.bgp_speaker_fact),
+    BgpPeer: Kind(Input.BGP_PEERS, project.bgp_peer_fact),
 }
 
 ENTITIES: tuple[type[Entity], ...] = tuple(KINDS)
@@ -278,15 +307,21 @@ class Intent:
         self.qos_rules: Indexed[QosRuleFact] = Indexed(lambda one: ((By.POLICY, one.policy_id),))
         self.trunks: Indexed[TrunkFact] = Indexed(_trunk_names)
         self.claims: Indexed[ClaimFact] = Indexed(lambda one: ((By.PORT, one.port_id),))
+        self.bgp_speakers: Indexed[BgpSpeakerFact] = Indexed(_speaker_names)
+        self.bgp_peers: Indexed[BgpPeerFact] = Indexed(_no_names)
+        self.pools: Indexed[PoolFact] = Indexed(_no_names)
+        self.pooled_subnets: Indexed[PooledSubnetFact] = Indexed(_pooled_subnet_names)
 
     @classmethod
     def of(cls, region: RegionItem, rows: Iterable[Entity]) -> "Intent":
         """The intent of a whole region. Cost: O(rows), about 5 µs each."""
         intent = cls(region)
-        tables = {entity: (intent.table(kind.input), kind.project) for entity, kind in KINDS.items()}
+        tables = {
+            entity: [(intent.table(one.input), one.project) for one in (kind, *kind.more)]
+            for entity, kind in KINDS.items()
+        }
         for row in rows:
-            if type(row) in tables:
-                table, projected = tables[type(row)]
+            for table, projected in tables.get(type(row), ()):
                 fact = projected(row)
                 if fact is not None:
                     table[row.id] = fact
@@ -346,12 +381,12 @@ class Intent:
             net.row = change.after
         steps = Steps()
         for entity, nets in ends.items():
-            kind = KINDS[entity]
-            table = self.table(kind.input)
-            for id, net in nets.items():
-                step = _settle(table, id, _fact(entity, kind, net), net)
-                if step is not None:
-                    steps.setdefault(kind.input, []).append(step)
+            for kind in (KINDS[entity], *KINDS[entity].more):
+                table = self.table(kind.input)
+                for id, net in nets.items():
+                    step = _settle(table, id, _fact(entity, kind, net), net)
+                    if step is not None:
+                        steps.setdefault(kind.input, []).append(step)
         return steps
 
 

@@ -41,6 +41,8 @@ class ItemKind(StrEnum):
     QOS = "qos"
     NETWORK_ACL = "network_acl"
     FIREWALL = "firewall"
+    BGP_SPEAKER = "bgp_speaker"
+    BGP_ROUTES = "bgp_routes"
 
 
 class Key(NamedTuple):
@@ -421,6 +423,46 @@ class FirewallItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     egress: tuple[FirewallRuleItem, ...] | None
 
 
+class BgpPeerItem(msgspec.Struct, frozen=True, order=True, gc=False):
+    """A router of somebody else's. `password`: of TCP MD5 signatures; empty: none."""
+
+    ip: str
+    remote_as: int
+    password: str = ""
+
+
+class BgpSpeakerItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """This host speaks BGP. Scope: host. `ip_version`: of the routes. `peers` sorted."""
+
+    id: str
+    local_as: int
+    ip_version: int
+    peers: tuple[BgpPeerItem, ...]
+
+
+class BgpRoute(msgspec.Struct, frozen=True, order=True, gc=False):
+    """A prefix to advertise. `next_hop`: the router's address on the external network.
+
+    `mac`: of a floating IP: where whoever gets its packets as the next hop sends them; empty: it is a subnet.
+    """
+
+    destination: str
+    next_hop: str
+    mac: str = ""
+
+
+class BgpRoutesItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a speaker advertises of one router; never empty. Scope: host, wherever the speaker is.
+
+    id: the speaker's and the router's, joined by a slash. `routes` sorted.
+    """
+
+    id: str
+    speaker_id: str
+    router_id: str
+    routes: tuple[BgpRoute, ...]
+
+
 class RegionItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Parameters of all hosts. `responder_mac`: whom DHCP, ARP for the server id and RA answers come from.
 
@@ -452,6 +494,8 @@ Item = (
     | QosItem
     | NetworkAclItem
     | FirewallItem
+    | BgpSpeakerItem
+    | BgpRoutesItem
 )
 
 KINDS: dict[type, ItemKind] = {
@@ -472,6 +516,8 @@ KINDS: dict[type, ItemKind] = {
     QosItem: ItemKind.QOS,
     NetworkAclItem: ItemKind.NETWORK_ACL,
     FirewallItem: ItemKind.FIREWALL,
+    BgpSpeakerItem: ItemKind.BGP_SPEAKER,
+    BgpRoutesItem: ItemKind.BGP_ROUTES,
 }
 TYPES: dict[ItemKind, type] = {kind: type_ for type_, kind in KINDS.items()}
 

@@ -10,6 +10,8 @@ from alcor.goalstate.fact import (
     AclFact,
     AclRuleFact,
     AddressGroupFact,
+    BgpPeerFact,
+    BgpSpeakerFact,
     ClaimFact,
     FirewallGroupFact,
     FirewallPolicyFact,
@@ -20,6 +22,8 @@ from alcor.goalstate.fact import (
     HostFact,
     NetworkFact,
     PeeringFact,
+    PooledSubnetFact,
+    PoolFact,
     PortFact,
     QosPolicyFact,
     QosRuleFact,
@@ -33,6 +37,7 @@ from alcor.goalstate.item import (
     AclRule,
     Address,
     AddressPair,
+    BgpPeerItem,
     BridgeMapping,
     DhcpOption,
     FirewallAction,
@@ -49,6 +54,7 @@ from alcor.goalstate.item import (
 from alcor.model.address import parse_cidr
 from alcor.model.address_claim import AddressClaim
 from alcor.model.address_group import AddressGroup
+from alcor.model.bgp import BgpPeer, BgpSpeaker
 from alcor.model.firewall import FirewallGroup, FirewallPolicy, FirewallRule
 from alcor.model.floatingip import FloatingIp
 from alcor.model.host import Host
@@ -64,6 +70,7 @@ from alcor.model.router import ROUTER_GATEWAY, Router
 from alcor.model.security_group import SecurityGroup
 from alcor.model.security_group_rule import SecurityGroupRule
 from alcor.model.subnet import Subnet
+from alcor.model.subnetpool import SubnetPool
 from alcor.model.trunk import Trunk
 from alcor.model.vpc_peering import ACTIVE, VpcPeering
 
@@ -382,3 +389,33 @@ def trunk_fact(row: Trunk) -> TrunkFact:
     return TrunkFact(
         row.id, row.port_id, row.admin_state_up, tuple(SubPortFact(id, vlan) for id, vlan in subs)
     )
+
+
+def bgp_peer_fact(row: BgpPeer) -> BgpPeerFact:
+    """What goal state needs of a BGP peer; whoever is not authenticated has no password."""
+    return BgpPeerFact(row.id, BgpPeerItem(row.peer_ip, row.remote_as, row.password or ""))
+
+
+def bgp_speaker_fact(row: BgpSpeaker) -> BgpSpeakerFact:
+    """What goal state needs of a BGP speaker; the order of its peers and networks means nothing."""
+    return BgpSpeakerFact(
+        row.id,
+        row.local_as,
+        row.ip_version,
+        tuple(sorted(row.peers)),
+        tuple(sorted(row.networks)),
+        row.advertise_floating_ip_host_routes,
+        row.advertise_tenant_networks,
+    )
+
+
+def pool_fact(row: SubnetPool) -> PoolFact | None:
+    """A pool whose addresses mean one thing in all of a scope."""
+    return None if row.address_scope_id is None else PoolFact(row.id, row.address_scope_id)
+
+
+def pooled_subnet_fact(row: Subnet) -> PooledSubnetFact | None:
+    """A subnet's pool, which only says whether it may be advertised: what else packets need is in `subnet_fact`."""
+    if row.subnetpool_id is None:
+        return None
+    return PooledSubnetFact(row.id, intern(row.network_id), row.subnetpool_id, row.cidr)

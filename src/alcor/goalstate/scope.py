@@ -2,8 +2,8 @@
 
     scope          holds                                                refers to
     host(h)        the host, its ports, gateways and floating IPs       network, neighbours, routers, rules, qos of each
-                   it serves, firewalls of its ports                    port; router and network of each gateway and
-                                                                        floating IP
+                   it serves, firewalls of its ports; BGP speakers and  port; router and network of each gateway and
+                  their routes                                         floating IP
     network(n)     the network, its subnets, ACLs, hosts with ports     nothing
     neighbours(n)  one item per port: MAC, addresses, VTEP, groups;     nothing
                    claimed addresses

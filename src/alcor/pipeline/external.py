@@ -3,6 +3,7 @@
 from collections.abc import Hashable, Iterable, Iterator
 
 from alcor.goalstate.item import (
+    BgpRoutesItem,
     FloatingIpItem,
     GatewayItem,
     HostItem,
@@ -69,6 +70,8 @@ def affected(change: ItemChange, view: View) -> set[Unit]:
         match item:
             case RouterItem():
                 found |= _by_router(item, view)
+            case BgpRoutesItem():
+                found.add(gateway_unit(item.router_id))
             case GatewayItem():
                 found |= _of_router(item.id, view)
             case FloatingIpItem():

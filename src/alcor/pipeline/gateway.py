@@ -5,7 +5,8 @@ the source's own network, to the router's MAC: so that they are routed once, whe
 lives is watched by the switch itself (BFD, a fast-failover group), and by the agents (`Allocation.lost_vteps`).
 
 IPv4 leaves with the gateway's address if the gateway translates, else as it is; IPv6 as it is. From outside only
-answers come in through a translation, and what is for the router's subnets where there is none.
+answers come in through a translation, and what is for the router's subnets where there is none. Floating IPs that BGP
+advertises with the gateway as next hop go on to their own MAC, if this host does not translate them.
 """
 
 from collections.abc import Iterator
@@ -70,6 +71,8 @@ _SLOTS = {"vxlan": 0, "geneve": 1, "gre": 2}
 _ICMP = 1
 _ECHO = {4: ("icmpv4_type", Field.ICMPV4_TYPE, 8, 0), 6: ("icmpv6_type", Field.ICMPV6_TYPE, 128, 129)}
 _TTL = 64
+_ADVERTISED = Priority.FALLBACK + 1
+"""In UN_NAT, below what this host translates, above the router's subnets."""
 _HAIRPIN_PRIORITY_MIN = 100
 """In HAIRPIN_ROUTE, of a prefix of length 0; the longer one counts."""
 
@@ -188,6 +191,29 @@ def _gateway_rules(
         if first is not None:
             yield from _way_in(gateway, network, router, version, limits)
             yield from _way_out(number, gateway, network, router, first, limits)
+    yield from _advertised(gateway, network, router, limits.view)
+
+
+def _advertised(
+    gateway: RouterGateway, network: LiveNetwork, router: LiveRouter, view: View
+) -> Iterator[Rule]:
+    """Floating IPs that the outside sends to this gateway: to the host that translates them, over the wire again."""
+    own = {address.ip for address in gateway.addresses}
+    for id in view.bgp_routes_of(router.item.id):
+        for route in view.bgp_routes[id].routes:
+            if not route.mac or route.next_hop not in own:
+                continue
+            ip = route.destination.partition("/")[0]
+            actions = (
+                *way_out(network),
+                # It may go back to the port it came from.
+                SetField(Field.IN_PORT, 0),
+                SetField(Field.ETH_SRC, mac_int(Mac(gateway.mac))),
+                SetField(Field.ETH_DST, mac_int(Mac(route.mac))),
+                Resubmit(Table.ROUTED),
+            )
+            arrived = of_router(router, ip_version(Ip(ip)), network, destination=ip)
+            yield Rule(Table.UN_NAT, _ADVERTISED, arrived, actions, id)
 
 
 def _way_in(

@@ -7,6 +7,8 @@ at. An item that refers to a scope nobody has is not resolved, and whoever refer
 from collections.abc import Collection, Mapping
 
 from alcor.goalstate.item import (
+    BgpRoutesItem,
+    BgpSpeakerItem,
     Claim,
     FirewallItem,
     FloatingIpItem,
@@ -114,6 +116,10 @@ def _show(view: View, scope: Scope, item: Item, closed: Collection[str]) -> None
             view.qos[item.id] = item
         case FirewallItem():
             view.firewalls[f"{scope.id}/{item.id}"] = item
+        case BgpSpeakerItem():
+            view.bgp_speakers[item.id] = item
+        case BgpRoutesItem():
+            view.bgp_routes[item.id] = item
         case NetworkItem():
             pass
         case _:

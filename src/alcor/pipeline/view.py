@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 from alcor.goalstate.indexed import Indexed
 from alcor.goalstate.item import (
+    BgpRoutesItem,
+    BgpSpeakerItem,
     Claim,
     FirewallItem,
     FloatingIpItem,
@@ -76,6 +78,10 @@ def _floating_ip_uses(floating_ip: FloatingIpItem) -> tuple[Hashable, ...]:
     return (*ports, *dict.fromkeys((floating_ip.router_id, floating_ip.network_id)), outer, inner, *behind)
 
 
+def _routes_router(routes: BgpRoutesItem) -> tuple[Hashable, ...]:
+    return (routes.router_id,)
+
+
 def _firewall_ports(firewall: FirewallItem) -> tuple[Hashable, ...]:
     return tuple(dict.fromkeys(firewall.ports))
 
@@ -127,6 +133,11 @@ def firewalls_by_port(items: Mapping[str, FirewallItem] | None = None) -> Indexe
     return Indexed(_firewall_ports, items)
 
 
+def bgp_routes_by_router(items: Mapping[str, BgpRoutesItem] | None = None) -> Indexed[BgpRoutesItem]:
+    """BGP routes by their id; `find(router_id)`."""
+    return Indexed(_routes_router, items)
+
+
 def rules_by_set(items: Mapping[str, RulesItem] | None = None) -> Indexed[RulesItem]:
     """Rules by security group; `find(scope)` for the members of a group or the prefixes of an address group."""
     return Indexed(_rules_sets, items)
@@ -169,7 +180,8 @@ class View:
 
     Keys: `ports`, `closed`: port id; `networks`: network id; `routers`, `gateways`: router id; `firewalls`: scope id
     and group id, joined by a slash (one group may guard several routers); `rules`, `members`: security group id, then
-    port id; `prefixes`: address group id, then prefix; `qos`: policy id; `floating_ips`: their id.
+    port id; `prefixes`: address group id, then prefix; `qos`: policy id; `floating_ips`, `bgp_speakers`: their id;
+    `bgp_routes`: speaker id and router id, joined by a slash.
 
     Law: of an open port everything it refers to is here, directly or through another item. A router, gateway or
     floating IP is here only if everything it refers to is.
@@ -191,6 +203,8 @@ class View:
     prefixes: dict[str, dict[str, Prefix]] = field(default_factory=dict)
     qos: dict[str, QosItem] = field(default_factory=dict)
     firewalls: dict[str, FirewallItem] = field(default_factory=firewalls_by_port)
+    bgp_speakers: dict[str, BgpSpeakerItem] = field(default_factory=dict)
+    bgp_routes: dict[str, BgpRoutesItem] = field(default_factory=bgp_routes_by_router)
 
     def ports_of(self, network_id: str) -> tuple[str, ...]:
         """The ids of the open local ports of a network, those that came first, first. Cost: O(1)."""
@@ -244,6 +258,12 @@ class View:
         if not isinstance(self.firewalls, Indexed):
             self.firewalls = firewalls_by_port(self.firewalls)
         return self.firewalls.find(port_id)
+
+    def bgp_routes_of(self, router_id: str) -> tuple[str, ...]:
+        """The keys of the BGP routes that lead to a router's gateways. Cost: O(1)."""
+        if not isinstance(self.bgp_routes, Indexed):
+            self.bgp_routes = bgp_routes_by_router(self.bgp_routes)
+        return self.bgp_routes.find(router_id)
 
     def ports_with_groups(self, groups: tuple[str, ...]) -> tuple[str, ...]:
         """The ids of the open local ports with exactly these security groups. Cost: O(1)."""

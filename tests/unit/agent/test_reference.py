@@ -13,6 +13,8 @@ from alcor.agent.show import IF_RESOLVED
 from alcor.agent.view import HostView
 from alcor.bus.interface import Dropped, Heads, ScopeUpdate
 from alcor.goalstate.item import (
+    BgpRoutesItem,
+    BgpSpeakerItem,
     Claim,
     FirewallItem,
     FloatingIpItem,
@@ -272,6 +274,8 @@ _placed: st.SearchStrategy[tuple[Scope, Item]] = st.one_of(
     ),
     st.just((addresses_scope("a1"), Prefix(id="192.0.2.0/24"))),
     st.just((qos_scope("gold"), QosItem(id="gold"))),
+    st.just((OWN, BgpSpeakerItem(id="v", local_as=1, ip_version=4, peers=()))),
+    st.just((OWN, BgpRoutesItem(id="v/r", speaker_id="v", router_id="r", routes=()))),
     st.just((OWN, A_HOST)),
     st.just((REGION, A_REGION)),
 )
@@ -358,6 +362,7 @@ def flat(view: View) -> dict[tuple[Scope, Key], Item]:
 
     add(OWN, view.host, *view.ports.values(), *view.closed.values())
     add(OWN, *view.gateways.values(), *view.floating_ips.values())
+    add(OWN, *view.bgp_speakers.values(), *view.bgp_routes.values())
     add(REGION, view.region)
     for router_item in view.routers.values():
         add(router_scope(router_item.id), router_item)

@@ -7,6 +7,8 @@ import hypothesis.strategies as st
 from hypothesis import given, settings
 
 from alcor.goalstate.item import (
+    BgpRoute,
+    BgpRoutesItem,
     FloatingIpItem,
     Forward,
     GatewayHost,
@@ -110,6 +112,25 @@ def floating_ips() -> st.SearchStrategy[FloatingIpItem]:
     return st.one_of(whole, whole, st.builds(FloatingIpItem, **common, forwards=st.just(forwards)))
 
 
+def bgp_routes() -> st.SearchStrategy[BgpRoutesItem]:
+    """What two speakers advertise of a router: floating IPs, with MACs that may differ, and a subnet."""
+    floating = st.builds(
+        lambda ip, hop, mac: BgpRoute(f"{ip}/32", hop, mac),
+        st.sampled_from(OUTER_IPS[:2]),
+        st.sampled_from(OUTER_IPS),
+        st.sampled_from(MACS),
+    )
+    some = st.one_of(floating, floating, st.just(BgpRoute("10.0.0.0/24", OUTER_IPS[0])))
+    return st.builds(
+        lambda speaker, router, routes: BgpRoutesItem(
+            id=f"{speaker}/{router}", speaker_id=speaker, router_id=router, routes=tuple(sorted(routes))
+        ),
+        st.sampled_from(("v1", "v2")),
+        st.sampled_from(ROUTERS),
+        st.lists(some, min_size=1, max_size=3),
+    )
+
+
 def wire_networks() -> st.SearchStrategy[NetworkItem]:
     return st.builds(
         NetworkItem,
@@ -163,6 +184,12 @@ class Edge(Host):
             self.view.qos["q"] = item
         self.change(qos_scope("q"), before, item if there else None)
 
+    def put_bgp_routes(self, item: BgpRoutesItem, there: bool) -> None:
+        before = self.view.bgp_routes.pop(item.id, None)
+        if there:
+            self.view.bgp_routes[item.id] = item
+        self.change(host_scope("h1"), before, item if there else None)
+
     def put_providers(self, there: bool) -> None:
         self.allocation.providers = {"wire": 5, "other": 6} if there else {}
         self.touch(Local.PROVIDERS)
@@ -199,6 +226,7 @@ def edge_edits() -> st.SearchStrategy[EdgeEdit]:
         of(Edge.put_floating_ip, floating_ips(), likely),
         of(Edge.put_floating_ip, floating_ips(), likely),
         of(Edge.put_network, wire_networks(), likely),
+        of(Edge.put_bgp_routes, bgp_routes(), likely),
         of(Edge.number_router, st.sampled_from(ROUTERS), likely),
         of(Edge.put_gateway, st.sampled_from(ROUTERS), likely),
         of(Edge.put_providers, likely),

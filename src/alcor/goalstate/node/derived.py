@@ -1,14 +1,16 @@
-"""The keyed nodes: routers, gateways, floating IPs, rules, policies, ACLs, firewalls, claims; and what touches them."""
+"""The keyed nodes, for all that is not hot (routers, floating IPs, policies, BGP …): what is under each key."""
 
 from collections.abc import Iterator
 
-from alcor.goalstate.derive import rule
+from alcor.goalstate.derive import bgp, rule
 from alcor.goalstate.derive.floating_ip import floating_ip
 from alcor.goalstate.derive.port import claim
 from alcor.goalstate.derive.router import gateway, router
 from alcor.goalstate.fact import (
     AclFact,
     AclRuleFact,
+    BgpPeerFact,
+    BgpSpeakerFact,
     ClaimFact,
     FirewallGroupFact,
     FirewallPolicyFact,
@@ -20,6 +22,8 @@ from alcor.goalstate.fact import (
     HostFact,
     NetworkFact,
     PeeringFact,
+    PooledSubnetFact,
+    PoolFact,
     PortFact,
     QosPolicyFact,
     QosRuleFact,
@@ -29,6 +33,8 @@ from alcor.goalstate.fact import (
 )
 from alcor.goalstate.intent import By, Input, Intent
 from alcor.goalstate.item import (
+    BgpRoutesItem,
+    BgpSpeakerItem,
     Claim,
     FirewallItem,
     FloatingIpItem,
@@ -393,4 +399,99 @@ def claim_node() -> KeyedNode[Claim]:
             Input.TRUNKS: of_trunk,
         },
         differs={Input.HOSTS: _reaches_otherwise},
+    )
+
+
+# --- BGP ---------------------------------------------------------------------------------------------------
+
+
+def _routers_behind(intent: Intent, fact: BgpSpeakerFact) -> Iterator[str]:
+    for network_id in fact.networks:
+        yield from _gateways_on(intent, network_id)
+
+
+def _advertised_on(intent: Intent, network_id: str) -> Iterator[str]:
+    """The routers with an interface on a network; if it is a speaker's, all behind that speaker."""
+    for port in intent.ports.found((By.INTERFACE_ON, network_id)):
+        if port.router_id is not None:
+            yield port.router_id
+    for speaker in intent.bgp_speakers.found((By.NETWORK, network_id)):
+        yield from _routers_behind(intent, speaker)
+
+
+def _advertised_of_port(intent: Intent, port: PortFact) -> Iterator[str]:
+    if port.router_id is not None:
+        yield port.router_id
+    yield from _gateways_of_port(intent, port)
+    for one in intent.floating_ips.found((By.FLOATING_PORT, port.local.id)):
+        yield one.router_id
+
+
+def bgp_speaker_node() -> KeyedNode[BgpSpeakerItem]:
+    """BgpSpeakerItem in the scope of each host that speaks."""
+
+    def itself(_intent: Intent, fact: BgpSpeakerFact) -> tuple[str, ...]:
+        return (fact.id,)
+
+    def of_peer(intent: Intent, fact: BgpPeerFact) -> tuple[str, ...]:
+        return intent.bgp_speakers.find((By.PEER, fact.id))
+
+    def of_network(intent: Intent, fact: NetworkFact) -> tuple[str, ...]:
+        return intent.bgp_speakers.find((By.NETWORK, fact.item.id))
+
+    def of_host(intent: Intent, fact: HostFact) -> Iterator[str]:
+        return iter(intent.bgp_speakers if fact.is_gateway else ())
+
+    return KeyedNode(
+        ItemKind.BGP_SPEAKER,
+        ScopeKind.HOST,
+        keys=lambda intent: intent.bgp_speakers,
+        items=bgp.speaker,
+        touched={
+            Input.BGP_SPEAKERS: itself,
+            Input.BGP_PEERS: of_peer,
+            Input.NETWORKS: of_network,
+            Input.HOSTS: of_host,
+        },
+        differs={Input.NETWORKS: _moved_outside, Input.HOSTS: _reaches_otherwise},
+    )
+
+
+def bgp_routes_node() -> KeyedNode[BgpRoutesItem]:
+    """BgpRoutesItem in the scope of each host that speaks; its key here is the router's id."""
+
+    def of_router(_intent: Intent, fact: RouterFact) -> tuple[str, ...]:
+        return (fact.id,)
+
+    def of_floating_ip(_intent: Intent, fact: FloatingIpFact) -> tuple[str, ...]:
+        return (fact.router_id,)
+
+    def of_subnet(intent: Intent, fact: SubnetItem | PooledSubnetFact) -> Iterator[str]:
+        return _advertised_on(intent, fact.network_id)
+
+    def of_pool(intent: Intent, fact: PoolFact) -> Iterator[str]:
+        for subnet in intent.pooled_subnets.found((By.POOL, fact.id)):
+            yield from _advertised_on(intent, subnet.network_id)
+
+    def of_network(intent: Intent, fact: NetworkFact) -> Iterator[str]:
+        for speaker in intent.bgp_speakers.found((By.NETWORK, fact.item.id)):
+            yield from _routers_behind(intent, speaker)
+
+    return KeyedNode(
+        ItemKind.BGP_ROUTES,
+        ScopeKind.HOST,
+        keys=lambda intent: intent.routers if intent.bgp_speakers else (),
+        items=bgp.routes,
+        touched={
+            Input.BGP_SPEAKERS: _routers_behind,
+            Input.ROUTERS: of_router,
+            Input.PORTS: _advertised_of_port,
+            Input.FLOATING_IPS: of_floating_ip,
+            Input.SUBNETS: of_subnet,
+            Input.POOLED_SUBNETS: of_subnet,
+            Input.POOLS: of_pool,
+            Input.NETWORKS: of_network,
+            Input.HOSTS: _gateways_of_host,
+        },
+        differs={Input.NETWORKS: _moved_outside, Input.HOSTS: _reaches_otherwise},
     )
