@@ -36,11 +36,6 @@ def print_welcome(running: Running) -> None:
         line("", f"export OS_AUTH_TYPE=admin_token OS_ENDPOINT={running.endpoint} OS_TOKEN={running.token}")
         line("", f"export OS_CLIENT_CONFIG_FILE={running.clouds} OS_CLOUD=alcor")
         console.print("then: openstack network list")
-    if running.endpoint:
-        console.print(
-            "\n[yellow]Security groups are not enforced yet[/yellow]: ports pass everything after anti-spoofing, and "
-            "say port_filter=false in binding:vif_details."
-        )
     console.print(
         "Ctrl-C stops the region; its data stays." if running.is_whole else "Ctrl-C stops this process."
     )

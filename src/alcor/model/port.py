@@ -127,7 +127,7 @@ def vif_details(vif_type: str) -> dict[str, Any]:
     """What a hypervisor must know to plug the interface; `port_filter` tells whether groups are enforced."""
     if vif_type != "ovs":
         return {}
-    return {"port_filter": False, "connectivity": "l2", "bridge_name": "br-int"}
+    return {"port_filter": True, "connectivity": "l2", "bridge_name": "br-int"}
 
 
 def _vif_details(row: Port) -> dict[str, Any]:
