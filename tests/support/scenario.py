@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from alcor.agent.status import fetch
-from alcor.lab.host import PHYSICAL_NETWORK
-from alcor.lab.outside import ADDRESS, ADDRESS6, CIDR, CIDR6
+from alcor.lab.outside import create_external_network
 from alcor.lab.site import Site
 from alcor.lab.vm import Vm
 from alcor.pipeline.tables import Priority, Table
@@ -26,27 +25,7 @@ _FOUND_OUTSIDE = re.compile(rf"table={int(Table.NEXT_HOP)}, priority={int(Priori
 
 def an_external_network(site: Site) -> Row:
     """The external network of the site: flat on the wire, its gateways are `outside`."""
-    network = site.client.create(
-        "v2.0/networks",
-        "network",
-        name="internet",
-        **{
-            "router:external": True,
-            "provider:network_type": "flat",
-            "provider:physical_network": PHYSICAL_NETWORK,
-        },
-    )
-    for cidr, gateway, version in ((CIDR, ADDRESS, 4), (CIDR6, ADDRESS6, 6)):
-        site.client.create(
-            "v2.0/subnets",
-            "subnet",
-            network_id=network["id"],
-            cidr=cidr,
-            ip_version=version,
-            gateway_ip=gateway,
-            enable_dhcp=False,
-        )
-    return network
+    return create_external_network(site.client)
 
 
 def a_router(site: Site, name: str, *subnet_ids: str, external: Row | None = None, **router: Any) -> Row:

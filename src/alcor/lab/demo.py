@@ -1,4 +1,5 @@
-"""The demo: from nothing to six virtual machines that ping across three hosts with real switches.
+"""The demo: from nothing to six virtual machines on three hosts with real switches, routed, guarded and reached from
+outside.
 
 Everything it makes is written in a ledger first, and removed at the end or by the next run.
 """
@@ -17,9 +18,19 @@ from alcor.lab import report
 from alcor.lab.command import LabError, tail
 from alcor.lab.host import missing_parts
 from alcor.lab.ledger import Ledger
-from alcor.lab.plan import HOSTS, PlannedVm, create_networks, create_port, may_reach, planned_vms
+from alcor.lab.outside import create_external_network
+from alcor.lab.plan import (
+    HOSTS,
+    PlannedVm,
+    create_groups,
+    create_networks,
+    create_port,
+    may_reach,
+    planned_vms,
+)
 from alcor.lab.region import DEFAULT_AGENTS, DEFAULT_API, free_or_any
 from alcor.lab.site import Site
+from alcor.lab.tour import Tour, find_cause
 from alcor.lab.vm import Vm
 
 PREFIX = "alcor-"
@@ -37,6 +48,8 @@ class Demo:
             PREFIX, FOLDER, ledger, api=free_or_any(DEFAULT_API), agents=free_or_any(DEFAULT_AGENTS)
         )
         self.vms: dict[str, Vm] = {}
+        self.public = ""
+        """The floating IP."""
         self._began = time.monotonic()
 
     def step(self, text: str) -> None:
@@ -49,9 +62,19 @@ class Demo:
         self.site.start(HOSTS)
         self.step(f"Region at {self.site.region.endpoint}; registering the hosts and starting their agents …")
         self.site.register_hosts()
-        self.step("Creating two networks and six ports through the Networking API …")
-        networks = create_networks(self.site.client)
-        ports = [create_port(self.site.client, vm, networks[vm.network]) for vm in self.plan]
+        self.step(
+            "Creating networks, a router to the outside, security groups, six ports by the Networking API …"
+        )
+        client = self.site.client
+        external = create_external_network(client)
+        networks, groups = create_networks(client, external["id"]), create_groups(client)
+        ports = [create_port(client, vm, networks, groups) for vm in self.plan]
+        floating = client.create(
+            "v2.0/floatingips",
+            "floatingip",
+            floating_network_id=external["id"],
+            port_id=self.plan[0].port_id,
+        )
         self.site.wait_for_agents()
         with ThreadPoolExecutor(2) as pool:
             machines = pool.map(lambda vm, port: self.site.boot(vm.name, vm.host, port), self.plan, ports)
@@ -66,8 +89,14 @@ class Demo:
         pairs = [(a, b) for a in self.plan for b in self.plan if a is not b]
         with ThreadPoolExecutor(10) as pool:
             results = list(pool.map(lambda pair: self._pair(*pair), pairs))
+        self.step("Asking why (alcor trace), and looking at the edge: floating IP, names, metadata …")
+        causes = [
+            find_cause(client, pair.source, pair.target, actual=True) for pair in results if not pair.expected
+        ]
+        tour = Tour(self.site, self.vms, {vm.name: vm for vm in self.plan}, floating)
+        self.public, sights = tour.public, tour.sights()
         self.step("Done.")
-        return report.print_result(self.console, self.plan, results, simulated=False)
+        return report.print_result(self.console, self.plan, results, causes, sights, simulated=False)
 
     def _address(self, vm: PlannedVm) -> None:
         machine = self.vms[vm.name]
@@ -123,7 +152,7 @@ def main() -> int:
         demo = Demo(console, ledger)
         works = demo.run()
         if not arguments.check:
-            report.print_explore(console, demo.site, demo.plan)
+            report.print_explore(console, demo.site, demo.plan, demo.public)
             signal.pause()
     except LabError as error:
         console.print("[red]The demo failed:[/red]", end=" ")

@@ -1,6 +1,7 @@
 """A ping as frames, for simulated switches: resolve the address as a machine does, then echo request and reply."""
 
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import NamedTuple
 
 from alcor.agent.answer.frame import build_icmpv6, internet_checksum
 from alcor.agent.simulated import Delivery, Fabric
@@ -10,23 +11,32 @@ _ETHERTYPE_IPV4, _ETHERTYPE_ARP, _ETHERTYPE_IPV6 = b"\x08\x00", b"\x08\x06", b"\
 _ECHO = b"\x00\x01\x00\x01alcor"
 
 
+class End(NamedTuple):
+    """A machine as it sees itself."""
+
+    mac: str
+    ip: str
+    subnet: IPv4Network | IPv6Network
+    gateway: str
+
+
 class Prober:
     """Sends for machines. `places`: MAC → (switch, OpenFlow port)."""
 
     def __init__(self, fabric: Fabric, places: dict[str, tuple[str, int]]) -> None:
         self._fabric, self._places = fabric, places
 
-    def echo(self, source_mac: str, source: str, target: str) -> bool:
+    def echo(self, source: End, target: End) -> bool:
         """Whether the machine at `target` hears an echo request of `source` and `source` hears its reply."""
-        mac = self._resolve(source_mac, source, target)
-        if mac is None or mac not in self._places:
+        return self._speak(source, target, reply=False) and self._speak(target, source, reply=True)
+
+    def _speak(self, source: End, target: End, *, reply: bool) -> bool:
+        is_near = ip_address(target.ip) in source.subnet
+        mac = self._resolve(source.mac, source.ip, target.ip if is_near else source.gateway)
+        if mac is None:
             return False
-        request = _echo_frame(source_mac, mac, source, target, reply=False)
-        if not self._arrives(source_mac, mac, request):
-            return False
-        back = self._resolve(mac, target, source)
-        reply = _echo_frame(mac, source_mac, target, source, reply=True)
-        return back == source_mac and self._arrives(mac, source_mac, reply)
+        frame = _echo_frame(source.mac, mac, source.ip, target.ip, reply=reply)
+        return self._arrives(source.mac, target.mac, frame)
 
     def _send(self, mac: str, frame: bytes) -> list[Delivery]:
         return self._fabric.send(*self._places[mac], frame)

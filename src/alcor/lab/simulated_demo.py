@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from ipaddress import ip_network
 from pathlib import Path
 
 from rich.console import Console
@@ -22,9 +23,19 @@ from alcor.bus.grpc_client import GrpcConnector
 from alcor.lab import report
 from alcor.lab.command import LabError
 from alcor.lab.ledger import Ledger
-from alcor.lab.plan import HOSTS, PlannedVm, create_networks, create_port, may_reach, planned_vms
-from alcor.lab.probe import Prober
+from alcor.lab.plan import (
+    HOSTS,
+    NETWORKS,
+    PlannedVm,
+    create_groups,
+    create_networks,
+    create_port,
+    may_reach,
+    planned_vms,
+)
+from alcor.lab.probe import End, Prober
 from alcor.lab.region import Client, RegionProcess
+from alcor.lab.tour import find_cause
 from alcor.lab.vm import Ping
 from alcor.telemetry.log import configure
 
@@ -67,13 +78,19 @@ async def _run(console: Console, region: RegionProcess) -> bool:
             fabric.add(switch)
             await stack.enter_async_context(_agent(switch, made["id"], made["token"], region.agents_socket))
         networks = await asyncio.to_thread(create_networks, client)
+        groups = await asyncio.to_thread(create_groups, client)
         for vm in plan:
-            await asyncio.to_thread(create_port, client, vm, networks[vm.network])
+            await asyncio.to_thread(create_port, client, vm, networks, groups)
             ofports[vm.name] = fabric.switches[vm.host].plug(vm.port_id)
             await _bind(client, vm)
         prober = Prober(fabric, {vm.mac: (vm.host, ofports[vm.name]) for vm in plan})
         results = [_pair(prober, a, b) for a in plan for b in plan if a is not b]
-    return report.print_result(console, plan, results, simulated=True)
+        causes = [
+            await asyncio.to_thread(find_cause, client, pair.source, pair.target)
+            for pair in results
+            if not pair.expected
+        ]
+    return report.print_result(console, plan, results, causes, simulated=True)
 
 
 @asynccontextmanager
@@ -116,7 +133,14 @@ async def _until(what: str, ready: Callable[[], bool]) -> None:
 
 def _pair(prober: Prober, source: PlannedVm, target: PlannedVm) -> report.Pair:
     four, six = (
-        Ping(1, int(prober.echo(source.mac, a, b)), None)
-        for a, b in ((source.ip, target.ip), (source.ip6, target.ip6))
+        Ping(1, int(prober.echo(a, b)), None) for a, b in zip(_ends(source), _ends(target), strict=True)
     )
     return report.Pair(source, target, may_reach(source, target), four, six)
+
+
+def _ends(vm: PlannedVm) -> tuple[End, End]:
+    network = next(each for each in NETWORKS if each.name == vm.network)
+    return (
+        End(vm.mac, vm.ip, ip_network(network.cidr), network.gateway),
+        End(vm.mac, vm.ip6, ip_network(network.cidr6), network.gateway6),
+    )

@@ -26,6 +26,15 @@ class Ping:
     rtt_ms: float | None
 
 
+def read_ping(text: str, sent: int) -> Ping:
+    """What the program ping printed."""
+    received = _RECEIVED.search(text)
+    # No summary: the kernel had no route, so nothing was sent at all.
+    answered = int(received.group(1)) if received else 0
+    rtt = _RTT.search(text)
+    return Ping(sent, answered, float(rtt.group(1)) if rtt and answered else None)
+
+
 class Host(Protocol):
     """What a machine needs of the host it is on."""
 
@@ -148,11 +157,7 @@ class Vm:
             text=True,
             check=False,
         )
-        received = _RECEIVED.search(done.stdout)
-        # No summary: the kernel had no route, so nothing was sent at all.
-        answered = int(received.group(1)) if received else 0
-        rtt = _RTT.search(done.stdout)
-        return Ping(count, answered, float(rtt.group(1)) if rtt and answered else None)
+        return read_ping(done.stdout, count)
 
     def execute(self, *command: str, deadline_s: float = 30) -> str:
         """Run a program inside the VM."""
