@@ -514,7 +514,12 @@ def numbers_of(switch: SimulatedSwitch) -> Allocation:
     found = Allocation(ofports=dict(switch.vifs), tunnels=dict(switch.tunnels))
     for name, number in switch.numbers.items():
         kind, _, id = name.partition(":")
-        keys = {"port": found.port_keys, "network": found.network_keys, "router": found.router_keys}
+        keys = {
+            "port": found.port_keys,
+            "network": found.network_keys,
+            "router": found.router_keys,
+            "limit": found.limit_keys,
+        }
         keys.get(kind, {})[id] = number
     return found
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from alcor.model.errors import Exhausted
+from alcor.pipeline.qos import LIMIT_KEY_MAX
 from alcor.pipeline.tables import PORT_KEY_MAX, ROUTER_KEY_MAX, ROUTER_ZONES_FROM
 from alcor.pipeline.view import Allocation
 
@@ -92,6 +93,7 @@ class Numbered(StrEnum):
     PORT = "port"
     NETWORK = "network"
     ROUTER = "router"
+    LIMIT = "limit"
 
 
 Owners = Mapping[Numbered, Collection[str]]
@@ -101,6 +103,7 @@ _MAXIMA = {
     Numbered.PORT: PORT_KEY_MAX,
     Numbered.NETWORK: NETWORK_KEY_MAX,
     Numbered.ROUTER: ROUTER_KEY_MAX,
+    Numbered.LIMIT: LIMIT_KEY_MAX,
 }
 
 
@@ -118,7 +121,7 @@ def _parse(name: str) -> tuple[Numbered, str] | None:
 def zone_of(name: str, number: int) -> int | None:
     """The conntrack zone that goes with a number; None if none does."""
     parsed = _parse(name)
-    if parsed is None or parsed[0] is Numbered.NETWORK:
+    if parsed is None or parsed[0] in (Numbered.NETWORK, Numbered.LIMIT):
         return None
     return number if parsed[0] is Numbered.PORT else ROUTER_ZONES_FROM + number
 
@@ -139,6 +142,7 @@ class LocalNumbers:
             Numbered.PORT: self.allocation.port_keys,
             Numbered.NETWORK: self.allocation.network_keys,
             Numbered.ROUTER: self.allocation.router_keys,
+            Numbered.LIMIT: self.allocation.limit_keys,
         }
         self._owners: dict[Numbered, dict[int, str]] = {what: {} for what in Numbered}
 

@@ -13,6 +13,7 @@ from alcor.agent.allocation import EPOCH, LocalNumbers, Numbered, Owners, zone_o
 from alcor.agent.driver import FlowDiff, FlowsRefused, InternalPort, Switch, SwitchError
 from alcor.agent.handler import Confirmed, Finding
 from alcor.agent.hold import Hold
+from alcor.agent.limited import limited_in, limited_of
 from alcor.agent.migration import Arrivals, Departures
 from alcor.agent.provision import Provisions, provisions
 from alcor.agent.quarantine import Quarantine
@@ -167,6 +168,9 @@ class Reconciler:
             if numbered is not None:
                 work.owners[numbered].add(change.key.id)
                 work.numbers |= change.after is None
+            limited = limited_of(change.after)
+            work.owners[Numbered.LIMIT].update(limited)
+            work.numbers |= not set(limited_of(change.before)) <= set(limited)
             work.bounds |= kind not in _WITHOUT_BOUNDS
             work.provisions |= kind in _PROVISIONED
             self._untold.item(change)
@@ -191,6 +195,7 @@ class Reconciler:
             Numbered.PORT: ChainMap(view.ports, view.closed),
             Numbered.NETWORK: view.networks,
             Numbered.ROUTER: view.routers,
+            Numbered.LIMIT: limited_in(view),
         }
 
     def _note_hold(self, changes: Changes) -> None:
@@ -363,8 +368,14 @@ class Reconciler:
         numbers.saved(taken)
         for what, ids_taken in owners.items():
             for id in ids_taken:
-                self._changed(LocalChange(_LOCAL[what], id))
+                self._changed(self._numbering(what, id))
         return True
+
+    def _numbering(self, what: Numbered, id: str) -> LocalChange:
+        """What it means to the pipeline that somebody has a number now."""
+        if what is Numbered.LIMIT:
+            return LocalChange(Local.ROUTER, limited_in(self._view.resolved).get(id, ""))
+        return LocalChange(_LOCAL[what], id)
 
     async def _keep_arrivals(self) -> None:
         put, remove = self._arrivals.to_keep()

@@ -148,7 +148,7 @@ def test_each_kind_has_its_own_numbers() -> None:
 
     assert numbers.allocation.router_keys == {"x": 1, "y": 2}
     assert numbers.kept() == {"port:x": 1, "network:x": 1, "router:x": 1, "router:y": 2}
-    assert [numbers.owner_of(what, 2) for what in Numbered] == [None, None, "y"]
+    assert [numbers.owner_of(what, 2) for what in Numbered] == [None, None, "y", None]
     assert numbers.unused(of((), ("x",), ("y",))) == ["port:x", "router:x"]
 
 
