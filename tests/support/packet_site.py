@@ -95,6 +95,10 @@ class Site:
         ]
         return compile_states(Intent.of(A_REGION, (*self.rows, *claims, *OPEN_ROWS)))
 
+    def held_by(self, host_id: str, states: dict[Scope, State]) -> dict[Scope, State]:
+        """What of the goal state a host holds; all of it, unless a site says otherwise."""
+        return states
+
     @property
     def ports(self) -> list[Port]:
         """All rows of ports."""
@@ -152,7 +156,7 @@ class Fabric:
 
     def __init__(self, site: Site) -> None:
         states = site.states()
-        self.views = {id: resolve(states, id, site.closed) for id in site.hosts}
+        self.views = {id: resolve(site.held_by(id, states), id, site.closed) for id in site.hosts}
         self.allocations = {id: allocation_of(site, id, view) for id, view in self.views.items()}
         self.switches = {
             id: SimulatedTables(
