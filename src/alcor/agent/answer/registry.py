@@ -5,12 +5,14 @@ from collections.abc import Iterable
 from alcor.agent.answer.claim import claim_handler
 from alcor.agent.answer.icmp_error import icmp_error_handler
 from alcor.agent.answer.next_hop import next_hop_handler
+from alcor.agent.answer.router_address import router_address_handler
 from alcor.agent.handler import Maker, PacketHandler, Tools
 
 MAKERS: tuple[Maker, ...] = (
     claim_handler,
     icmp_error_handler,
     next_hop_handler,
+    router_address_handler,
 )
 """One line per feature."""
 
