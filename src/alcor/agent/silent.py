@@ -2,19 +2,24 @@
 
 A session ends by itself when its opener's next packet is judged by the rules. Datagrams need not have a next one: as
 long as only the other side speaks, its packets count as replies of what was once allowed. So when a group has lost a
-rule, datagram connections that the rule could have allowed are forgotten in the zones of the local ports of the group;
-those that another rule allows begin anew with their next packet. Off the critical path: nobody waits for it.
+rule, a port has left a group, or an address has left a set that rules are about, datagram connections that only this
+could have allowed are forgotten in the zones of the local ports concerned; those that another rule allows begin anew
+with their next packet. Off the critical path: nobody waits for it.
 """
 
 import asyncio
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+
+from msgspec import structs
 
 from alcor.agent.driver import ConnectionProtocol, ConnectionTuple, Switch, SwitchError
 from alcor.agent.handler import Confirmed
-from alcor.goalstate.item import GroupRule, LocalPort, RulesItem
+from alcor.goalstate.item import GroupRule, LocalPort, Member, Prefix, RulesItem
 from alcor.model.address import Cidr, Ip, contains, ip_version
-from alcor.pipeline.view import Allocation, View
+from alcor.pipeline.feature import ItemChange
+from alcor.pipeline.view import Allocation, View, set_of
 from alcor.telemetry.log import get_log
 
 log = get_log("agent")
@@ -41,15 +46,55 @@ class SilentOpeners:
     forgotten: int = 0
 
     def note(self, confirmed: Confirmed, view: View) -> None:
-        """A turn was confirmed. Cost: O(changed groups and their local ports)."""
+        """A turn was confirmed. Cost: O(changed groups, the sets' users among them, and their local ports)."""
+        gone = {
+            change.before.id: change.before.rules
+            for change in confirmed.items
+            if isinstance(change.before, RulesItem) and change.after is None
+        }
         for change in confirmed.items:
-            if isinstance(change.before, RulesItem):
-                left = change.after.rules if isinstance(change.after, RulesItem) else ()
-                lost = set(change.before.rules).difference(left)
-                for port_id in view.ports_in_group(change.before.id) if lost else ():
-                    self._lost.setdefault(port_id, set()).update(lost)
+            match change.before:
+                case RulesItem():
+                    left = change.after.rules if isinstance(change.after, RulesItem) else ()
+                    lost = set(change.before.rules).difference(left)
+                    self._lose(view.ports_in_group(change.before.id), lost)
+                case LocalPort():
+                    self._left_groups(change.before, change.after, gone, view)
+                case Member() | Prefix():
+                    self._left_set(change, view)
+                case _:
+                    pass
         if self._lost:
             self._there.set()
+
+    def _lose(self, ports: Iterable[str], rules: Iterable[GroupRule]) -> None:
+        found = set(rules)
+        for port_id in ports if found else ():
+            self._lost.setdefault(port_id, set()).update(found)
+
+    def _left_groups(
+        self, before: LocalPort, after: object, gone: Mapping[str, tuple[GroupRule, ...]], view: View
+    ) -> None:
+        """A port that stays and is no longer in a group, whose rules may have gone with its last port here."""
+        if isinstance(after, LocalPort):
+            for group in set(before.groups or ()).difference(after.groups or ()):
+                known = view.rules.get(group)
+                self._lose([before.id], known.rules if known is not None else gone.get(group, ()))
+
+    def _left_set(self, change: ItemChange, view: View) -> None:
+        """Addresses that left a set: of the rules about it only what they were allowed is lost."""
+        lost = set(_cidrs_of(change.before)).difference(_cidrs_of(change.after))
+        for group in view.groups_using(change.scope) if lost else ():
+            rules = [rule for rule in view.rules[group].rules if set_of(rule) == change.scope]
+            self._lose(
+                view.ports_in_group(group),
+                (
+                    structs.replace(rule, prefix=cidr, group=None, addresses=None)
+                    for rule in rules
+                    for cidr in lost
+                    if ip_version(Ip(cidr.partition("/")[0])) == rule.ip_version
+                ),
+            )
 
     async def run(self, view: View, allocation: Allocation) -> None:
         """Forget what is noted, port by port, without end. `view`, `allocation`: the agent's, which change in place."""
@@ -77,6 +122,12 @@ class SilentOpeners:
                 left -= 1
                 if not left:
                     return
+
+
+def _cidrs_of(item: object) -> tuple[str, ...]:
+    if isinstance(item, Member):
+        return item.cidrs
+    return (item.id,) if isinstance(item, Prefix) else ()
 
 
 def parse_connection(line: str) -> ConnectionTuple | None:

@@ -5,7 +5,8 @@ import pytest
 from alcor.agent.driver import ConnectionProtocol, ConnectionTuple
 from alcor.agent.silent import could_allow, parse_connection
 from alcor.agent.simulated import SimulatedSwitch
-from alcor.goalstate.item import AddressPair, GroupRule, RulesItem
+from alcor.goalstate.item import AddressPair, GroupRule, ItemKind, Key, Member, RulesItem
+from alcor.goalstate.scope import members_scope
 from alcor.model.address import Ip
 from tests.support.agent import FakeNcm, a_site, an_agent, local_port, mac_of, open_group, running, settled
 from tests.support.packets import udp
@@ -91,3 +92,63 @@ async def test_a_lost_rule_ends_a_one_way_session() -> None:
         assert await switch.dump_conntrack(zone) == []
         assert len(await switch.dump_conntrack(switch.numbers["port:port-1"])) == 1
         assert agent.status()["counters"]["connections_forgotten"] == 1
+
+
+def a_one_way_session(ncm: FakeNcm, switch: SimulatedSwitch) -> None:
+    """Ports 1 and 2, of which 2 lets in datagrams of the members of `friends` (port 1, and 10.0.0.3)."""
+    a_site(ncm, (1, 2))
+    out = tuple(rule for rule in open_group().rules if not rule.is_ingress)
+    way_in = GroupRule(id="z", is_ingress=True, ip_version=4, protocol=17, group="friends")
+    ncm.put(
+        RulesItem(id="open", stateful=True, rules=out),
+        RulesItem(id="friends", stateful=True, rules=(way_in,)),
+    )
+    ncm.commit(
+        put=[
+            (members_scope("friends"), Member(id="port-1", cidrs=("10.0.0.1/32",))),
+            (members_scope("friends"), Member(id="port-3", cidrs=("10.0.0.3/32",))),
+        ]
+    )
+    ncm.put(local_port(1, groups=("open",)), local_port(2, groups=("friends", "open")))
+    switch.plug("port-1")
+    switch.plug("port-2")
+
+
+def speak(switch: SimulatedSwitch) -> None:
+    """Port 1 sends port 2 a datagram."""
+    switch.tables.process(
+        udp((mac_of(1), mac_of(2)), ("10.0.0.1", "10.0.0.2"), (4_000, 53)), switch.vifs["port-1"]
+    )
+
+
+async def test_a_member_that_leaves_takes_its_sessions_along() -> None:
+    """When an address leaves the set that let a datagram in, that connection is forgotten; another member's going
+    forgets nothing."""
+    ncm, switch = FakeNcm(), SimulatedSwitch("s1")
+    a_one_way_session(ncm, switch)
+    async with running(an_agent(ncm, switch)):
+        speak(switch)
+        zone = switch.numbers["port:port-2"]
+        assert len(await switch.dump_conntrack(zone)) == 1
+        ncm.commit(removed=[(members_scope("friends"), Key(ItemKind.MEMBER, "port-3"))])
+        await settled()
+        assert len(await switch.dump_conntrack(zone)) == 1
+
+        ncm.commit(removed=[(members_scope("friends"), Key(ItemKind.MEMBER, "port-1"))])
+        await settled()
+        assert await switch.dump_conntrack(zone) == []
+
+
+async def test_a_port_that_leaves_a_group_ends_what_it_let_in() -> None:
+    """When a port is no longer in the group that let a datagram in, the connection is forgotten, though the group's
+    rules left the host with it."""
+    ncm, switch = FakeNcm(), SimulatedSwitch("s1")
+    a_one_way_session(ncm, switch)
+    async with running(an_agent(ncm, switch)):
+        speak(switch)
+        zone = switch.numbers["port:port-2"]
+        assert len(await switch.dump_conntrack(zone)) == 1
+        ncm.put(local_port(2, groups=("open",)))
+        await settled()
+
+        assert await switch.dump_conntrack(zone) == []
