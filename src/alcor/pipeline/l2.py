@@ -9,7 +9,8 @@ not back to where it moved, so that two hosts of two opinions do not play ball.
 *Unknown unicast*: the ports without port security are the network's unknown set, because they may own MACs that nobody
 was given; a frame for such a MAC goes to them, here and on the hosts that hold some, and to the provider bridge. A MAC
 that is known is never unknown: if its owner cannot be reached, or two claim it, the frame is dropped. That is decided
-where a frame enters; from a tunnel or provider bridge what is for no local port goes to the unknown set here.
+where a frame enters: from a tunnel what is for no local port goes to the unknown set here. Of a provider bridge, which
+everybody hears, each host asks what it knows.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -216,7 +217,9 @@ def flood_rules(network: LiveNetwork, view: View, allocation: Allocation) -> Ite
         yield Rule(Table.L2, Priority.SPECIFIC, match(**group, **{_FLAGS: (flag, flag)}), _to_parts(local))
         if unknown:
             unrouted = _flagged(network, flag, flag | Flag.ROUTED)
-            yield Rule(Table.L2, Priority.FALLBACK, unrouted, _to_parts(unknown))
+            # Every host hears the wire: what is known to be elsewhere is not unknown here.
+            taken = _to_parts(unknown) if flag is Flag.FROM_TUNNEL else (_TO_REMOTE,)
+            yield Rule(Table.L2, Priority.FALLBACK, unrouted, taken)
     yield Rule(
         Table.L2, Priority.NORMAL, match(**group), (*_to_parts(local), *_to_parts(remote), *to_provider)
     )
