@@ -19,7 +19,7 @@ PINGS_MAX: Final = 60_000
 @dataclass(frozen=True, slots=True)
 class Stream:
     """What became of a stream. `answers`: (sequence number, unix seconds) in order of arrival; `repeated`: how many
-    answers came twice; `every_s`: the interval.
+    answers came twice; `every_s`: the interval asked for.
     """
 
     sent: int
@@ -33,10 +33,18 @@ class Stream:
         return self.sent - len({seq for seq, _ in self.answers})
 
     @property
+    def interval_s(self) -> float:
+        """The time between two pings as it was: a busy kernel sends them later than asked."""
+        if len(self.answers) < 2:
+            return self.every_s
+        (first, began_s), (last, ended_s) = min(self.answers), max(self.answers)
+        return (ended_s - began_s) / (last - first)
+
+    @property
     def gap_s(self) -> float:
         """The longest run of pings without an answer, in seconds (their number times the interval)."""
         seen = sorted({0, self.sent + 1, *(seq for seq, _ in self.answers)})
-        return max(after - before - 1 for before, after in pairwise(seen)) * self.every_s
+        return max(after - before - 1 for before, after in pairwise(seen)) * self.interval_s
 
 
 class PingStream:
