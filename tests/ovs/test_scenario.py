@@ -31,6 +31,7 @@ from tests.support.scenario import (
     is_settled,
     join,
     leave,
+    machines,
     without_quota,
 )
 from tests.support.site import a_network, a_subnet
@@ -107,9 +108,12 @@ def test_router_interfaces_before_and_after_ports(site: Site) -> None:
     red, red_subnets = a_dual_network(site, "order-red", 60)
     blue, blue_subnets = a_dual_network(site, "order-blue", 61)
     router = a_router(site, "order", *red_subnets)
-    one = a_machine(site, "order-1", "left", red)
-    two = a_machine(site, "order-2", "right", blue)
-    three = a_machine(site, "order-3", "left", blue)
+    one, two, three = machines(
+        site,
+        ("order-1", "left", red, {}),
+        ("order-2", "right", blue, {}),
+        ("order-3", "left", blue, {}),
+    )
     assert one.misses(two.ip)
     assert traced(site, one, two.ip) == ("dropped", "no_route", True)
 
@@ -399,19 +403,18 @@ def test_what_is_deleted_leaves_nothing(site: Site, external: Row) -> None:
     network, subnets = a_dual_network(site, "gone", 72)
     group = a_group(site, "gone", PING, TALK)
     router = a_router(site, "gone", *subnets, external=external)
-    machines = [
-        a_machine(site, f"gone-{host}", host, network, security_groups=[group["id"]]) for host in site.hosts
-    ]
-    floating = a_floating_ip(site, external, machines[0].port["id"])
+    own = {"security_groups": [group["id"]]}
+    made = machines(site, *((f"gone-{host}", host, network, own) for host in site.hosts))
+    floating = a_floating_ip(site, external, made[0].port["id"])
     outside, public = site.outside, str(floating["floating_ip_address"])
     assert outside is not None
     until(site, "the floating IP", lambda: outside.reaches(public, count=1))
-    with Conversation(machines[0].namespace, machines[1].namespace, machines[1].ip) as talking:
+    with Conversation(made[0].namespace, made[1].namespace, made[1].ip) as talking:
         assert talking.works()
         assert held() != before
 
         site.client.delete("v2.0/floatingips", floating["id"])
-        for machine in machines:
+        for machine in made:
             site.client.delete("v2.0/ports", machine.port["id"])
             machine.vm.unplug()
         for subnet in subnets:

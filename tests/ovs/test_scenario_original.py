@@ -5,6 +5,7 @@ Addresses, hosts and the order of steps are the original's (`scripts/busybox-pin
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import count
 from typing import Any
@@ -53,10 +54,13 @@ def at(ip: str, group: Row, **port: Any) -> dict[str, Any]:
 
 def assert_all_ping(*machines: Machine) -> None:
     """Every machine pings every other one, two packets each way."""
-    for one in machines:
-        for other in machines:
-            if one is not other:
-                assert one.reaches(other.ip, count=2), f"{one.ip} → {other.ip}"
+    pairs = [(one, other) for one in machines for other in machines if one is not other]
+    with ThreadPoolExecutor(6) as pool:
+        answered = list(pool.map(lambda pair: pair[0].reaches(pair[1].ip, count=2), pairs))
+
+    assert [
+        f"{one.ip} → {other.ip}" for (one, other), ok in zip(pairs, answered, strict=True) if not ok
+    ] == []
 
 
 def test_01_one_subnet(site: Site) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -124,12 +124,21 @@ class Machine:
 
 def a_machine(site: Site, name: str, host: str, network: Row, **port: Any) -> Machine:
     """A machine on a host, configured by DHCP and by router advertisements, as its port says."""
-    vm, made = a_vm(site, name, host, network, **port)
-    machine = Machine(vm, made)
-    vm.dhcp()
-    if any(":" in each["ip_address"] for each in made["fixed_ips"]):
-        site.wait(f"{name}'s IPv6 address", lambda: machine.ip6 in vm.addresses())
-    return machine
+    return machines(site, (name, host, network, port))[0]
+
+
+def machines(site: Site, *wanted: tuple[str, str, Row, Row]) -> list[Machine]:
+    """Several machines, (name, host, network, attributes of the port) each, whose waiting is done together."""
+    made = [Machine(*a_vm(site, name, host, network, **port)) for name, host, network, port in wanted]
+    for machine in made:
+        machine.vm.dhcp()
+    for machine in made:
+        site.wait(f"{machine.vm.name}'s addresses", partial(_has_addresses, machine))
+    return made
+
+
+def _has_addresses(machine: Machine) -> bool:
+    return {each["ip_address"] for each in machine.port["fixed_ips"]} <= {*machine.vm.addresses()}
 
 
 def agent_status(site: Site, host: str) -> Row:
@@ -171,6 +180,22 @@ def findings(site: Site, folder: Path) -> list[str]:
     return asyncio.run(look())
 
 
+@dataclass
+class _Quiet:
+    """Whether a switch's flows are what they were the last few times: what a test's last call changed is there."""
+
+    site: Site
+    host: str
+    seen: list[str] = field(default_factory=list)
+    times: int = 0
+
+    def __call__(self) -> bool:
+        now = _all_flows(self.site, self.host)
+        self.times = self.times + 1 if now == self.seen else 0
+        self.seen = now
+        return self.times >= 10
+
+
 def assert_sound(site: Site, folder: Path) -> None:
     """The region's rows are in order, and fresh agents that compute everything from nothing find nothing to change.
 
@@ -180,6 +205,7 @@ def assert_sound(site: Site, folder: Path) -> None:
     before, found = {}, {}
     for host in site.hosts:
         site.wait("the agent to be settled", partial(is_settled, site, host))
+        site.wait("the last change", _Quiet(site, host))
         before[host] = flows(site, host)
         found[host] = len(_all_flows(site, host)) - len(before[host])
         site.hosts[host].stop("agent")
