@@ -69,7 +69,7 @@ CAUSE_TEXTS: dict[Cause, str] = {
     Cause.NO_ROUTE: "The router has no route to the destination.",
     Cause.TTL_EXCEEDED: "Its TTL or hop limit came to its end: too many routers, or a loop of routes.",
     Cause.FIREWALL: "A firewall group of the port, or of a router on its network, denies it.",
-    Cause.NOT_TRANSLATED: "It is for an outer address for which there is no session, floating IP or port forwarding.",
+    Cause.NOT_TRANSLATED: "It is for an address of the router itself, and no session or forwarding leads further.",
     Cause.NO_WAY_OUT: "The router has no gateway, no gateway host, or the host does not reach one.",
     Cause.NO_NEXT_HOP: "The next hop's address belongs to nobody the host knows.",
     Cause.TOO_LARGE: "It is larger than the MTU of the network it is to go to.",

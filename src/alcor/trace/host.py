@@ -68,32 +68,32 @@ class TracedHost:
     """The flows of one host, its numbers made up: none of them is an agent's."""
 
     def __init__(
-        self, host_id: str, states: Mapping[Scope, Mapping[Key, Item]], outer: tuple[str, str] | None = None
+        self, host_id: str, states: Mapping[Scope, Mapping[Key, Item]], outer: Mapping[str, str]
     ) -> None:
-        """`outer`: an outer address of this region and its MAC, which agents find out by asking."""
+        """`outer`: addresses on external networks and their MACs, which agents find out by asking."""
         self.id = host_id
         self.view: View = resolve(states, host_id)
         self.name = self.view.host.name if self.view.host is not None else host_id
         self.allocation = _numbers(self.view)
-        if outer is not None:
-            ip, mac = outer
-            for network_id in _outer_networks(self.view):
-                self.allocation.next_hops[network_id, ip] = mac
-        self._compute()
+        self.tables = SimulatedTables((), groups(self.view, self.allocation).values())
+        self._behind: dict[FlowKey, tuple[Unit, Rule]] = {}
+        self.learn(outer)
         self._tunnel_types = {ofport: type for type, ofport in self.allocation.tunnels.items()}
         self._tunnel_types |= {ofport: type for (type, _), ofport in self.allocation.probes.items()}
         self._probed = {ofport: vtep for (_, vtep), ofport in self.allocation.probes.items()}
         self._physical = {ofport: name for name, ofport in self.allocation.providers.items()}
 
-    def _compute(self) -> None:
-        self._behind: dict[FlowKey, tuple[Unit, Rule]] = {}
-        flows: dict[FlowKey, Flow] = {}
+    def learn(self, outer: Mapping[str, str]) -> None:
+        """Outer addresses are known now; connections that packets opened stay. Cost: all flows of the host."""
+        for network_id in _outer_networks(self.view):
+            for ip, mac in outer.items():
+                self.allocation.next_hops[network_id, ip] = mac
         for unit in units(self.view):
             rules = unit_rules(unit, self.view, self.allocation)
             for rule, flow in zip(rules, stamp(unit, rules), strict=True):
-                flows[flow.key] = flow
+                if self.tables.flows.get(flow.key) != flow:
+                    self.tables.put(flow)
                 self._behind[flow.key] = unit, rule
-        self.tables = SimulatedTables(flows.values(), groups(self.view, self.allocation).values())
 
     def local_port(self, port_id: str) -> LocalPort | None:
         """A port of this host, open or closed."""

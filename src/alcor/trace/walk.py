@@ -33,7 +33,7 @@ _TOLD: dict[Table, str] = {
     Table.HAIRPIN: "is for a floating IP on the same host",
     Table.NEXT_HOP: "gets the MAC of its next hop",
     Table.L2: "is for a port on this host",
-    Table.L2_REMOTE: "is sent to another host",
+    Table.L2_REMOTE: "is sent on, to another host or a provider bridge",
     Table.PROVIDER: "is sent to the provider bridge",
     Table.ACL_IN: "is judged by the network ACL of the subnet it enters",
     Table.INGRESS_RULES: "is allowed to be received by a security group",
@@ -75,6 +75,8 @@ class Walk:
         addresses = {question.destination_ip, *([question.source_ip] if question.source_ip else [])}
         self._knowledge = Knowledge(region.state, addresses)
         self._hosts: dict[str, TracedHost] = {}
+        self._outer: dict[str, str] = {}
+        self._ask_for(question.destination_ip)
         self.way = Way()
         self.back: Way | None = None
 
@@ -88,6 +90,7 @@ class Walk:
             host, end, frame = self.way.last
             answer = reply_to(untagged(frame))
             if answer is not None:
+                self._ask_for(describe(answer).ip_destination)
                 self.back = self._follow(host, end, tagged(answer, _vlan_of(frame)))
         return _trace(self.way, _trace(self.back, None) if self.back is not None else None)
 
@@ -123,6 +126,7 @@ class Walk:
         physical = self._region.physical_network(question.network_id)
         if owner is None or physical is None:
             return Way(cause=Cause.NO_NEIGHBOUR, decided_by=question.network_id)
+        self._outer[question.source_ip] = OUTSIDE_MAC
         host = self._host(owner.host_id)
         if physical not in host.allocation.providers:
             return Way(cause=Cause.HOST_UNREACHABLE, decided_by=host.id)
@@ -137,11 +141,17 @@ class Walk:
     def _host(self, host_id: str) -> TracedHost:
         host = self._hosts.get(host_id)
         if host is None:
-            ip = self._question.destination_ip
-            owner = self._region.owner(ip)
-            outer = (ip, owner.mac) if owner is not None else None
-            host = self._hosts[host_id] = TracedHost(host_id, self._knowledge.of_host(host_id), outer)
+            known = self._knowledge.of_host(host_id)
+            host = self._hosts[host_id] = TracedHost(host_id, known, self._outer)
         return host
+
+    def _ask_for(self, ip: str) -> None:
+        """Have all hosts know an outer address of this region, as their agents would ask for it."""
+        owner = self._region.owner(ip) if ip and ip not in self._outer else None
+        if owner is not None:
+            self._outer[ip] = owner.mac
+            for host in self._hosts.values():
+                host.learn({ip: owner.mac})
 
     # --- on the way ------------------------------------------------------------------------------------
 
@@ -206,15 +216,17 @@ class Walk:
         way.cause = BY_TABLE.get(table, Cause.UNKNOWN_DESTINATION)
         if table is Table.ROUTE and describe(untagged(frame)).ttl <= 1:
             way.cause = Cause.TTL_EXCEEDED
+        elif table is Table.ROUTE and last.about and "/" not in last.about:
+            # An address of the router's own, and nothing that it answers.
+            way.cause = Cause.NOT_TRANSLATED
         way.decided_by = last.about
-        kind = last.unit.kind.name.lower() if last.unit is not None and last.unit != SHARED else ""
         way.hops.append(
             Hop(
                 host_id=host.id,
                 host=host.name,
                 table=table.name,
                 text=CAUSE_TEXTS[way.cause],
-                kind=kind,
+                kind=_kind(last),
                 decided_by=last.about,
                 packet=describe(untagged(frame)),
             )
@@ -259,12 +271,29 @@ def _hops(host: TracedHost, decisions: list[Decision], frame: bytes) -> list[Hop
                 host=host.name,
                 table=table.name,
                 text=_TOLD[table],
-                kind=UnitKind(unit.kind).name.lower(),
+                kind=_kind(decision),
                 decided_by=decision.about or unit.sub or unit.id,
                 packet=packet,
             )
         )
     return found
+
+
+_KINDS = {
+    UnitKind.POLICY: "security_group_rule",
+    UnitKind.ACL: "network_acl_rule",
+    UnitKind.FIREWALL: "firewall_rule",
+}
+
+
+def _kind(decision: Decision) -> str:
+    """What `decided_by` is the id of."""
+    if decision.unit is None or decision.unit == SHARED:
+        return ""
+    if decision.about and decision.table == Table.ROUTE:
+        return "route"
+    kind = decision.unit.kind
+    return _KINDS.get(kind, kind.name.lower()) if decision.about else kind.name.lower()
 
 
 def _decides(decision: Decision) -> bool:
