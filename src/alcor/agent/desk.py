@@ -48,6 +48,11 @@ class HandlerDesk:
         """All of them."""
         return self._handlers.values()
 
+    @property
+    def complaints(self) -> tuple[str, ...]:
+        """What is wrong with handlers now, in sentences."""
+        return tuple(said for handler in self.handlers if (said := handler.complaint()))
+
     def handle(self, punt: Punt, view: View, allocation: Allocation) -> Outcome | None:
         """What a punted packet leads to; None if no handler wants it.
 

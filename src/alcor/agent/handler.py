@@ -130,6 +130,10 @@ def _unmoved(confirmed: Confirmed, view: View, allocation: Allocation) -> Outcom
     return NOTHING
 
 
+def _content() -> str:
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class PacketHandler:
     """One feature's part in the agent.
@@ -142,6 +146,7 @@ class PacketHandler:
     addresses that came here, and to make the first appointment. Cost: must be proportional to `confirmed`.
     `run`: the handler's own task, for what needs sockets (a name server, a metadata proxy); started with the agent,
     cancelled with it, started again one second after it ended or failed.
+    `complaint`: what is wrong now, in a sentence for people; empty if nothing is.
     """
 
     name: str
@@ -150,6 +155,7 @@ class PacketHandler:
     due: Callable[[str, View, Allocation], Outcome] = _not_due
     noted: Callable[[Confirmed, View, Allocation], Outcome] = _unmoved
     run: Callable[[Desk], Awaitable[None]] | None = None
+    complaint: Callable[[], str] = _content
 
 
 @dataclass(frozen=True, slots=True)

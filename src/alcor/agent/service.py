@@ -181,13 +181,14 @@ class Agent:
         return self.status()
 
     def detail(self) -> str:
-        """One sentence about the switch; empty if all is well."""
+        """One sentence about the switch, or what a handler complains of; empty if all is well."""
         reconciler = self._reconciler
         sentences = (
             self._switch_error,
             reconciler.complaint,
             reconciler.quarantine.sentence,
             self._hold.sentence,
+            *self._desk.complaints,
         )
         return "; ".join(sentence for sentence in sentences if sentence)
 

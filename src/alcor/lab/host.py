@@ -220,6 +220,7 @@ class LabHost:
             "OVS_DBDIR": str(self.folder),
             "OVS_LOGDIR": str(self.folder),
             "OVS_SYSCONFDIR": str(self.folder),
+            "ALCOR_BGP__RUN_FOLDER": str(self.folder / "bgp"),
         }
         self.folder.mkdir(parents=True, exist_ok=True)
         process = start(

@@ -8,6 +8,9 @@ from typing import Any
 
 from alcor import __version__
 from alcor.agent.answer.registry import MAKERS
+from alcor.agent.bgp.handler import Settings as BgpSettings
+from alcor.agent.bgp.handler import bgp_speaker
+from alcor.agent.handler import Maker
 from alcor.agent.metadata.handler import Settings, host_services
 from alcor.agent.metadata.link import service_port
 from alcor.agent.metadata.service import Compute
@@ -57,6 +60,16 @@ class _Here:
         return {**self._agent.status(), "here": here}
 
 
+def makers_of(config: AgentConfig) -> tuple[Maker, ...]:
+    """The packet handlers, and what else is switched on. Raises: ConfigurationError, as `service_settings`."""
+    found: tuple[Maker, ...] = tuple(MAKERS)
+    if config.metadata.enabled:
+        found += (host_services(service_settings(config)),)
+    if config.bgp.enabled:
+        found += (bgp_speaker(BgpSettings(config.bgp.run_folder, config.bgp.source_address)),)
+    return found
+
+
 async def serve(config: AgentConfig, *, stop: asyncio.Event) -> None:
     """Run the agent until `stop` is set; the switch keeps its flows.
 
@@ -93,7 +106,7 @@ async def serve(config: AgentConfig, *, stop: asyncio.Event) -> None:
         random=random.random,
         release_hold=settings.release_hold,
         metadata=service_port(config.metadata.device) if config.metadata.enabled else None,
-        makers=(*MAKERS, host_services(service_settings(config))) if config.metadata.enabled else MAKERS,
+        makers=makers_of(config),
     )
     async with serve_status(settings.status_socket, _Here(agent, settings)):
         work = asyncio.create_task(agent.run(), name="agent")

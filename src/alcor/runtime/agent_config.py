@@ -1,4 +1,4 @@
-"""The host agent's configuration tree: the sections [agent], [metadata] and [agent_log] of the file."""
+"""The host agent's configuration tree: the sections [agent], [metadata], [bgp] and [agent_log] of the file."""
 
 from pathlib import Path
 from typing import Annotated
@@ -65,6 +65,24 @@ class Metadata(Struct, frozen=True, kw_only=True):
     ] = Path("/etc/alcor/metadata.secret")
 
 
+class Bgp(Struct, frozen=True, kw_only=True):
+    """Advertising floating IPs and subnets to BGP peers, on hosts that may serve gateways (FRR's bgpd)."""
+
+    enabled: Annotated[bool, Meta(description="Whether this host speaks BGP if a speaker is to be here.")] = (
+        True
+    )
+    source_address: Annotated[
+        str,
+        Meta(
+            description="The address that sessions with peers of its family are opened from; empty: the host's choice.",
+            pattern=r"^[0-9a-fA-F.:]*$",
+        ),
+    ] = ""
+    run_folder: Annotated[
+        Path, Meta(description="Where the files of each bgpd are; FRR's account must reach it.")
+    ] = Path("/run/alcor-bgp")
+
+
 class AgentLog(Struct, frozen=True, kw_only=True):
     """What the agent writes to standard error."""
 
@@ -79,4 +97,5 @@ class AgentConfig(Struct, frozen=True, kw_only=True):
 
     agent: Agent = field(default_factory=Agent)
     metadata: Metadata = field(default_factory=Metadata)
+    bgp: Bgp = Bgp()
     agent_log: AgentLog = AgentLog()

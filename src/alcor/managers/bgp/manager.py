@@ -18,7 +18,7 @@ _EXTENSIONS = (
     Extension(
         "bgp",
         "Neutron BGP Dynamic Routing Extension",
-        "BGP speakers and peers are kept, and the routes to advertise computed; nobody speaks to the peers yet.",
+        "Hosts that may serve gateways advertise floating IPs and projects' subnets to peers.",
         "2016-05-10T15:37:00-00:00",
     ),
     Extension(
