@@ -495,7 +495,7 @@ class Agent:
             "hold": self._hold.sentence,
             "left_out": self._reconciler.quarantine.shown(),
             "positions": {str(scope): through for scope, through in self._view.positions().items()},
-            **facts_of(self._view, allocation, self._host_id),
+            **facts_of(self._view, allocation),
             "counters": {
                 "turns": self._turns,
                 "flow_changes": self._reconciler.flow_changes,

@@ -11,6 +11,7 @@ import orjson
 
 from alcor.agent.view import HostView
 from alcor.pipeline.live import ofport_of
+from alcor.pipeline.outer import live_router, serves
 from alcor.pipeline.tables import ROUTER_ZONES_FROM
 from alcor.pipeline.view import Allocation
 
@@ -25,7 +26,7 @@ class Told(Protocol):
         """What is to be shown, as JSON values."""
 
 
-def facts_of(held: HostView, allocation: Allocation, host_id: str) -> dict[str, Any]:
+def facts_of(held: HostView, allocation: Allocation) -> dict[str, Any]:
     """What a host has, as JSON values. Cost: O(the view's ports, routers and floating IPs).
 
     Shape: ports (id → {name, network_id, plugged, closed, obstacles (sentences: why it is closed), ofport, port_key,
@@ -48,7 +49,7 @@ def facts_of(held: HostView, allocation: Allocation, host_id: str) -> dict[str, 
             }
             for port in (*view.ports.values(), *view.closed.values())
         },
-        "routers": {id: _router_facts(id, held, allocation, host_id) for id in view.routers},
+        "routers": {id: _router_facts(id, held, allocation) for id in view.routers},
         "floating_ips": {
             one.id: {
                 "ip": one.ip,
@@ -61,18 +62,17 @@ def facts_of(held: HostView, allocation: Allocation, host_id: str) -> dict[str, 
     }
 
 
-def _router_facts(router_id: str, held: HostView, allocation: Allocation, host_id: str) -> dict[str, Any]:
+def _router_facts(router_id: str, held: HostView, allocation: Allocation) -> dict[str, Any]:
     router = held.resolved.routers[router_id]
     key = allocation.router_keys.get(router_id, 0)
-    living = [one.host_id for one in router.gateway_hosts if one.vtep not in allocation.lost_vteps]
-    is_gateway = router_id in held.resolved.gateways
+    live = live_router(router_id, held.resolved, allocation)
     return {
         "router_key": key,
         "zone": ROUTER_ZONES_FROM + key if key else 0,
         "networks": sorted({interface.network_id for interface in router.interfaces}),
         "gateway_hosts": [one.host_id for one in router.gateway_hosts],
-        "is_gateway": is_gateway,
-        "is_active": is_gateway and living[:1] == [host_id],
+        "is_gateway": router_id in held.resolved.gateways,
+        "is_active": live is not None and serves(live, held.resolved, allocation),
     }
 
 

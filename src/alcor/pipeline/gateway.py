@@ -1,6 +1,7 @@
 """A router's gateways: out and in on the host that serves them, the way to that host on all others.
 
-The first of the router's gateway hosts that lives serves (`outer.serves`). The others hand packets over untouched, in
+The first of the router's gateway hosts that lives serves (`outer.serves`); one that finds itself alone takes over
+from nobody. The others hand packets over untouched, in
 the source's own network, to the router's MAC: so that they are routed once, where they leave. Whether the serving host
 lives is watched by the switch itself (BFD, a fast-failover group), and by the agents (`Allocation.lost_vteps`).
 
@@ -104,6 +105,22 @@ def served(unit: Unit, view: View, allocation: Allocation) -> Iterator[OuterAddr
         network = outer_network(gateway.network_id, view, allocation)
         if network is not None:
             yield from _addresses(gateway, network, router, view)
+
+
+def succeeded(view: View, allocation: Allocation) -> frozenset[GatewayHost]:
+    """The lost gateway hosts in whose place this host serves a router. Cost: O(routers) while any host is lost."""
+    if not allocation.lost_vteps or view.host is None:
+        return frozenset()
+    found: set[GatewayHost] = set()
+    for router_id in view.gateways:
+        router = live_router(router_id, view, allocation)
+        if router is None or not router.item.gateways or not serves(router, view, allocation):
+            continue
+        for host in router.item.gateway_hosts:
+            if host.host_id == view.host.id:
+                break
+            found.add(host)
+    return frozenset(found)
 
 
 def groups(view: View, allocation: Allocation) -> Iterator[GroupSpec]:
@@ -244,6 +261,10 @@ def _way_out(
 ) -> Iterator[Rule]:
     version = ip_version(Ip(ip))
     leaving = of_router(router, version, gateway=number)
+    # An answer to somebody whom no route leads to takes the default way, and must not go out as the router's.
+    came = {FLAGS.name.lower(): (Flag.FROM_PROVIDER, Flag.FROM_PROVIDER)}
+    back = of_router(router, version, gateway=number, **came)
+    yield Rule(Table.EXTERNAL, Priority.GUARD, back, (), gateway.id)
     out = (*limits.before(EGRESS_RATE), *way_out(network))
     if _translates(gateway, version):
         on = translate(router, source_to(ip), Table.SNAT, commit=True)

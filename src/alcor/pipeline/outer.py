@@ -61,6 +61,8 @@ ARRIVED = Flag.FROM_TUNNEL | Flag.FROM_PROVIDER
 # In ROUTE, above every route and what routers answer: what has come to an outer address from outside.
 OWN_ADDRESS = 2_100
 _REQUEST, _REPLY = 1, 2
+# With one watched host alone nobody can tell which of the two is lost.
+_ISOLATED_MIN = 2
 
 # What a host asks the agent about external networks, all routers together: unknown next hops and the answers of known
 # ones. A new next hop takes a few packets; more than this is a scan, and a scan need not be answered.
@@ -121,15 +123,29 @@ def is_owned(network_id: str, ip: str, view: View) -> bool:
 
 
 def serves(router: LiveRouter, view: View, allocation: Allocation) -> bool:
-    """Whether this host serves the router's gateways: the first of its gateway hosts that is not lost. Cost: O(1)."""
+    """Whether this host serves the router's gateways: the first of its gateway hosts that is not lost.
+
+    A host that takes itself for isolated does not take over from another. Cost: as `is_isolated`.
+    """
     if view.host is None or router.item.id not in view.gateways:
         return False
-    for host in router.item.gateway_hosts:
+    for place, host in enumerate(router.item.gateway_hosts):
         if host.host_id == view.host.id:
-            return True
+            return place == 0 or not is_isolated(allocation)
         if host.vtep not in allocation.lost_vteps:
             return False
     return False
+
+
+def is_isolated(allocation: Allocation) -> bool:
+    """Whether all hosts that this one watches are lost, two at least: then it is this host that is lost.
+
+    Cost: O(1) as long as most of what is watched lives.
+    """
+    lost = allocation.lost_vteps
+    if len(lost) < _ISOLATED_MIN or any(vtep not in lost for _, vtep in allocation.probes):
+        return False
+    return len({vtep for _, vtep in allocation.probes}) >= _ISOLATED_MIN
 
 
 def zone_of(router: LiveRouter) -> int:

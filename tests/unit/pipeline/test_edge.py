@@ -12,6 +12,7 @@ from alcor.pipeline.compile import groups, meters, unit_flows
 from alcor.pipeline.external import floating_ip_unit, gateway_unit
 from alcor.pipeline.floating_ip import masks
 from alcor.pipeline.flow import Bucket, Field, Flow, Group, Meter, Output, SetField
+from alcor.pipeline.gateway import served, succeeded
 from alcor.pipeline.outer import OUTER_METER, live_router, serves
 from alcor.pipeline.prerequisite import check
 from alcor.pipeline.qos import (
@@ -89,6 +90,44 @@ def test_the_first_living_gateway_host_serves(fabric: Fabric) -> None:
         # A host that is lost to others goes on, as it cannot know.
         (VTEP2, "h2"),
     }
+
+
+PROBES = {("vxlan", VTEP2): 32, ("vxlan", "192.0.2.3"): 33}
+
+
+def _stands(view: View, allocation: Allocation) -> tuple[bool, list[str], bool]:
+    """Whether the host serves r1; in whose place; whether it answers for r1 outside."""
+    router = live_router("r1", view, allocation)
+    assert router is not None
+    answers = {flow.table for flow in unit_flows(gateway_unit("r1"), view, allocation)} >= {Table.ARP_ND}
+    return (
+        serves(router, view, allocation),
+        sorted(host.host_id for host in succeeded(view, allocation)),
+        answers and bool(list(served(gateway_unit("r1"), view, allocation))),
+    )
+
+
+def test_a_host_that_has_lost_all_others_takes_over_from_nobody(fabric: Fabric) -> None:
+    """It is lost itself, then: its flows, its answers and what it tells say so. One probe alone tells nothing."""
+    view, allocation = of(fabric, "h1")
+    lost = frozenset({VTEP2})
+    none = replace(allocation, lost_vteps=lost)
+    one = replace(none, probes={("vxlan", VTEP2): 32})
+    some = replace(none, probes=PROBES)
+    everybody = replace(none, probes=PROBES, lost_vteps=lost | {"192.0.2.3"})
+
+    assert _stands(view, replace(allocation, probes=PROBES)) == (False, [], False)
+    assert [_stands(view, each) for each in (none, one, some)] == [(True, ["h2"], True)] * 3
+    assert _stands(view, everybody) == (False, [], False)
+
+
+def test_the_first_gateway_host_goes_on_when_all_others_are_lost(fabric: Fabric) -> None:
+    """It takes nothing from anybody by that."""
+    view, allocation = of(fabric, "h2")
+    probes = {("vxlan", VTEP1): 31, ("vxlan", "192.0.2.3"): 33}
+    alone = replace(allocation, probes=probes, lost_vteps=frozenset({VTEP1, "192.0.2.3"}))
+
+    assert _stands(view, alone) == (True, [], True)
 
 
 def test_without_its_own_item_a_gateway_host_serves_nothing(fabric: Fabric) -> None:

@@ -194,8 +194,8 @@ class Edge(Host):
         self.allocation.providers = {"wire": 5, "other": 6} if there else {}
         self.touch(Local.PROVIDERS)
 
-    def put_probes(self, there: bool) -> None:
-        self.allocation.probes = {("vxlan", VTEPS[1]): 8} if there else {}
+    def put_probes(self, vteps: list[str]) -> None:
+        self.allocation.probes = {("vxlan", vtep): 8 + n for n, vtep in enumerate(vteps)}
         self.touch(Local.TUNNELS)
 
     def lose(self, vtep: str, is_lost: bool) -> None:
@@ -231,7 +231,7 @@ def edge_edits() -> st.SearchStrategy[EdgeEdit]:
         of(Edge.put_gateway, st.sampled_from(ROUTERS), likely),
         of(Edge.put_providers, likely),
         of(Edge.put_outer_policy, likely, st.booleans()),
-        of(Edge.put_probes, likely),
+        of(Edge.put_probes, st.lists(st.sampled_from(VTEPS), unique=True)),
         of(Edge.lose, st.sampled_from(VTEPS), st.booleans()),
         of(Edge.find_next_hop, hops, likely),
         edits(),
