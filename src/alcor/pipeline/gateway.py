@@ -262,8 +262,8 @@ def _way_out(
     version = ip_version(Ip(ip))
     leaving = of_router(router, version, gateway=number)
     # An answer to somebody whom no route leads to takes the default way, and must not go out as the router's.
-    came = {FLAGS.name.lower(): (Flag.FROM_PROVIDER, Flag.FROM_PROVIDER)}
-    back = of_router(router, version, gateway=number, **came)
+    came: Terms = {FLAGS.name.lower(): (Flag.FROM_PROVIDER, Flag.FROM_PROVIDER)}
+    back = of_router(router, version, gateway=number, terms=came)
     yield Rule(Table.EXTERNAL, Priority.GUARD, back, (), gateway.id)
     out = (*limits.before(EGRESS_RATE), *way_out(network))
     if _translates(gateway, version):
