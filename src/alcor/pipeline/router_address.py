@@ -62,7 +62,11 @@ def addresses(interface: RouterInterface) -> list[Ip]:
 
 
 def admission_rules(router: RouterItem, key: int, live: list[LiveInterface], view: View) -> Iterator[Rule]:
-    """To the router by its MACs; `key` 0: it takes nothing now, nor are its MACs unknown. One flow per MAC."""
+    """To the router by its MACs; `key` 0: it takes nothing now, nor are its MACs unknown.
+
+    From elsewhere they are admitted only where a gateway is served: what was handed over to a host that does not serve
+    (any more) ends there, and is not for those who take the unknown. Three flows per MAC.
+    """
     admitted: set[Match] = set()
     for interface, network in live:
         on = match(**_FROM_HERE, metadata=network.key, eth_dst=mac_int(Mac(interface.mac)))
@@ -73,6 +77,10 @@ def admission_rules(router: RouterItem, key: int, live: list[LiveInterface], vie
         admitted.add(on)
         actions = (SetField(ROUTER, key), Resubmit(Table.ROUTE)) if key and not others else ()
         yield Rule(Table.L3_ADMIT, Priority.NORMAL, on, actions, router.id)
+        for flag in (Flag.FROM_TUNNEL, Flag.FROM_PROVIDER):
+            came = {FLAGS.name.lower(): (flag, flag)}
+            arrived = match(metadata=network.key, eth_dst=mac_int(Mac(interface.mac)), **came)
+            yield Rule(Table.L3_ADMIT, Priority.FALLBACK, arrived, (), router.id)
 
 
 def answer_rules(router: RouterItem, live: list[LiveInterface], view: View) -> Iterator[Rule]:
