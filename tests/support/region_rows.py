@@ -14,6 +14,7 @@ from alcor.model.address_group import AddressGroup
 from alcor.model.bgp import BgpPeer, BgpSpeaker
 from alcor.model.firewall import FirewallGroup, FirewallPolicy, FirewallRule
 from alcor.model.floatingip import FloatingIp
+from alcor.model.gateway_standing import GatewayStanding
 from alcor.model.host import Host
 from alcor.model.network_acl import NetworkAcl, NetworkAclRule
 from alcor.model.port import AddressPair, Binding, FixedIp, with_extra
@@ -52,6 +53,7 @@ hosts = st.builds(
     rotation=_one(["in", "in", "draining"]),
     bridge_mappings=_one([{}, {"outside": "br-ex"}, {"outside": "br-ex", "other": "br-o"}]),
 )
+standings = st.builds(GatewayStanding, id=_one("abc"), lost_at_ms=_one([0, 1, 2]), heard_ms=st.just(2))
 networks = st.builds(
     a_network,
     id=_one(_networks),
@@ -282,6 +284,7 @@ routed: tuple[st.SearchStrategy[Entity], ...] = (
     floating_ips,
     floating_ips,
     forwardings,
+    standings,
 )
 ruled: tuple[st.SearchStrategy[Entity], ...] = (
     *l2,
@@ -323,7 +326,8 @@ _POOL = SubnetPool(
 )
 spoken: st.SearchStrategy[Rows] = st.tuples(
     _mostly(a_host("a", gateway=True, bridge_mappings={"outside": "br-ex"}), hosts),
-    _mostly(a_host("b", "192.0.2.2", gateway=True), hosts),
+    _mostly(a_host("b", "192.0.2.2", gateway=True, bridge_mappings={"outside": "br-ex"}), hosts),
+    _mostly(GatewayStanding(id="a", lost_at_ms=1, heard_ms=1), standings),
     _mostly(a_network("n", router_external=True, provider_physical_network="outside"), networks),
     _mostly(a_network("m"), networks),
     _mostly(a_subnet("s", "n", subnetpool_id="P"), subnets),

@@ -19,6 +19,7 @@ from alcor.bus.interface import (
     Heads,
     Heartbeat,
     Hello,
+    LossReport,
     NcmMessage,
     PortReport,
     Question,
@@ -72,26 +73,28 @@ def full_jitter(attempt: int, random: Callable[[], float], *, base_s: float, max
 
 @dataclass(slots=True)
 class Outbox:
-    """What waits to be sent: at most one value per scope, shard, port and claimed address."""
+    """What waits to be sent: at most one value per scope, shard, port, claimed address and lost host."""
 
     epoch: int
     resume: dict[Scope, Resume] = field(default_factory=dict)
     realized: dict[int, int] = field(default_factory=dict)
     ports: dict[str, PortReport] = field(default_factory=dict)
     claims: dict[tuple[str, str], ClaimReport] = field(default_factory=dict)
+    losses: dict[str, LossReport] = field(default_factory=dict)
     replies: list[Reply] = field(default_factory=list)
     beat: bool = False
 
     def take(self, detail: Callable[[], str]) -> list[AgentMessage]:
         """Everything that waits, as messages; nothing waits afterwards."""
         messages: list[AgentMessage] = list(self.resume.values())
-        if self.realized or self.ports or self.claims:
+        if self.realized or self.ports or self.claims or self.losses:
             messages.append(
                 Ack(
                     epoch=self.epoch,
                     realized=dict(self.realized),
                     ports=tuple(self.ports.values()),
                     claims=tuple(self.claims.values()),
+                    losses=tuple(self.losses.values()),
                 )
             )
         messages += self.replies
@@ -101,6 +104,7 @@ class Outbox:
         self.realized.clear()
         self.ports.clear()
         self.claims.clear()
+        self.losses.clear()
         self.replies.clear()
         self.beat = False
         return messages
@@ -146,6 +150,12 @@ class Session:
         """Tell what ports were heard to claim; dropped when a stream begins or ends, except by who is welcomed."""
         if claims:
             self._outbox.claims |= {claim.subject: claim for claim in claims}
+            self._wake.set()
+
+    def lose(self, losses: Sequence[LossReport]) -> None:
+        """Tell which gateway hosts were lost; dropped as claims are."""
+        if losses:
+            self._outbox.losses |= {loss.host_id: loss for loss in losses}
             self._wake.set()
 
     def resume(self, wanted: Sequence[Resume]) -> None:

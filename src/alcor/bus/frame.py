@@ -21,6 +21,7 @@ from alcor.bus.interface import (
     Heads,
     Heartbeat,
     Hello,
+    LossReport,
     NcmMessage,
     PortReport,
     Question,
@@ -127,6 +128,11 @@ def encode_claim(claim: ClaimReport) -> wire.ClaimReport:
     )
 
 
+def encode_loss(loss: LossReport) -> wire.LossReport:
+    """A lost gateway host on the wire. Raises: ValueError."""
+    return wire.LossReport(host_id=encode_id(loss.host_id), at_ms=loss.at_ms)
+
+
 def encode_reply(reply: Reply) -> wire.Reply:
     """An answer on the wire."""
     return wire.Reply(number=reply.number, body=reply.body, error=reply.error)
@@ -183,6 +189,7 @@ def _wire_of_agent(message: AgentMessage) -> wire.AgentMessage:
                     realized=message.realized,
                     port=[encode_port(port) for port in message.ports],
                     claim=[encode_claim(claim) for claim in message.claims],
+                    loss=[encode_loss(loss) for loss in message.losses],
                 )
             )
         case Resume():
@@ -286,6 +293,11 @@ def decode_claim(message: wire.ClaimReport) -> ClaimReport:
     )
 
 
+def decode_loss(message: wire.LossReport) -> LossReport:
+    """The inverse of `encode_loss`. Raises: ValueError."""
+    return LossReport(decode_id(message.host_id), message.at_ms)
+
+
 def _decode_key(name: wire.ItemKey | wire.Envelope) -> Key:
     kind = _ITEM_KINDS_READ.get(name.kind)
     if kind is None:
@@ -351,7 +363,11 @@ def _decode_agent_message(message: wire.AgentMessage) -> AgentMessage:
             ports = tuple([decode_port(port) for port in message.ack.port])
             claims = tuple([decode_claim(claim) for claim in message.ack.claim])
             return Ack(
-                epoch=message.ack.epoch, realized=dict(message.ack.realized), ports=ports, claims=claims
+                epoch=message.ack.epoch,
+                realized=dict(message.ack.realized),
+                ports=ports,
+                claims=claims,
+                losses=tuple([decode_loss(loss) for loss in message.ack.loss]),
             )
         case "resume":
             return Resume(decode_scope(message.resume.scope), message.resume.position)

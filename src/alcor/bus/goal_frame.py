@@ -14,11 +14,13 @@ from alcor.bus.frame import (
     FRAME_BYTES,
     FrameEncoder,
     decode_claim,
+    decode_loss,
     decode_ncm_message,
     decode_port,
     decode_reply,
     decode_scope,
     encode_claim,
+    encode_loss,
     encode_port,
     encode_reply,
     encode_scope,
@@ -80,6 +82,7 @@ def _wire_of_report(report: HostReport) -> wire.HostReport:
         position_max=report.position_max,
         session=report.session,
         claim=[encode_claim(claim) for claim in report.claims],
+        loss=[encode_loss(loss) for loss in report.losses],
     )
 
 
@@ -119,6 +122,7 @@ def _decode_report(message: wire.HostReport) -> HostReport:
         position_max=message.position_max,
         session=message.session,
         claims=tuple([decode_claim(claim) for claim in message.claim]),
+        losses=tuple([decode_loss(loss) for loss in message.loss]),
     )
 
 

@@ -2,17 +2,27 @@
 
 import msgspec
 
-from alcor.bus.interface import ClaimReport, HostReport, PortReport
+from alcor.bus.interface import ClaimReport, HostReport, LossReport, PortReport
 
 
 class HostMemory:
     """The sum of one host's reports; only of the session that spoke last.
 
-    Memory: one `PortReport` per plugged port, one `ClaimReport` per address that one of them claimed.
+    Memory: one `PortReport` per plugged port, one `ClaimReport` per address that one of them claimed, one
+    `LossReport` per gateway host in whose place this one serves or served.
     Cost of a report: O(what it says), not what is known.
     """
 
-    __slots__ = ("_claims", "_latest", "_plugged", "_position_max", "_realized", "_session", "_version")
+    __slots__ = (
+        "_claims",
+        "_latest",
+        "_losses",
+        "_plugged",
+        "_position_max",
+        "_realized",
+        "_session",
+        "_version",
+    )
 
     def __init__(self, first: HostReport) -> None:
         self._latest = first
@@ -20,6 +30,7 @@ class HostMemory:
         self._realized: dict[int, int] = {}
         self._plugged: dict[str, PortReport] = {}
         self._claims: dict[tuple[str, str], ClaimReport] = {}
+        self._losses: dict[str, LossReport] = {}
         self._position_max = 0
         self._version = ""
         self.add(first)
@@ -38,7 +49,7 @@ class HostMemory:
         """Take in a report. Another session than before voids all that was said (as in `merge_reports`)."""
         if report.session not in (0, self._session):
             self._session = report.session
-            self._realized, self._plugged, self._claims = {}, {}, {}
+            self._realized, self._plugged, self._claims, self._losses = {}, {}, {}, {}
             self._position_max, self._version = 0, ""
         if report.epoch != self._latest.epoch:
             self._realized, self._position_max = {}, 0
@@ -51,6 +62,7 @@ class HostMemory:
             else:
                 self._claims = {id: each for id, each in self._claims.items() if each.port_id != port.port_id}
         self._claims |= {claim.subject: claim for claim in report.claims}
+        self._losses |= {loss.host_id: loss for loss in report.losses}
         self._position_max = max(self._position_max, report.position_max)
         self._version = report.agent_version or self._version
         self._latest = report
@@ -70,6 +82,7 @@ class HostMemory:
             position_max=self._position_max,
             session=self._session,
             claims=tuple(self._claims.values()),
+            losses=tuple(self._losses.values()),
         )
 
     def farewell(self) -> HostReport:

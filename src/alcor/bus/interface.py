@@ -94,6 +94,16 @@ class ClaimReport(msgspec.Struct, frozen=True, gc=False):
         return self.network_id, self.ip
 
 
+class LossReport(msgspec.Struct, frozen=True, gc=False):
+    """A gateway host was lost to the host that tells, which serves routers in its place.
+
+    `at_ms`: when; unix milliseconds by the telling host's clock.
+    """
+
+    host_id: str
+    at_ms: float
+
+
 class HostReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What an ncm tells the dataplane of one host. `realized`: shard → through, confirmed by barrier.
 
@@ -114,6 +124,7 @@ class HostReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     position_max: int = 0
     session: int = 0
     claims: tuple[ClaimReport, ...] = ()
+    losses: tuple[LossReport, ...] = ()
 
 
 class Question(msgspec.Struct, frozen=True, gc=False):
@@ -192,12 +203,14 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Ack(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Agent: everything through these revisions is in the switch (its barrier replied); what ports did and claim."""
+    """Agent: everything through these revisions is in the switch (its barrier replied); what ports did and claim, and
+    which gateway hosts were lost."""
 
     epoch: int
     realized: dict[int, int] = {}
     ports: tuple[PortReport, ...] = ()
     claims: tuple[ClaimReport, ...] = ()
+    losses: tuple[LossReport, ...] = ()
 
 
 class Resume(msgspec.Struct, frozen=True, gc=False):

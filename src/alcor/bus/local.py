@@ -14,6 +14,7 @@ from alcor.bus.interface import (
     Heads,
     HostReport,
     ItemCodec,
+    LossReport,
     PortReport,
     Publication,
     Put,
@@ -298,7 +299,14 @@ def merge_reports(before: HostReport, after: HostReport) -> HostReport:
         position_max=position_max,
         session=after.session or before.session,
         claims=merge_claims(before.claims, after.claims),
+        losses=merge_losses(before.losses, after.losses),
     )
+
+
+def merge_losses(before: Iterable[LossReport], after: Iterable[LossReport]) -> tuple[LossReport, ...]:
+    """The last loss of each host. Bound: one per gateway host."""
+    losses = {loss.host_id: loss for loss in before}
+    return tuple((losses | {loss.host_id: loss for loss in after}).values())
 
 
 def merge_claims(before: Iterable[ClaimReport], after: Iterable[ClaimReport]) -> tuple[ClaimReport, ...]:

@@ -156,7 +156,7 @@ class _Region:
             for host in self.intent.hosts.values()
             if host.is_gateway and reaches(host, network.item.physical_network)
         ]
-        return chosen(router.id, able)
+        return chosen(router.id, able, self.intent.standings)
 
 
 def _facts(region: _Region) -> Iterator[Place]:

@@ -210,6 +210,13 @@ class ClaimFact(msgspec.Struct, frozen=True, gc=False):
         return claim_id(self.network_id, self.ip)
 
 
+class StandingFact(msgspec.Struct, frozen=True, gc=False):
+    """A gateway host that was lost, and when: it stands behind those that were not. An observation, kept as a row."""
+
+    host_id: str
+    lost_at_ms: int
+
+
 class BgpPeerFact(msgspec.Struct, frozen=True, gc=False):
     """A BGP peer of a speaker."""
 

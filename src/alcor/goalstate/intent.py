@@ -38,6 +38,7 @@ from alcor.goalstate.fact import (
     QosRuleFact,
     RouterFact,
     RouteTableFact,
+    StandingFact,
     TrunkFact,
 )
 from alcor.goalstate.indexed import Indexed
@@ -49,6 +50,7 @@ from alcor.model.catalogue import BY_ENTITY
 from alcor.model.change import Change
 from alcor.model.firewall import FirewallGroup, FirewallPolicy, FirewallRule
 from alcor.model.floatingip import FloatingIp
+from alcor.model.gateway_standing import GatewayStanding
 from alcor.model.host import Host
 from alcor.model.network import Network
 from alcor.model.network_acl import NetworkAcl, NetworkAclRule
@@ -93,6 +95,7 @@ class Input(StrEnum):
     QOS_RULES = "qos_rules"
     TRUNKS = "trunks"
     CLAIMS = "claims"
+    STANDINGS = "standings"
     BGP_SPEAKERS = "bgp_speakers"
     BGP_PEERS = "bgp_peers"
     POOLS = "pools"
@@ -241,6 +244,7 @@ KINDS: dict[type[Entity], Kind] = {
     DscpMarkingRule: Kind(Input.QOS_RULES, project.dscp_fact),
     Trunk: Kind(Input.TRUNKS, project.trunk_fact),
     AddressClaim: Kind(Input.CLAIMS, project.claim_fact),
+    GatewayStanding: Kind(Input.STANDINGS, project.standing_fact),
     BgpSpeaker: Kind(Input.BGP_SPEAKERS, project.bgp_speaker_fact),
     BgpPeer: Kind(Input.BGP_PEERS, project.bgp_peer_fact),
 }
@@ -307,6 +311,7 @@ class Intent:
         self.qos_rules: Indexed[QosRuleFact] = Indexed(lambda one: ((By.POLICY, one.policy_id),))
         self.trunks: Indexed[TrunkFact] = Indexed(_trunk_names)
         self.claims: Indexed[ClaimFact] = Indexed(lambda one: ((By.PORT, one.port_id),))
+        self.standings: Indexed[StandingFact] = Indexed(_no_names)
         self.bgp_speakers: Indexed[BgpSpeakerFact] = Indexed(_speaker_names)
         self.bgp_peers: Indexed[BgpPeerFact] = Indexed(_no_names)
         self.pools: Indexed[PoolFact] = Indexed(_no_names)

@@ -29,6 +29,7 @@ from alcor.goalstate.fact import (
     QosRuleFact,
     RouterFact,
     RouteTableFact,
+    StandingFact,
     SubPortFact,
     TableRouteFact,
     TrunkFact,
@@ -57,6 +58,7 @@ from alcor.model.address_group import AddressGroup
 from alcor.model.bgp import BgpPeer, BgpSpeaker
 from alcor.model.firewall import FirewallGroup, FirewallPolicy, FirewallRule
 from alcor.model.floatingip import FloatingIp
+from alcor.model.gateway_standing import GatewayStanding
 from alcor.model.host import Host
 from alcor.model.ip_protocol import ICMP, ICMPV6, protocol_number
 from alcor.model.network import Network
@@ -134,6 +136,11 @@ def network_fact(row: Network) -> NetworkFact:
 def claim_fact(row: AddressClaim) -> ClaimFact:
     """What packets need of a claim: when it was made is of no interest any more."""
     return ClaimFact(intern(row.network_id), row.ip, row.mac, row.port_id)
+
+
+def standing_fact(row: GatewayStanding) -> StandingFact | None:
+    """A gateway host that was lost, unless it is forgiven."""
+    return StandingFact(row.id, row.lost_at_ms) if row.lost_at_ms else None
 
 
 def subnet_fact(row: Subnet) -> SubnetItem:

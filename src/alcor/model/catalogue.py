@@ -13,6 +13,7 @@ from alcor.model.firewall import FIREWALL
 from alcor.model.flavor import FLAVOR, SERVICE_PROFILE
 from alcor.model.floatingip import FLOATINGIP
 from alcor.model.flow_classifier import FLOW_CLASSIFIER
+from alcor.model.gateway_standing import GATEWAY_STANDING
 from alcor.model.host import HOST
 from alcor.model.ip_allocation import IP_ALLOCATION
 from alcor.model.ip_range import IP_RANGE
@@ -56,6 +57,7 @@ RESOURCES: tuple[Resource, ...] = (
     MAC_RANGE,
     NCM,
     HOST,
+    GATEWAY_STANDING,
     QOS_POLICY,
     *QOS_RULES.values(),
     SECURITY_GROUP,

@@ -21,6 +21,7 @@ from alcor.bus.interface import (
     Hello,
     HostReport,
     ItemCodec,
+    LossReport,
     PortReport,
     Question,
     Refused,
@@ -205,7 +206,11 @@ class Session:
     def _hear(self, message: AgentMessage) -> None:
         if isinstance(message, Ack):
             self._tell(
-                epoch=message.epoch, realized=message.realized, ports=message.ports, claims=message.claims
+                epoch=message.epoch,
+                realized=message.realized,
+                ports=message.ports,
+                claims=message.claims,
+                losses=message.losses,
             )
         elif isinstance(message, Heartbeat):
             changed, self._detail = message.detail != self._detail, message.detail
@@ -243,6 +248,7 @@ class Session:
         realized: Mapping[int, int] | None = None,
         ports: Sequence[PortReport] = (),
         claims: Sequence[ClaimReport] = (),
+        losses: Sequence[LossReport] = (),
         position_max: int = 0,
     ) -> None:
         self._reported_ms = self._now_ms()
@@ -259,5 +265,6 @@ class Session:
                 position_max=position_max,
                 session=self.number,
                 claims=tuple(claims),
+                losses=tuple(losses),
             )
         )

@@ -10,6 +10,7 @@ from alcor.goalstate.scope import (
     network_scope,
     router_scope,
 )
+from alcor.model.gateway_standing import GatewayStanding
 from alcor.model.port import AddressPair, FixedIp
 from alcor.model.resource import Entity
 from alcor.model.route_table import RouteTable, TableRoute
@@ -104,6 +105,24 @@ def test_routers_spread_over_gateway_hosts_and_stay() -> None:
     for id, chosen in before.items():
         kept = [host for host in chosen if host.host_id != "h1"]
         assert list(after[id][: len(kept)]) == kept
+
+
+def test_a_host_that_was_lost_stands_behind_the_others() -> None:
+    """The one that was lost longest ago comes first of those that were; whether it is back is no matter."""
+    hosts = [_gateway_host(f"h{i}", f"192.0.2.{i}") for i in range(1, 7)]
+    rows = [*ROUTED, *hosts]
+    (first, second, third, _) = (host.host_id for host in _router(rows).gateway_hosts)
+
+    def after(*lost: tuple[str, int]) -> list[str]:
+        standings = [GatewayStanding(id=id, lost_at_ms=at_ms, heard_ms=9) for id, at_ms in lost]
+        return [host.host_id for host in _router([*rows, *standings]).gateway_hosts]
+
+    everybody = [(host.id, 1 + n) for n, host in enumerate(hosts)]
+    assert after((first, 5))[:2] == [second, third]
+    assert first not in after((first, 5))
+    assert after((first, 0))[0] == first
+    assert after((second, 5))[:2] == [first, third]
+    assert after(*everybody) == [host.id for host in hosts[:4]]
 
 
 def test_a_host_has_a_mac_of_its_own() -> None:

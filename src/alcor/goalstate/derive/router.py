@@ -7,11 +7,11 @@ the default way.
 """
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from ipaddress import ip_address
 
 from alcor.goalstate.derive.port import routers_of, vtep_of
-from alcor.goalstate.fact import HostFact, PortFact, RouterFact, RouteTableFact
+from alcor.goalstate.fact import HostFact, PortFact, RouterFact, RouteTableFact, StandingFact
 from alcor.goalstate.intent import By, Intent
 from alcor.goalstate.item import (
     GatewayHost,
@@ -54,10 +54,21 @@ def reaches(host: HostFact, physical_network: str | None) -> bool:
     )
 
 
-def chosen(router_id: str, hosts: Iterable[HostFact]) -> tuple[GatewayHost, ...]:
-    """The hosts that serve a router's gateway, of those that could, in order of preference."""
+def chosen(
+    router_id: str, hosts: Iterable[HostFact], standings: Mapping[str, StandingFact]
+) -> tuple[GatewayHost, ...]:
+    """The hosts that serve a router's gateway, of those that could, in order of preference.
+
+    Those that were lost (`standings`) come last, in the order in which they were: so a host that returns stands behind
+    those that have served in its place, and nobody's turn comes by a loss of another but at the end of all.
+    """
     able = [(host.item.id, vtep) for host in hosts if (vtep := vtep_of(host)) is not None]
-    able.sort(key=lambda one: rank(router_id, one[0]))
+
+    def place(one: tuple[str, str]) -> tuple[int, bytes]:
+        standing = standings.get(one[0])
+        return standing.lost_at_ms if standing is not None else 0, rank(router_id, one[0])
+
+    able.sort(key=place)
     return tuple(GatewayHost(id, vtep) for id, vtep in able[:GATEWAY_HOSTS_MAX])
 
 
@@ -147,7 +158,8 @@ def gateway_hosts(intent: Intent, router: RouterFact) -> tuple[GatewayHost, ...]
     if network is None:
         return ()
     able = intent.hosts.found((By.IS_GATEWAY, True))
-    return chosen(router.id, (host for host in able if reaches(host, network.item.physical_network)))
+    reaching = (host for host in able if reaches(host, network.item.physical_network))
+    return chosen(router.id, reaching, intent.standings)
 
 
 def router(intent: Intent, id: str) -> Iterator[tuple[str, RouterItem]]:

@@ -29,6 +29,7 @@ from alcor.goalstate.fact import (
     QosRuleFact,
     RouterFact,
     RouteTableFact,
+    StandingFact,
     TrunkFact,
 )
 from alcor.goalstate.intent import By, Input, Intent
@@ -130,6 +131,11 @@ def _gateways_of_host(intent: Intent, host: HostFact) -> tuple[str, ...]:
     return intent.routers.find((By.HAS_GATEWAY, True)) if host.is_gateway else ()
 
 
+def _gateways_of_standing(intent: Intent, standing: StandingFact) -> tuple[str, ...]:
+    host = intent.hosts.get(standing.host_id)
+    return _gateways_of_host(intent, host) if host is not None else ()
+
+
 def _gateways_of_port(intent: Intent, port: PortFact) -> tuple[str, ...]:
     return intent.routers.find((By.GATEWAY_PORT, port.local.id)) if port.is_gateway else ()
 
@@ -147,6 +153,7 @@ def router_node() -> KeyedNode[RouterItem]:
             Input.SUBNETS: _routers_of_subnet,
             Input.NETWORKS: _gateways_of_network,
             Input.HOSTS: _gateways_of_host,
+            Input.STANDINGS: _gateways_of_standing,
             Input.PEERINGS: _routers_of_peering,
             Input.ROUTE_TABLES: _routers_of_table,
         },
@@ -170,6 +177,7 @@ def gateway_node() -> KeyedNode[GatewayItem]:
             Input.PORTS: _gateways_of_port,
             Input.NETWORKS: _gateways_of_network,
             Input.HOSTS: _gateways_of_host,
+            Input.STANDINGS: _gateways_of_standing,
         },
         differs={Input.NETWORKS: _moved_outside, Input.HOSTS: _reaches_otherwise},
     )
@@ -194,6 +202,10 @@ def _floating_ips_of_host(intent: Intent, host: HostFact) -> Iterator[str]:
     for port in intent.ports_named(host.item.name):
         yield from intent.floating_ips.find((By.PORT, port.local.id))
     yield from _floating_ips_of_routers(intent, _gateways_of_host(intent, host))
+
+
+def _floating_ips_of_standing(intent: Intent, standing: StandingFact) -> Iterator[str]:
+    yield from _floating_ips_of_routers(intent, _gateways_of_standing(intent, standing))
 
 
 def _floating_ips_of_network(intent: Intent, network: NetworkFact) -> Iterator[str]:
@@ -229,6 +241,7 @@ def floating_ip_node() -> KeyedNode[FloatingIpItem]:
             Input.ROUTERS: of_router,
             Input.PORTS: _floating_ips_of_port,
             Input.HOSTS: _floating_ips_of_host,
+            Input.STANDINGS: _floating_ips_of_standing,
             Input.NETWORKS: _floating_ips_of_network,
             Input.TRUNKS: _floating_ips_of_trunk,
         },
