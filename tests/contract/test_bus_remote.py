@@ -16,7 +16,7 @@ from alcor.bus.frame import FRAME_BYTES
 from alcor.bus.goal_server import GoalServer
 from alcor.bus.grpc_client import GrpcConnector
 from alcor.bus.grpc_server import AgentServer
-from alcor.bus.interface import AgentPeer, HostReport, PortReport
+from alcor.bus.interface import AgentPeer, HostReport, PortReport, Question
 from alcor.goalstate.item import ItemKind, Key, Neighbour
 from alcor.goalstate.scope import Scope, neighbours_scope, network_scope
 from alcor.ncm.scope_cache import HeldScope, ScopeCache
@@ -486,6 +486,7 @@ async def test_whatever_is_cut_the_cache_ends_as_the_publisher(steps: list[tuple
         async def take() -> None:
             async for batch in client.updates():
                 for message in batch:
+                    assert not isinstance(message, Question)
                     cache.take(message)
                     for scope in SCOPES:
                         held = cache.find(scope)

@@ -9,6 +9,7 @@ from alcor.bus.interface import Heads, HostReport, Publication, ScopeUpdate
 from alcor.goalstate.item import State, key_of
 from alcor.goalstate.scope import SHARDS, Scope, shard_of
 from alcor.model.change import SYSTEM, Cut, Origin, Position
+from alcor.model.errors import Unavailable
 from alcor.model.resource import Entity
 from alcor.store.interface import (
     Done,
@@ -42,6 +43,10 @@ class RecordingBus:
         self._moved = asyncio.Event()
 
     # --- dataplane's side ---
+
+    async def ask(self, host_id: str, body: bytes, within_s: float) -> bytes:
+        """Nobody is there to be asked."""
+        raise Unavailable(f"no agent of host {host_id} is attached")
 
     def publish(self, updates: Sequence[Publication], heads: Heads) -> None:
         """Take in one turn as a subscriber of every scope; refuses `refuse_publications` times first."""

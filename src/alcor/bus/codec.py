@@ -2,8 +2,8 @@
 
 Kinds that there are many of have a message each; the others are packed: MessagePack of their declared fields
 (docs/decisions/0010-item-bodies.md). An item's id is not in its bytes: it stands in the envelope's key, once. Equal
-items with equal ids give equal bytes. Cost: 2 to 6 µs an item either way; building protobuf's Python objects is most of it,
-which is why an item is encoded once and forwarded as bytes.
+items with equal ids give equal bytes. Cost: 2 to 6 µs an item either way; building protobuf's Python objects is most
+of it, which is why an item is encoded once and forwarded as bytes.
 """
 
 import ipaddress

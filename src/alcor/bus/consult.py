@@ -47,14 +47,14 @@ def handler(
             await context.abort(code, str(error))
             raise
 
-    found: "grpc.RpcMethodHandler[bytes, bytes]" = grpc.unary_unary_rpc_method_handler(consult)
+    found: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(consult)
     return found
 
 
 async def consult(address: str, secret: str, body: bytes, *, within_s: float = ANSWER_S) -> bytes:
     """Ask the dataplane at `address`. Raises: NotFound, InvalidInput, Unavailable (also if it cannot be reached)."""
     async with grpc.aio.insecure_channel(address, options=_OPTIONS) as channel:
-        call: "grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]" = channel.unary_unary(
+        call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
             f"/alcor.bus.Dataplane/{METHOD}"
         )
         try:

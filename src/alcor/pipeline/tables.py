@@ -132,16 +132,16 @@ TABLE_TEXTS: dict[Table, str] = {
     Table.NEXT_HOP: "The MAC of the next hop; unknown ones on external networks are asked for by the agent.",
     Table.ROUTED: "Routed packets are measured where a router's networks have different MTUs; then L2.",
     Table.TOO_LARGE: (
-        "What is larger than the network's MTU: IPv6 goes to the agent; of IPv4 a copy does, which answers if it may not "
-        "be fragmented (a switch can neither see that nor do it), and the packet goes on."
+        "What is larger than the network's MTU: IPv6 goes to the agent; of IPv4 a copy does, which answers if it may "
+        "not be fragmented (a switch can neither see that nor do it), and the packet goes on."
     ),
     Table.ICMP_ERROR: (
-        "What a router could not send on, with the reason in a register: to the agent, through the meter of the port it "
-        "came from. From elsewhere it ends here."
+        "What a router could not send on, with the reason in a register: to the agent, through the meter of the port "
+        "it came from. From elsewhere it ends here."
     ),
     Table.L2: (
-        "Local delivery by MAC; broadcast and multicast; all else from here goes on; from a tunnel or provider bridge it "
-        "goes to the local ports without port security, if there are any."
+        "Local delivery by MAC; broadcast and multicast; all else from here goes on; from a tunnel or provider bridge "
+        "it goes to the local ports without port security, if there are any."
     ),
     Table.L2_REMOTE: (
         "By MAC to the VTEP of the port's host, or to the provider bridge. An unknown MAC: to the ports without port "

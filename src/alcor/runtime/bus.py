@@ -90,9 +90,12 @@ async def consult_dataplane(config: RegionConfig, body: bytes) -> bytes:
         secret = read_secret(path)
     except OSError as error:
         raise Unavailable(f"the bus secret cannot be read: {error}") from error
+    return await consult(config.bus.dataplane or _nearest(config), secret, body)
+
+
+def _nearest(config: RegionConfig) -> str:
     near = own_socket(config)
-    here = near if Path(near.removeprefix("unix:")).is_socket() else _default(config.bus.listen)
-    return await consult(config.bus.dataplane or here, secret, body)
+    return near if Path(near.removeprefix("unix:")).is_socket() else _default(config.bus.listen)
 
 
 @contextlib.asynccontextmanager

@@ -11,6 +11,7 @@ from alcor.bus.interface import (
     Heads,
     HostReport,
     Publication,
+    Reply,
     ScopeUpdate,
 )
 from alcor.goalstate.item import ItemKind, Key
@@ -36,6 +37,12 @@ class RecordingBus:
 
     def publish(self, updates: Sequence[Publication], heads: Heads) -> None:
         raise NotImplementedError("the cache does not publish")
+
+    async def ask(self, host_id: str, body: bytes, within_s: float) -> bytes:
+        raise NotImplementedError("the cache asks no agent")
+
+    def reply(self, reply: Reply) -> None:
+        raise NotImplementedError("the cache answers nothing")
 
     def serve(self, snapshot: object) -> None:
         raise NotImplementedError("the cache does not serve")

@@ -109,7 +109,11 @@ async def test_a_port_has_a_share_of_what_waits_for_others() -> None:
     assert len(sent) == FORWARDED_PORT_MAX + 5
 
 
-@pytest.mark.parametrize(("octets", "source"), [(OWN, "10.0.0.5"), (b"no question", NEAR), (OWN[:-1], NEAR)])
+@pytest.mark.parametrize(
+    ("octets", "source"),
+    [(OWN, "10.0.0.5"), (b"no question", NEAR), (OWN[:-1], NEAR)],
+    ids=["a stranger", "noise", "cut off"],
+)
 async def test_strangers_and_noise_meet_silence(octets: bytes, source: str) -> None:
     """Only a local port's question is worth an answer."""
     others = Others()
@@ -241,6 +245,7 @@ async def test_who_does_not_listen_is_passed_over() -> None:
         (_ANSWER.replace(b"example", b"exemple"), False),
         (b"", False),
     ],
+    ids=["it", "other case", "a question", "another number", "cut off", "another name", "nothing"],
 )
 def test_what_is_an_answer_to_a_question(answer: bytes, fits: bool) -> None:
     """Number, kind, name and type, whatever the case of the name."""
