@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from alcor.store.interface import HostObservation, Store
+from alcor.model.gateway_standing import GatewayStanding, standing_id
+from alcor.store.interface import HostObservation, Store, Transaction
 from tests.support.api import Api, error_of
 
 Json = dict[str, Any]
@@ -63,6 +64,26 @@ async def test_a_host_may_serve_gateways(api: Api) -> None:
     assert (await uploaded(api, content, "text/csv")).status_code < 300
     (made,) = (await api.get("/hosts", params={"name": "g3"})).json()["hosts"]
     assert (made["gateway"], made["bridge_mappings"]) == (True, mappings)
+
+
+async def test_an_operator_forgives_a_gateway_host(api: Api, store: Store) -> None:
+    """A gateway host that was lost is forgiven when it is made none, and forgotten with the host."""
+    host = await a_host(api, "g1", "192.0.2.1", gateway=True)
+    id = standing_id(host["id"])
+
+    async def lose(tx: Transaction) -> None:
+        tx.insert(GatewayStanding(id=id, host_id=host["id"], lost_at_ms=5, heard_ms=5))
+
+    await store.write(lose)
+    seen = []
+    for said in ({"description": "x", "gateway": True}, {"gateway": False}, {"gateway": True}):
+        await api.put(f"/hosts/{host['id']}", {"host": said})
+        (row,) = await store.reader.list(GatewayStanding)
+        seen.append((row.lost_at_ms, row.heard_ms))
+    await api.delete(f"/hosts/{host['id']}")
+
+    assert seen == [(5, 5), (0, 5), (0, 5)]
+    assert await store.reader.list(GatewayStanding) == []
 
 
 @pytest.mark.parametrize(

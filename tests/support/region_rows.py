@@ -14,7 +14,7 @@ from alcor.model.address_group import AddressGroup
 from alcor.model.bgp import BgpPeer, BgpSpeaker
 from alcor.model.firewall import FirewallGroup, FirewallPolicy, FirewallRule
 from alcor.model.floatingip import FloatingIp
-from alcor.model.gateway_standing import GatewayStanding
+from alcor.model.gateway_standing import GatewayStanding, standing_id
 from alcor.model.host import Host
 from alcor.model.network_acl import NetworkAcl, NetworkAclRule
 from alcor.model.port import AddressPair, Binding, FixedIp, with_extra
@@ -43,6 +43,14 @@ _ports = tuple("pqrs")
 _networks = ("n", "m")
 _names = ("host-a", "host-b", "host-x")
 
+
+def a_standing(host_id: str, lost_at_ms: int) -> GatewayStanding:
+    """A host that was lost; there is one row per host."""
+    return GatewayStanding(
+        id=standing_id(host_id), host_id=host_id, lost_at_ms=lost_at_ms, heard_ms=lost_at_ms
+    )
+
+
 hosts = st.builds(
     a_host,
     id=_one("abc"),
@@ -53,7 +61,7 @@ hosts = st.builds(
     rotation=_one(["in", "in", "draining"]),
     bridge_mappings=_one([{}, {"outside": "br-ex"}, {"outside": "br-ex", "other": "br-o"}]),
 )
-standings = st.builds(GatewayStanding, id=_one("abc"), lost_at_ms=_one([0, 1, 2]), heard_ms=st.just(2))
+standings = st.builds(a_standing, _one("abc"), _one([0, 1, 2]))
 networks = st.builds(
     a_network,
     id=_one(_networks),
@@ -327,7 +335,7 @@ _POOL = SubnetPool(
 spoken: st.SearchStrategy[Rows] = st.tuples(
     _mostly(a_host("a", gateway=True, bridge_mappings={"outside": "br-ex"}), hosts),
     _mostly(a_host("b", "192.0.2.2", gateway=True, bridge_mappings={"outside": "br-ex"}), hosts),
-    _mostly(GatewayStanding(id="a", lost_at_ms=1, heard_ms=1), standings),
+    _mostly(a_standing("a", 1), standings),
     _mostly(a_network("n", router_external=True, provider_physical_network="outside"), networks),
     _mostly(a_network("m"), networks),
     _mostly(a_subnet("s", "n", subnetpool_id="P"), subnets),

@@ -21,6 +21,7 @@ import msgspec
 
 from alcor.bus.interface import DataplaneBus, HostReport, PortReport
 from alcor.dataplane.claim import Claims
+from alcor.dataplane.standing import Standings
 from alcor.goalstate.graph import Graph, Outcome
 from alcor.goalstate.node.contract import Placement
 from alcor.goalstate.scope import shard_of
@@ -129,6 +130,7 @@ class Realizer:
         self._written: dict[str, PortObservation] = {}
         self._pending = _Pending()
         self._claims = Claims(store)
+        self._standings = Standings(store, now_ms)
         self._late: dict[str, None] = {}
         # Port → names of the prepared hosts that were ready when it was last looked at.
         self._ready: dict[str, set[str]] = {}
@@ -185,6 +187,8 @@ class Realizer:
                 await self._flush(taken)
                 if self._claims:
                     await self._claims.write()
+                if self._standings:
+                    await self._standings.write()
                 retry_s = GATHER_S
             except Exception as error:
                 self._pending = taken.under(self._pending)
@@ -247,7 +251,8 @@ class Realizer:
         for id in at_ms:
             self._judge_prepared(id)
         self._claims.hear(report.claims, graph)
-        if self._claims:
+        self._standings.hear(report, graph)
+        if self._claims or self._standings:
             self._stirred.set()
         self._see(report, facts)
         if report.epoch > self._epoch or (

@@ -140,7 +140,7 @@ def claim_fact(row: AddressClaim) -> ClaimFact:
 
 def standing_fact(row: GatewayStanding) -> StandingFact | None:
     """A gateway host that was lost, unless it is forgiven."""
-    return StandingFact(row.id, row.lost_at_ms) if row.lost_at_ms else None
+    return StandingFact(row.host_id, row.lost_at_ms) if row.lost_at_ms else None
 
 
 def subnet_fact(row: Subnet) -> SubnetItem:

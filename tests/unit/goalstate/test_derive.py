@@ -10,7 +10,6 @@ from alcor.goalstate.scope import (
     network_scope,
     router_scope,
 )
-from alcor.model.gateway_standing import GatewayStanding
 from alcor.model.port import AddressPair, FixedIp
 from alcor.model.resource import Entity
 from alcor.model.route_table import RouteTable, TableRoute
@@ -31,7 +30,7 @@ from tests.support.goalstate import (
     states_of,
     updated,
 )
-from tests.support.region_rows import a_claim
+from tests.support.region_rows import a_claim, a_standing
 
 N, S = a_network("n"), a_subnet("s", "n")
 OUTER = a_network(
@@ -114,7 +113,7 @@ def test_a_host_that_was_lost_stands_behind_the_others() -> None:
     (first, second, third, _) = (host.host_id for host in _router(rows).gateway_hosts)
 
     def after(*lost: tuple[str, int]) -> list[str]:
-        standings = [GatewayStanding(id=id, lost_at_ms=at_ms, heard_ms=9) for id, at_ms in lost]
+        standings = [a_standing(id, at_ms) for id, at_ms in lost]
         return [host.host_id for host in _router([*rows, *standings]).gateway_hosts]
 
     everybody = [(host.id, 1 + n) for n, host in enumerate(hosts)]

@@ -24,6 +24,7 @@ from alcor.goalstate.item import (
     SubnetItem,
 )
 from alcor.model.address import Cidr, network_of
+from alcor.model.gateway_standing import standing_id
 from alcor.model.route_table import DERIVED_PRIORITY, STATIC_PRIORITY
 
 GATEWAY_HOSTS_MAX = 4
@@ -59,13 +60,13 @@ def chosen(
 ) -> tuple[GatewayHost, ...]:
     """The hosts that serve a router's gateway, of those that could, in order of preference.
 
-    Those that were lost (`standings`) come last, in the order in which they were: so a host that returns stands behind
-    those that have served in its place, and nobody's turn comes by a loss of another but at the end of all.
+    Those that were lost (`standings`, by `standing_id`) come last, in the order in which they were: a host that returns
+    stands behind those that have served in its place.
     """
     able = [(host.item.id, vtep) for host in hosts if (vtep := vtep_of(host)) is not None]
 
     def place(one: tuple[str, str]) -> tuple[int, bytes]:
-        standing = standings.get(one[0])
+        standing = standings.get(standing_id(one[0])) if standings else None
         return standing.lost_at_ms if standing is not None else 0, rank(router_id, one[0])
 
     able.sort(key=place)

@@ -5,11 +5,14 @@ import ipaddress
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from alcor.managers.interface import Caller, Made, Manager, Values
 from alcor.managers.node.health import load_health, load_state, load_status
 from alcor.managers.node.ncm import assign
 from alcor.managers.row import NAMED_MAX, name_users, replace_row
 from alcor.model.errors import Conflict, InUse, InvalidInput, Problem
+from alcor.model.gateway_standing import GatewayStanding, standing_id
 from alcor.model.host import HOST, IN, OUT, Host
 from alcor.model.port import Port
 from alcor.store.interface import Condition, Query, Transaction
@@ -96,6 +99,7 @@ async def _take_vteps(tx: Transaction, vteps: Sequence[str], host_id: str) -> No
 async def update(tx: Transaction, _caller: Caller, row: Host, values: Values) -> Host:
     """Change what a host is, where it is, or whether it is in rotation.
 
+    A host that is no gateway host any more is forgiven that it was lost: as one again it stands where it once stood.
     Raises: Conflict, InvalidInput; as `create`; InUse if it is to leave the rotation with ports on it.
     """
     await assign(tx, row.ncm_id, values.get("ncm_id", row.ncm_id))
@@ -107,6 +111,10 @@ async def update(tx: Transaction, _caller: Caller, row: Host, values: Values) ->
         for gone in set(row.vtep_addresses) - set(vteps):
             tx.release(_VTEPS, gone)
         values = values | {"vtep_addresses": vteps}
+    if row.gateway and not values.get("gateway", True):
+        standing = await tx.find(GatewayStanding, standing_id(row.id))
+        if standing is not None:
+            tx.update(msgspec.structs.replace(standing, lost_at_ms=0))
     return await replace_row(tx, row, values)
 
 
@@ -137,4 +145,7 @@ async def delete(tx: Transaction, _caller: Caller, row: Host) -> None:
     tx.release(_NAMES, row.name)
     for vtep in row.vtep_addresses:
         tx.release(_VTEPS, vtep)
+    standing = await tx.find(GatewayStanding, standing_id(row.id))
+    if standing is not None:
+        tx.delete(standing)
     tx.delete(row)
