@@ -36,6 +36,7 @@ from alcor.agent.handler import AddressClaimed, Frame, Maker, Outcome, PacketHan
 from alcor.agent.hold import Hold
 from alcor.agent.inquiry import Inquiry
 from alcor.agent.look import Look
+from alcor.agent.loss import Losses
 from alcor.agent.reconcile import Reconciler, Turn
 from alcor.agent.report import PortLedger, with_subports
 from alcor.agent.session import Session, Step, full_jitter
@@ -54,6 +55,7 @@ from alcor.bus.interface import (
     Welcome,
 )
 from alcor.goalstate.item import ItemKind
+from alcor.pipeline.gateway import succeeded
 from alcor.pipeline.live import is_remote, ofport_of
 from alcor.pipeline.tables import Table
 from alcor.pipeline.trunk import with_tag
@@ -70,6 +72,7 @@ FRAMES_WAITING_MAX = 256
 # How long a port that the switch could not make (a bridge that is not there) is left alone.
 PROVIDE_AGAIN_S = 5.0
 HANDLER_RETRY_S = 1.0
+_SERVED_KINDS = frozenset((ItemKind.ROUTER, ItemKind.GATEWAY))
 _PEER_KINDS = frozenset((ItemKind.HOST, ItemKind.NETWORK, ItemKind.NETWORK_HOST))
 
 
@@ -123,6 +126,7 @@ class Agent:
         self._translations = StaleTranslations(switch)
         # The last claim of each address that a local port made, told again whenever the region is reached anew.
         self._claims: dict[tuple[str, str], ClaimReport] = {}
+        self._losses = Losses(monotonic_s, now_ms)
         self._realized: dict[int, int] = {}
         self._realized_epoch = 0
         self._arrived_s: float | None = None
@@ -160,6 +164,7 @@ class Agent:
         ports = self._view.resolved.ports
         self._claims = {id: claim for id, claim in self._claims.items() if claim.port_id in ports}
         self._session.claim(tuple(self._claims.values()))
+        self._session.lose(self._losses.told())
         self._realized.clear()
         self._wake.set()
 
@@ -169,6 +174,8 @@ class Agent:
             self._arrived_s = self._monotonic_s()
         changes = self._view.apply(steps)
         self._reconciler.note(changes)
+        if any(change.key.kind in _SERVED_KINDS for change in changes.items):
+            self._losses.routers_changed()
         self._session.resume(changes.resume)
         self._peers_changed |= any(change.key.kind in _PEER_KINDS for change in changes.items)
         self._wake.set()
@@ -235,6 +242,7 @@ class Agent:
             case Lost(reason):
                 self._switch_error = f"the switch is gone: {reason}"
                 self._reconciler.lost()
+                self._losses.forget()
                 self._session.beat()
                 log.debug("switch_lost", reason=reason)
             case VifsChanged(ofports):
@@ -245,6 +253,7 @@ class Agent:
             case TunnelHealth(vtep, is_up):
                 log.info("tunnel_health", vtep=vtep, is_up=is_up)
                 self._reconciler.tunnel_health(vtep, is_up=is_up)
+                self._losses.health(vtep, is_up=is_up)
                 self._wake.set()
             case PacketIn():
                 self._on_packet(event)
@@ -288,6 +297,11 @@ class Agent:
         report = ClaimReport(*claim, at_ms=float(self._now_ms()))
         self._claims[report.subject] = report
         self._session.claim((report,))
+
+    def _tell_losses(self) -> None:
+        view, allocation = self.view, self.allocation
+        self._losses.watch(vtep for _, vtep in allocation.probes)
+        self._session.lose(self._losses.due(lambda: succeeded(view, allocation)))
 
     def _send(self, frame: Frame) -> None:
         try:
@@ -406,7 +420,7 @@ class Agent:
                 retry_s = None
             elif retry_s is None:
                 retry_s = now + PROVIDE_AGAIN_S
-            dues = (self._desk.next_s(), self._reconciler.expires_s, retry_s)
+            dues = (self._desk.next_s(), self._reconciler.expires_s, self._losses.next_s, retry_s)
             next_s = min((due for due in dues if due is not None), default=None)
             try:
                 async with asyncio.timeout(None if next_s is None else max(0.0, next_s - now)):
@@ -416,6 +430,7 @@ class Agent:
             self._appointed.clear()
             for outcome in self._desk.due(self.view, self.allocation):
                 self.carry_out(outcome)
+            self._tell_losses()
             if self._reconciler.expire():
                 self._wake.set()
             if retry_s is not None and retry_s <= self._monotonic_s():

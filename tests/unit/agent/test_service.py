@@ -5,8 +5,9 @@ import asyncio
 import pytest
 
 from alcor.agent.driver import PacketIn
+from alcor.agent.loss import STABLE_S
 from alcor.agent.simulated import SimulatedSwitch
-from alcor.bus.interface import Ack, Envelope, PortReport, ScopeUpdate
+from alcor.bus.interface import Ack, Envelope, LossReport, PortReport, ScopeUpdate
 from alcor.goalstate.item import (
     BridgeMapping,
     FloatingIpItem,
@@ -16,6 +17,7 @@ from alcor.goalstate.item import (
     ItemKind,
     Key,
     NetworkHost,
+    RouterGateway,
 )
 from alcor.goalstate.scope import REGION, host_scope, neighbours_scope, network_scope
 from alcor.model.address import Ip
@@ -474,6 +476,40 @@ async def test_a_gateway_host_is_lost(ncm: FakeNcm, switch: SimulatedSwitch) -> 
         ncm.put(local_port(1))
         await settled()
         assert (agent.allocation.lost_vteps, agent.allocation.probes) == (frozenset(), {})
+
+
+async def test_a_lost_gateway_host_is_told_by_who_serves_in_its_place(
+    ncm: FakeNcm, switch: SimulatedSwitch
+) -> None:
+    """When the loss has lasted; and again when the region is reached anew."""
+    clock = Clock()
+    hosts = (GatewayHost("host-2", OTHER_VTEP), GatewayHost(HOST, VTEP))
+    gateway = RouterGateway(id="gw", network_id="net", mac=mac_of(700), addresses=(), snat=True)
+    async with running(an_agent(ncm, switch, clock)):
+        ncm.put(local_port(1, routers=("router",)), router(gateway_hosts=hosts, gateways=(gateway,)))
+        ncm.put(GatewayItem(id="router", networks=("net",)))
+        await settled()
+        switch.set_health(Ip(OTHER_VTEP), is_up=True)
+        await settled()
+        switch.set_health(Ip(OTHER_VTEP), is_up=False)
+        await settled()
+        at_ms = clock.unix_ms()
+        early = _losses(ncm)
+        clock.s += STABLE_S
+        ncm.put(neighbour(91, vtep=OTHER_VTEP))
+        await settled()
+        late = _losses(ncm)
+        ncm.disconnect()
+        await settled()
+        again = _losses(ncm)
+
+    assert early == []
+    assert late == [LossReport("host-2", at_ms)]
+    assert again == late * 2
+
+
+def _losses(ncm: FakeNcm) -> list[LossReport]:
+    return [loss for message in ncm.messages if isinstance(message, Ack) for loss in message.losses]
 
 
 async def test_a_bridge_that_is_not_there(ncm: FakeNcm, switch: SimulatedSwitch) -> None:
