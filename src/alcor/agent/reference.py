@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from alcor.agent.scope_store import NOT_HELD, Reference
-from alcor.goalstate.item import Item, ItemKind, Key
+from alcor.goalstate.item import Item, ItemKind, Key, parts
 from alcor.goalstate.scope import Scope, ScopeKind
 
 NAMED = {
@@ -20,7 +20,18 @@ NAMED = {
     ScopeKind.RULES: ItemKind.RULES,
     ScopeKind.QOS: ItemKind.QOS,
 }
-"""Scopes that are known only with the item of their own id: one that is held without it says that there is none."""
+"""Scopes that are known only with the item of their own id and its parts: one that is held without says so."""
+
+PARTS = frozenset({ItemKind.NETWORK_ACL, ItemKind.FIREWALL})
+"""Kinds that such an item may name as its parts."""
+
+
+def may_decide(scope: Scope, key: Key, before: Item | None, after: Item | None) -> bool:
+    """Whether an item's step may make its scope known or unknown."""
+    named = NAMED.get(scope.kind)
+    if named is None or (key.kind is not named and key.kind not in PARTS):
+        return False
+    return before is None or after is None or parts(before) != parts(after)
 
 
 class Holder(NamedTuple):
@@ -35,7 +46,7 @@ class Lack(StrEnum):
 
     MISSING = "is not held"
     OLD = "is older than the reference"
-    EMPTY = "has no item of its own"
+    EMPTY = "has no item of its own, or not all of its parts"
 
 
 class Obstacle(NamedTuple):
@@ -163,7 +174,11 @@ class References:
 
     def _is_empty(self, scope: Scope) -> bool:
         named = NAMED.get(scope.kind)
-        return named is not None and Key(named, scope.id) not in self._items(scope)
+        if named is None:
+            return False
+        items = self._items(scope)
+        item = items.get(Key(named, scope.id))
+        return item is None or not all(key in items for key in parts(item))
 
     def _set_lacking(self, holder: Holder, lacking: tuple[Scope, ...] | None) -> None:
         """None: it is resolved (or gone)."""

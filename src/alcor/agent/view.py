@@ -9,7 +9,7 @@ is not in the view at all (I10).
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from alcor.agent.reference import NAMED, Holder, Obstacle, References
+from alcor.agent.reference import Holder, Obstacle, References, may_decide
 from alcor.agent.scope_store import NOT_HELD, Reference, ScopeStore, Step
 from alcor.agent.show import IF_RESOLVED, as_type, show
 from alcor.bus.interface import Dropped, Heads, ItemCodec, Resume, ScopeUpdate
@@ -123,7 +123,7 @@ class HostView:
             self._references.remove(holder)
         else:
             self._references.put(holder, _with_network(after, reference))
-        if (before is None or after is None) and NAMED.get(holder.scope.kind) is holder.key.kind:
+        if may_decide(holder.scope, holder.key, before, after):
             self._references.changed(holder.scope)
 
     def _drop(self, scope: Scope) -> None:
@@ -149,7 +149,7 @@ class HostView:
             self._show_network(scope.id, as_type(NetworkItem, after))
         else:
             show(self.resolved, scope, key, after)
-        if (before is None or after is None) and NAMED.get(scope.kind) is key.kind:
+        if may_decide(scope, key, before, after):
             self._references.changed(scope)
 
     def _show_network(self, network_id: str, network: NetworkItem | None) -> None:

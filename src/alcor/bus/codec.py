@@ -207,6 +207,7 @@ def _encode_network(item: goal.NetworkItem) -> Message:
         physical_network=item.physical_network,
         is_external=item.is_external,
         dns_domain=item.dns_domain,
+        acl=[encode_id(id) for id in item.acls],
     )
 
 
@@ -221,6 +222,7 @@ def _decode_network(id: str, body: bytes) -> Item:
         physical_network=message.physical_network if message.HasField("physical_network") else None,
         is_external=message.is_external,
         dns_domain=message.dns_domain,
+        acls=_ids(message.acl),
     )
 
 

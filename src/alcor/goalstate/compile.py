@@ -32,7 +32,9 @@ from alcor.goalstate.item import (
     GatewayHost,
     GatewayItem,
     Item,
+    ItemKind,
     LocalPort,
+    NetworkItem,
     Prefix,
     RouterGateway,
     RouterInterface,
@@ -46,6 +48,7 @@ from alcor.goalstate.item import (
 from alcor.goalstate.scope import (
     REGION,
     Scope,
+    ScopeKind,
     addresses_scope,
     host_scope,
     members_scope,
@@ -74,7 +77,23 @@ def compile(intent: Intent) -> dict[Scope, State]:
         for scope, item in part(region):
             if item is not None:
                 states.setdefault(scope, {})[key_of(item)] = item
+    for scope, state in states.items():
+        if scope.kind in (ScopeKind.NETWORK, ScopeKind.ROUTER):
+            _name_parts(state)
     return states
+
+
+def _name_parts(state: State) -> None:
+    """A network names the ACLs, a router the firewalls that stand beside it."""
+    for key, item in list(state.items()):
+        if isinstance(item, NetworkItem):
+            state[key] = msgspec.structs.replace(item, acls=_ids(state, ItemKind.NETWORK_ACL))
+        elif isinstance(item, RouterItem):
+            state[key] = msgspec.structs.replace(item, firewalls=_ids(state, ItemKind.FIREWALL))
+
+
+def _ids(state: State, kind: ItemKind) -> tuple[str, ...]:
+    return tuple(sorted(key.id for key in state if key.kind is kind))
 
 
 def _grouped(facts: Iterable[T], by: Callable[[T], Hashable]) -> dict[Hashable, list[T]]:

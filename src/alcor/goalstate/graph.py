@@ -24,6 +24,7 @@ from alcor.goalstate.node.derived import (
     floating_ip_node,
     gateway_node,
     host_firewall_node,
+    network_node,
     qos_node,
     router_firewall_node,
     router_node,
@@ -34,7 +35,7 @@ from alcor.goalstate.node.neighbour import NeighbourNode
 from alcor.goalstate.node.network_host import NetworkHostNode
 from alcor.goalstate.node.placement import PlacementNode
 from alcor.goalstate.node.region import RegionNode
-from alcor.goalstate.node.row import host_node, member_node, network_node, prefix_node, subnet_node
+from alcor.goalstate.node.row import host_node, member_node, prefix_node, subnet_node
 from alcor.goalstate.reference import REFERRING, References
 from alcor.goalstate.scope import REGION, Scope, ScopeKind, host_scope, shard_of
 from alcor.model.change import Change

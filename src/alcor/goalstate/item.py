@@ -134,7 +134,8 @@ class LocalPort(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class NetworkItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A network. Scope: network. `segmentation_id`: VNI or key of an overlay network, VLAN id of a VLAN one, 0 if none.
 
-    `physical_network`: of a VLAN or flat network. `is_external`: routers may have their gateway on it.
+    `physical_network`: of a VLAN or flat network. `is_external`: routers may have their gateway on it. `acls`: the ACLs
+    that guard it, sorted: its scope is whole only with them (`parts`).
     """
 
     id: str
@@ -145,6 +146,7 @@ class NetworkItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     physical_network: str | None = None
     is_external: bool = False
     dns_domain: str = ""
+    acls: tuple[str, ...] = ()
 
 
 class Route(msgspec.Struct, frozen=True, gc=False):
@@ -260,7 +262,8 @@ class RouterItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     Scope: router. `interfaces` sorted, `gateways` in the router's order (the first is the default way out),
     `gateway_hosts` in order of preference: the first that lives serves. `interfaces` of a peered network that no router
-    serves stand in an item of their own whose id is the network's.
+    serves stand in an item of their own whose id is the network's. `firewalls`: the firewall groups on its interfaces,
+    sorted: its scope is whole only with them (`parts`).
     """
 
     id: str
@@ -269,6 +272,7 @@ class RouterItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     routes: tuple[RouterRoute, ...] = ()
     gateways: tuple[RouterGateway, ...] = ()
     gateway_hosts: tuple[GatewayHost, ...] = ()
+    firewalls: tuple[str, ...] = ()
 
 
 class GatewayItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -528,6 +532,17 @@ State = dict[Key, Item]
 def key_of(item: Item) -> Key:
     """The item's key inside its scope."""
     return Key(KINDS[type(item)], item.id)
+
+
+def parts(item: Item) -> tuple[Key, ...]:
+    """The items that must stand beside this one in its scope: a rule that restricts is not to be missed (I10)."""
+    match item:
+        case NetworkItem():
+            return tuple([Key(ItemKind.NETWORK_ACL, id) for id in item.acls])
+        case RouterItem():
+            return tuple([Key(ItemKind.FIREWALL, id) for id in item.firewalls])
+        case _:
+            return ()
 
 
 def refers(item: Item) -> tuple[Scope, ...]:

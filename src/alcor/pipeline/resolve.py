@@ -15,6 +15,7 @@ from alcor.goalstate.item import (
     GatewayItem,
     HostItem,
     Item,
+    ItemKind,
     Key,
     LocalPort,
     Member,
@@ -28,18 +29,19 @@ from alcor.goalstate.item import (
     RouterItem,
     RulesItem,
     SubnetItem,
+    parts,
     refers,
 )
 from alcor.goalstate.scope import REGION, Scope, ScopeKind, host_scope
 from alcor.pipeline.view import NetworkView, View
 
 _Items = Mapping[Key, Item]
-# Of these scopes the item after which they are named says whether they are known at all.
+# Of these scopes the item after which they are named, with its parts, says whether they are known at all.
 _NAMED = {
-    ScopeKind.NETWORK: NetworkItem,
-    ScopeKind.ROUTER: RouterItem,
-    ScopeKind.RULES: RulesItem,
-    ScopeKind.QOS: QosItem,
+    ScopeKind.NETWORK: ItemKind.NETWORK,
+    ScopeKind.ROUTER: ItemKind.ROUTER,
+    ScopeKind.RULES: ItemKind.RULES,
+    ScopeKind.QOS: ItemKind.QOS,
 }
 
 
@@ -79,8 +81,11 @@ def resolve(states: Mapping[Scope, _Items], host_id: str, closed: Collection[str
 
 
 def _is_known(states: Mapping[Scope, _Items], scope: Scope) -> bool:
-    named = _NAMED.get(scope.kind)
-    return named is None or any(isinstance(item, named) for item in states.get(scope, {}).values())
+    named, state = _NAMED.get(scope.kind), states.get(scope, {})
+    if named is None:
+        return True
+    item = state.get(Key(named, scope.id))
+    return item is not None and all(key in state for key in parts(item))
 
 
 def _is_resolved(scope: Scope, states: Mapping[Scope, _Items], known: Collection[Scope]) -> bool:

@@ -320,7 +320,7 @@ async def _play(story: list[Act]) -> None:
         assert world.switch.meters == meters(wanted, allocation)
         assert world.switch.tables.groups == groups(wanted, allocation)
         assert numbers_of(world.switch) == replace(
-            allocation, lost_vteps=frozenset(), probes={}, providers={}
+            allocation, lost_vteps=frozenset(), probes={}, providers={}, arrived=set()
         )
         assert provisions(wanted, None).ports == list(world.switch.port_specs.values())
         if agent.status()["in_sync"]:

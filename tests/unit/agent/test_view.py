@@ -6,7 +6,7 @@ import pytest
 
 from alcor.agent.view import Changes, HostView
 from alcor.bus.interface import Dropped, Envelope, Heads, Resume, ScopeUpdate
-from alcor.goalstate.item import Item, Key, key_of
+from alcor.goalstate.item import Item, Key, NetworkAclItem, key_of
 from alcor.goalstate.scope import REGION, Scope, host_scope, neighbours_scope, network_scope, shard_of
 from tests.support.agent import (
     A_HOST,
@@ -380,3 +380,22 @@ def test_an_empty_scope_at_revision_zero() -> None:
 
     assert view.positions() == {REGION: 0}
     assert view.resolved.region == A_REGION
+
+
+def test_a_network_without_one_of_its_acls_is_not_known() -> None:
+    """What restricts is not to be missed: ports are closed until every ACL that the network names is there."""
+    acl = NetworkAclItem(id="acl", cidrs=("10.0.0.0/24",), rules=())
+    guarded = network(acls=("acl",))
+    view = a_view(
+        update(OWN, (0, 5), A_HOST, local_port()),
+        update(REGION, (0, 5), A_REGION),
+        update(NET, (0, 5), guarded, subnet()),
+        update(NEIGHBOURS, (0, 5), neighbour()),
+    )
+    assert list(view.resolved.closed) == ["port-1"]
+
+    view.apply([update(NET, (5, 6), acl)])
+    assert list(view.resolved.ports) == ["port-1"]
+
+    view.apply([update(NET, (6, 7), removed=(key_of(acl),))])
+    assert list(view.resolved.closed) == ["port-1"]

@@ -194,6 +194,15 @@ def router(intent: Intent, id: str) -> Iterator[tuple[str, RouterItem]]:
             ),
             gateways=gateways,
             gateway_hosts=gateway_hosts(intent, fact) if gateways else (),
+            firewalls=tuple(
+                sorted(
+                    {
+                        group
+                        for port in intent.ports.found((By.INTERFACE_OF, id))
+                        for group in intent.firewall_groups.find((By.PORT, port.local.id))
+                    }
+                )
+            ),
         ),
     )
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 
+import msgspec
+
 from alcor.goalstate.fact import AclFact, FirewallGroupFact, GroupFact, GroupRuleFact, QosRuleFact
 from alcor.goalstate.intent import By, Intent
 from alcor.goalstate.item import (
@@ -9,6 +11,7 @@ from alcor.goalstate.item import (
     FirewallItem,
     FirewallRuleItem,
     NetworkAclItem,
+    NetworkItem,
     QosItem,
     RulesItem,
 )
@@ -71,6 +74,15 @@ def acl(intent: Intent, id: str) -> Iterator[tuple[str, NetworkAclItem]]:
             fact.network_id,
             acl_item(fact, cidrs, (one.rule for one in intent.acl_rules.found((By.ACL, id)))),
         )
+
+
+def network(intent: Intent, id: str) -> Iterator[tuple[str, NetworkItem]]:
+    """A network, with the ACLs that guard it."""
+    fact = intent.networks.get(id)
+    if fact is None:
+        return
+    acls = tuple(sorted(one for one in intent.acls.find((By.NETWORK, id)) if any(acl(intent, one))))
+    yield id, msgspec.structs.replace(fact.item, acls=acls) if acls else fact.item
 
 
 def firewall_item(

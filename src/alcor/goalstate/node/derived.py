@@ -42,6 +42,7 @@ from alcor.goalstate.item import (
     GatewayItem,
     ItemKind,
     NetworkAclItem,
+    NetworkItem,
     QosItem,
     RouterItem,
     RulesItem,
@@ -119,6 +120,13 @@ def _routers_of_peering(intent: Intent, peering: PeeringFact) -> Iterator[str]:
         yield from _routers_on(intent, network_id)
 
 
+def _routers_of_firewall(intent: Intent, group: FirewallGroupFact) -> Iterator[str]:
+    for port_id in group.ports:
+        port = intent.ports.get(port_id)
+        if port is not None and port.router_id is not None:
+            yield port.router_id
+
+
 def _routers_of_table(intent: Intent, table: RouteTableFact) -> Iterator[str]:
     return _routers_on(intent, table.network_id)
 
@@ -156,6 +164,7 @@ def router_node() -> KeyedNode[RouterItem]:
             Input.STANDINGS: _gateways_of_standing,
             Input.PEERINGS: _routers_of_peering,
             Input.ROUTE_TABLES: _routers_of_table,
+            Input.FIREWALL_GROUPS: _routers_of_firewall,
         },
         differs={Input.NETWORKS: _moved_outside, Input.HOSTS: _reaches_otherwise},
     )
@@ -285,6 +294,27 @@ def qos_node() -> KeyedNode[QosItem]:
         keys=lambda intent: intent.qos_policies,
         items=rule.qos,
         touched={Input.QOS_POLICIES: itself, Input.QOS_RULES: of_rule},
+    )
+
+
+def network_node() -> KeyedNode[NetworkItem]:
+    """NetworkItem in the network's scope."""
+
+    def itself(_intent: Intent, fact: NetworkFact) -> tuple[str, ...]:
+        return (fact.item.id,)
+
+    def of_acl(_intent: Intent, fact: AclFact) -> tuple[str, ...]:
+        return (fact.network_id,)
+
+    def of_subnet(intent: Intent, fact: SubnetItem) -> tuple[str, ...]:
+        return (fact.network_id,) if intent.acls.find((By.NETWORK, fact.network_id)) else ()
+
+    return KeyedNode(
+        ItemKind.NETWORK,
+        ScopeKind.NETWORK,
+        keys=lambda intent: intent.networks,
+        items=rule.network,
+        touched={Input.NETWORKS: itself, Input.ACLS: of_acl, Input.SUBNETS: of_subnet},
     )
 
 

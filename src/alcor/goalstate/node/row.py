@@ -5,7 +5,7 @@ from typing import Any, Generic, TypeVar
 
 from alcor.goalstate.derive.port import members
 from alcor.goalstate.intent import Input, Intent
-from alcor.goalstate.item import HostItem, Item, ItemKind, Member, NetworkItem, Prefix, SubnetItem
+from alcor.goalstate.item import HostItem, Item, ItemKind, Member, Prefix, SubnetItem
 from alcor.goalstate.node.contract import Handler, Table, Turn
 from alcor.goalstate.scope import ScopeKind
 
@@ -49,16 +49,6 @@ class RowNode(Generic[I]):
 def host_node() -> RowNode[HostItem]:
     """HostItem in the host's own scope."""
     return RowNode(ItemKind.HOST, ScopeKind.HOST, Input.HOSTS, lambda host: ((host.item.id, host.item),))
-
-
-def network_node() -> RowNode[NetworkItem]:
-    """NetworkItem in the network's scope."""
-    return RowNode(
-        ItemKind.NETWORK,
-        ScopeKind.NETWORK,
-        Input.NETWORKS,
-        lambda network: ((network.item.id, network.item),),
-    )
 
 
 def subnet_node() -> RowNode[SubnetItem]:
