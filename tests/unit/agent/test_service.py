@@ -583,4 +583,6 @@ async def test_status_of_routers(ncm: FakeNcm, switch: SimulatedSwitch) -> None:
         told = {"ip": "203.0.113.9", "router_id": "router", "port_id": "port-1", "is_central": False}
         assert status["floating_ips"] == {"fip": told}
         assert status["ports"]["port-1"]["obstacles"] == []
-        assert status["ports"]["port-2"]["obstacles"] == ["rules:unwritten has no item of its own, or not all of its parts"]
+        assert status["ports"]["port-2"]["obstacles"] == [
+            "rules:unwritten has no item of its own, or not all of its parts"
+        ]
