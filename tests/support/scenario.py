@@ -213,5 +213,6 @@ def assert_sound(site: Site, folder: Path) -> None:
     for host in site.hosts:
         site.wait("the new agent to be settled", partial(is_settled, site, host))
         after = flows(site, host)
-        assert sorted(set(before[host]) ^ set(after)) == [], host
+        gone, come = sorted(set(before[host]) - set(after)), sorted(set(after) - set(before[host]))
+        assert not gone and not come, f"{host}: gone {gone}; come {come}"
         assert agent_status(site, host)["counters"]["flow_changes"] <= 2 * found[host], host
