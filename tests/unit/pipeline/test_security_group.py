@@ -7,6 +7,7 @@ from alcor.goalstate.item import GroupRule, LocalPort, Member, RulesItem, key_of
 from alcor.goalstate.scope import host_scope, members_scope, rules_scope
 from alcor.pipeline.compile import affected, flows, unit_flows, unit_rules
 from alcor.pipeline.feature import ItemChange
+from alcor.pipeline.pick_up import arrival_unit
 from alcor.pipeline.security_policy import policy_unit, set_hash
 from alcor.pipeline.tables import Table, UnitKind
 from alcor.pipeline.unit import port_unit
@@ -51,7 +52,7 @@ def test_a_member_more_is_one_flow(fabric: Fabric) -> None:
 
 
 def test_a_rule_more_about_a_set_in_use_leaves_its_members_alone(fabric: Fabric) -> None:
-    """Only the policy is computed anew."""
+    """Only the policy is computed anew, and what a port that has just arrived may still do."""
     view = fabric.views["h1"]
     before = view.rules["web"]
     more = GroupRule(id="s", is_ingress=True, ip_version=4, protocol=17, first=53, last=53, group="big")
@@ -59,7 +60,7 @@ def test_a_rule_more_about_a_set_in_use_leaves_its_members_alone(fabric: Fabric)
 
     touched = affected(ItemChange(rules_scope("web"), key_of(after), before, after), view)
 
-    assert touched == {policy_unit(WEB)}
+    assert touched == {policy_unit(WEB), arrival_unit("red-1")}
 
 
 def test_a_further_port_with_the_same_groups_adds_no_rules(fabric: Fabric) -> None:
