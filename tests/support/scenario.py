@@ -214,5 +214,5 @@ def assert_sound(site: Site, folder: Path) -> None:
         site.wait("the new agent to be settled", partial(is_settled, site, host))
         after = flows(site, host)
         gone, come = sorted(set(before[host]) - set(after)), sorted(set(after) - set(before[host]))
-        assert not gone and not come, f"{host}: gone {gone}; come {come}"
+        assert (gone, come) == ([], []), f"{host}: gone {gone}; come {come}"
         assert agent_status(site, host)["counters"]["flow_changes"] <= 2 * found[host], host
