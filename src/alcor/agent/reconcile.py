@@ -13,6 +13,7 @@ from alcor.agent.allocation import EPOCH, LocalNumbers, Numbered, Owners, zone_o
 from alcor.agent.driver import FlowDiff, FlowsRefused, InternalPort, Switch, SwitchError
 from alcor.agent.handler import Confirmed, Finding
 from alcor.agent.hold import Hold
+from alcor.agent.kept_hops import KeptHops
 from alcor.agent.limited import limited_in, limited_of
 from alcor.agent.migration import Arrivals, Departures
 from alcor.agent.provision import Provisions, provisions
@@ -112,6 +113,7 @@ class Reconciler:
         self._untold = Untold()
         self._departures = Departures(numbers.now_s, numbers.allocation.forwarding)
         self._arrivals = Arrivals(numbers.now_s, numbers.allocation.arrived)
+        self._hops = KeptHops(numbers.allocation.next_hops)
         self.quarantine = Quarantine(numbers.now_s)
         self._provided: Provisions | None = None
         # An earlier process may have made ports that nobody wants any more.
@@ -299,7 +301,7 @@ class Reconciler:
             if not await self._number():
                 break
         await self._provide(life)
-        await self._keep_arrivals()
+        await self._keep_findings()
         # What a new life of the switch marked as work must not be counted as done by a turn of the last one.
         self._check(life)
         # From here to the first await nothing else runs: what is observed, computed and freed is of one moment.
@@ -341,6 +343,8 @@ class Reconciler:
         missing, stale = self._numbers.load(kept)
         for port_id in self._arrivals.load(kept):
             self._changed(LocalChange(Local.ARRIVED, port_id))
+        for place in self._hops.load(kept):
+            self._changed(LocalChange(Local.NEXT_HOP, "/".join(place)))
         if missing or stale:
             await self._switch.save_numbers(missing, stale)
         self._hold.epoch_seen(self._view.epoch, self._numbers.epoch)
@@ -377,11 +381,12 @@ class Reconciler:
             return LocalChange(Local.ROUTER, limited_in(self._view.resolved).get(id, ""))
         return LocalChange(_LOCAL[what], id)
 
-    async def _keep_arrivals(self) -> None:
-        put, remove = self._arrivals.to_keep()
-        if put or remove:
-            await self._switch.save_numbers(put, remove)
-            self._arrivals.kept(put, remove)
+    async def _keep_findings(self) -> None:
+        for findings in (self._arrivals, self._hops):
+            put, remove = findings.to_keep()
+            if put or remove:
+                await self._switch.save_numbers(put, remove)
+                findings.kept(put, remove)
 
     async def _forget_connections(self, taken: Mapping[str, int]) -> None:
         """A zone's last owner may have left connections; its next one must not meet them."""

@@ -232,8 +232,9 @@ class NextHops:
                 here = Hop(outer.network.id, outer.ip)
                 later.append(Appointment(_subject("announce 1", here), ANNOUNCED_AGAIN_S[0]))
                 wanted |= dict.fromkeys(_own_next_hops(outer))
+                wanted |= dict.fromkeys(_inherited(outer.network.id, allocation))
         for hop in wanted:
-            if hop not in allocation.next_hops and hop not in self._questions:
+            if hop not in self._answers and hop not in self._questions:
                 asked = self._ask(hop, view, allocation)
                 frames += asked.frames
                 later += asked.later
@@ -287,6 +288,11 @@ def _own_next_hops(outer: OuterAddress) -> Iterator[Hop]:
             for address in gateway.addresses:
                 if address.gateway_ip is not None:
                     yield Hop(outer.network.id, address.gateway_ip)
+
+
+def _inherited(network_id: str, allocation: Allocation) -> Iterator[Hop]:
+    """What is known of a network: of what an earlier agent found, nobody knows whether it still holds."""
+    return (Hop(*place) for place in allocation.next_hops if place[0] == network_id)
 
 
 def _framed(network_id: str, frames: list[bytes], view: View, allocation: Allocation) -> Iterator[Frame]:
