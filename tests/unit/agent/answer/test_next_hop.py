@@ -292,3 +292,18 @@ def test_nothing_is_learned_unasked(h1: Host) -> None:
     assert h1.lacking(ELSEWHERE, b"").kind == "malformed"
     assert h1.handle(Punt(PacketIn(1, Table.NEXT_HOP, b""), None, "red", None)).kind == "unknown_network"
     assert set(h1.allocation.next_hops) == {GATEWAY}
+
+
+def test_what_an_earlier_agent_found_is_asked_again() -> None:
+    """A next hop that was kept over a restart is used at once and asked for at once; who is silent is forgotten."""
+    host = Host("h1")
+    kept = Hop("ext", "203.0.113.77")
+    host.allocation.next_hops[kept] = M_OUT
+
+    outcome = host.note()
+
+    assert any(one.subject == f"ask|ext|{kept.ip}" for one in outcome.later)
+    assert host.allocation.next_hops[kept] == M_OUT
+    for _ in range(3):
+        host.due(f"ask|ext|{kept.ip}")
+    assert kept not in host.allocation.next_hops
