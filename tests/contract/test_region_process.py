@@ -37,7 +37,6 @@ def test_it_says_where_everything_is(region: RegionProcess) -> None:
         str(region.data),
         region.token,
         f"OS_AUTH_TYPE=admin_token OS_ENDPOINT={region.endpoint} OS_TOKEN={region.token}",
-        "Security groups are not enforced yet",
     ):
         assert line in printed
 

@@ -14,5 +14,5 @@ def test_the_plan_runs_on_the_simulated_switch() -> None:
     results = [line for line in done.stdout.splitlines() if line.startswith("│")]
     assert len(results) == 12
     assert [line for line in results if "simulated" not in line] == []
-    assert "✓ 12 pairs reach one another, 18 pairs do not: all as it must be (simulated)." in done.stdout
+    assert "✓ 27 pairs reach one another, 3 pairs do not: all as it must be (simulated)." in done.stdout
     assert " ms" not in done.stdout
