@@ -217,7 +217,7 @@ def test_a_restarted_switch_is_repaired_with_all_it_had(world: World, host: str)
     site.hosts[host].start_switch()
 
     site.wait("all flows", lambda: count(site, host) == many)
-    site.wait("every way", world.passes)
+    site.wait("every way", world.passes, patience_s=60.0)  # the outside may have to ask again
     after = groups_and_meters(site, host)
     assert [len(part) for part in after] == [len(part) for part in before]
     assert sorted(site.hosts[host].vsctl("list-ports", "br-int").split()) == ports

@@ -202,6 +202,19 @@ def assert_sound(site: Site, folder: Path) -> None:
     What they may change is what agents before them found outside: forgotten, and found again when it is needed.
     """
     assert findings(site, folder) == []
+    told = []
+    for _ in range(
+        3
+    ):  # gateways may change places while the agents start: then the two readings are of two states
+        different = _restarted(site)
+        if not different:
+            return
+        told.append(different)
+    assert told == [], "three restarts, and each changed something"
+
+
+def _restarted(site: Site) -> list[str]:
+    """What fresh agents have on their switches that those before had not, and the other way round; empty is sound."""
     before, found = {}, {}
     for host in site.hosts:
         site.wait("the agent to be settled", partial(is_settled, site, host))
@@ -210,9 +223,14 @@ def assert_sound(site: Site, folder: Path) -> None:
         found[host] = len(_all_flows(site, host)) - len(before[host])
         site.hosts[host].stop("agent")
         site.start_agent(host)
+    different = []
     for host in site.hosts:
         site.wait("the new agent to be settled", partial(is_settled, site, host))
         after = flows(site, host)
         gone, come = sorted(set(before[host]) - set(after)), sorted(set(after) - set(before[host]))
-        assert (gone, come) == ([], []), f"{host}: gone {gone}; come {come}"
-        assert agent_status(site, host)["counters"]["flow_changes"] <= 2 * found[host], host
+        if gone or come:
+            different.append(f"{host}: gone {gone}; come {come}")
+        changes, allowed = agent_status(site, host)["counters"]["flow_changes"], 2 * found[host]
+        if changes > allowed:
+            different.append(f"{host}: {changes} changes of flows where at most {allowed} were due")
+    return different
