@@ -203,9 +203,8 @@ def assert_sound(site: Site, folder: Path) -> None:
     """
     assert findings(site, folder) == []
     told = []
-    for _ in range(
-        3
-    ):  # gateways may change places while the agents start: then the two readings are of two states
+    # Gateways may change places while the agents start: then the two readings are of two states.
+    for _ in range(3):
         different = _restarted(site)
         if not different:
             return
