@@ -16,11 +16,14 @@ from alcor.bus.interface import (
     Ack,
     AgentMessage,
     ClaimReport,
+    Confirm,
     Dropped,
     Envelope,
+    Forget,
     Heads,
     Heartbeat,
     Hello,
+    Lookup,
     LossReport,
     NcmMessage,
     PortReport,
@@ -105,9 +108,15 @@ def _encode_update(update: ScopeUpdate) -> wire.ScopeUpdate:
         from_revision=update.from_revision,
         through=update.through,
         put=[_encode_envelope(envelope) for envelope in update.put],
-        removed=[wire.ItemKey(kind=ITEM_KINDS[key.kind], id=encode_id(key.id)) for key in update.removed],
+        removed=_encode_keys(update.removed),
         more=update.more,
+        lazy=update.lazy,
+        absent=update.absent,
     )
+
+
+def _encode_keys(keys: Iterable[Key]) -> list[wire.ItemKey]:
+    return [wire.ItemKey(kind=ITEM_KINDS[key.kind], id=encode_id(key.id)) for key in keys]
 
 
 def encode_port(port: PortReport) -> wire.PortReport:
@@ -180,6 +189,10 @@ def _wire_of_agent(message: AgentMessage) -> wire.AgentMessage:
                         wire.ScopePosition(scope=encode_scope(scope), position=position)
                         for scope, position in message.positions.items()
                     ],
+                    held=[
+                        wire.HeldKeys(scope=encode_scope(scope), key=_encode_keys(keys))
+                        for scope, keys in message.held.items()
+                    ],
                 )
             )
         case Ack():
@@ -195,6 +208,20 @@ def _wire_of_agent(message: AgentMessage) -> wire.AgentMessage:
         case Resume():
             return wire.AgentMessage(
                 resume=wire.Resume(scope=encode_scope(message.scope), position=message.position)
+            )
+        case Lookup():
+            return wire.AgentMessage(
+                lookup=wire.Lookup(scope=encode_scope(message.scope), subject=message.subjects)
+            )
+        case Forget():
+            return wire.AgentMessage(
+                forget=wire.Forget(scope=encode_scope(message.scope), key=_encode_keys(message.keys))
+            )
+        case Confirm():
+            return wire.AgentMessage(
+                confirm=wire.Confirm(
+                    scope=encode_scope(message.scope), key=_encode_keys(message.keys), digest=message.digests
+                )
             )
         case Heartbeat():
             return wire.AgentMessage(heartbeat=wire.Heartbeat(detail=message.detail))
@@ -305,6 +332,10 @@ def _decode_key(name: wire.ItemKey | wire.Envelope) -> Key:
     return Key(kind, decode_id(name.id))
 
 
+def _decode_keys(names: Iterable[wire.ItemKey]) -> tuple[Key, ...]:
+    return tuple([_decode_key(name) for name in names])
+
+
 def _decode_envelope(message: wire.Envelope) -> Envelope:
     return Envelope(
         _decode_key(message),
@@ -322,8 +353,10 @@ def _decode_update(message: wire.ScopeUpdate) -> ScopeUpdate:
         from_revision=message.from_revision,
         through=message.through,
         put=tuple([_decode_envelope(envelope) for envelope in message.put]),
-        removed=tuple([_decode_key(key) for key in message.removed]),
+        removed=_decode_keys(message.removed),
         more=message.more,
+        lazy=message.lazy,
+        absent=tuple(message.absent),
     )
 
 
@@ -358,6 +391,7 @@ def _decode_agent_message(message: wire.AgentMessage) -> AgentMessage:
                 agent_version=hello.agent_version,
                 epoch=hello.epoch,
                 positions={decode_scope(each.scope): each.position for each in hello.position},
+                held={decode_scope(each.scope): _decode_keys(each.key) for each in hello.held},
             )
         case "ack":
             ports = tuple([decode_port(port) for port in message.ack.port])
@@ -371,6 +405,15 @@ def _decode_agent_message(message: wire.AgentMessage) -> AgentMessage:
             )
         case "resume":
             return Resume(decode_scope(message.resume.scope), message.resume.position)
+        case "lookup":
+            return Lookup(decode_scope(message.lookup.scope), tuple(message.lookup.subject))
+        case "forget":
+            return Forget(decode_scope(message.forget.scope), _decode_keys(message.forget.key))
+        case "confirm":
+            confirm = message.confirm
+            if len(confirm.key) != len(confirm.digest):
+                raise ValueError(f"{len(confirm.key)} keys to confirm, and {len(confirm.digest)} digests")
+            return Confirm(decode_scope(confirm.scope), _decode_keys(confirm.key), tuple(confirm.digest))
         case "heartbeat":
             return Heartbeat(message.heartbeat.detail)
         case "reply":

@@ -35,6 +35,12 @@ class ScopeUpdate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     A snapshot may come in chunks: all but the last have `more`; what none of them mentioned is removed at
     the last. `since` of an item counts at the receiver as said in `Envelope`.
+
+    `lazy` (ncm to agent only): the scope is held on demand from here on. What the agent holds of it is what it held
+    before and what such updates put; `removed` is what is gone or was forgotten. Everything held is true through
+    `through`. Apply iff `from ≤ position ≤ through`: an answer may stand at the agent's own position. A snapshot with
+    `lazy` says everything that the agent is to hold, and one without it ends the holding on demand.
+    `absent`: subjects asked for that no item has, true through `through`; should one appear, it is put unasked.
     """
 
     scope: Scope
@@ -45,6 +51,8 @@ class ScopeUpdate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     put: tuple[Envelope, ...] = ()
     removed: tuple[Key, ...] = ()
     more: bool = False
+    lazy: bool = False
+    absent: tuple[str, ...] = ()
 
 
 class Heads(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -193,13 +201,15 @@ class GoalBus(DataplaneBus, NcmBus, Protocol):
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Agent: the first message. `positions`: what it holds, to be resumed."""
+    """Agent: the first message. `positions`: what it holds, to be resumed; `held`: the keys of scopes held on demand,
+    also those of an older epoch."""
 
     host_id: str
     token: str
     agent_version: str
     epoch: int = 0
     positions: dict[Scope, int] = {}
+    held: dict[Scope, tuple[Key, ...]] = {}
 
 
 class Ack(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -218,6 +228,32 @@ class Resume(msgspec.Struct, frozen=True, gc=False):
 
     scope: Scope
     position: int
+
+
+class Lookup(msgspec.Struct, frozen=True, gc=False):
+    """Agent: what has these subjects? The answer is an update of the scope, `put` or `absent`; what is put is held.
+
+    subjects: texts of an IP address, a MAC or a short DNS name (neighbours), of an IP address (members).
+    A scope that is not held on demand, or not in the host's closure, is not answered.
+    """
+
+    scope: Scope
+    subjects: tuple[str, ...]
+
+
+class Forget(msgspec.Struct, frozen=True, gc=False):
+    """Agent: these items of a scope held on demand are not used any more. Each is held until an update removes it."""
+
+    scope: Scope
+    keys: tuple[Key, ...]
+
+
+class Confirm(msgspec.Struct, frozen=True, gc=False):
+    """Agent: is this still so? `digests`: CRC-32 of each item's wire form. Only what differs is answered."""
+
+    scope: Scope
+    keys: tuple[Key, ...]
+    digests: tuple[int, ...]
 
 
 class Heartbeat(msgspec.Struct, frozen=True, gc=False):
@@ -245,7 +281,7 @@ class Refused(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
-AgentMessage = Hello | Ack | Resume | Heartbeat | Reply
+AgentMessage = Hello | Ack | Resume | Lookup | Forget | Confirm | Heartbeat | Reply
 NcmMessage = Welcome | ScopeUpdate | Heads | Dropped | Refused | Question
 
 

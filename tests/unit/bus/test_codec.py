@@ -18,11 +18,14 @@ from alcor.bus.frame import (
 from alcor.bus.interface import (
     Ack,
     AgentMessage,
+    Confirm,
     Dropped,
     Envelope,
+    Forget,
     Heads,
     Heartbeat,
     Hello,
+    Lookup,
     NcmMessage,
     PortReport,
     Refused,
@@ -53,6 +56,8 @@ updates = st.builds(
     put=st.lists(envelopes, max_size=3).map(tuple),
     removed=st.lists(keys, max_size=3).map(tuple),
     more=st.booleans(),
+    lazy=st.booleans(),
+    absent=st.lists(st.text(max_size=20), max_size=3).map(tuple),
 )
 text = st.text(max_size=20)
 ncm_messages: st.SearchStrategy[NcmMessage] = st.one_of(
@@ -71,9 +76,20 @@ agent_messages: st.SearchStrategy[AgentMessage] = st.one_of(
         agent_version=text,
         epoch=u64,
         positions=st.dictionaries(support.scopes, u64, max_size=3),
+        held=st.dictionaries(support.scopes, st.lists(keys, max_size=3).map(tuple), max_size=3),
     ),
     st.builds(Ack, epoch=u64, realized=shards, ports=st.lists(port_reports, max_size=3).map(tuple)),
     st.builds(Resume, support.scopes, u64),
+    st.builds(Lookup, support.scopes, st.lists(text, max_size=3).map(tuple)),
+    st.builds(Forget, support.scopes, st.lists(keys, max_size=3).map(tuple)),
+    st.lists(st.tuples(keys, st.integers(0, 2**32 - 1)), max_size=3).flatmap(
+        lambda held: st.builds(
+            Confirm,
+            support.scopes,
+            st.just(tuple(key for key, _ in held)),
+            st.just(tuple(digest for _, digest in held)),
+        )
+    ),
     st.builds(Heartbeat, text),
 )
 
