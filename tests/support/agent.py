@@ -43,9 +43,11 @@ from alcor.goalstate.item import (
     NetworkAclItem,
     NetworkHost,
     NetworkItem,
+    NetworkRelays,
     Prefix,
     QosItem,
     RegionItem,
+    RelayItem,
     RouterInterface,
     RouterItem,
     RulesItem,
@@ -178,11 +180,11 @@ def scope_of(item: Item, of: str = "net") -> Scope:
     match item:
         case HostItem() | LocalPort() | GatewayItem() | FloatingIpItem() | FirewallItem():
             return host_scope(HOST)
-        case BgpSpeakerItem() | BgpRoutesItem():
+        case BgpSpeakerItem() | BgpRoutesItem() | RelayItem():
             return host_scope(HOST)
         case RegionItem():
             return REGION
-        case NetworkItem():
+        case NetworkItem() | NetworkRelays():
             return network_scope(item.id)
         case SubnetItem():
             return network_scope(item.network_id)

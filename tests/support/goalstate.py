@@ -20,7 +20,8 @@ from alcor.model.port import FixedIp, Port
 from alcor.model.resource import Entity
 from alcor.model.subnet import Subnet
 
-A_REGION = RegionItem(id="region", responder_mac="fe:00:00:00:00:01", dhcp_lease_s=86_400)
+A_REGION = RegionItem(id="region", responder_mac="fe:00:00:00:00:01", dhcp_lease_s=86_400, relay_above=2)
+"""Networks of three ports and more have relays, if there are gateway hosts."""
 
 UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """How properties are run: a busy machine is no failure."""

@@ -34,9 +34,11 @@ from alcor.goalstate.item import (
     NetworkAclItem,
     NetworkHost,
     NetworkItem,
+    NetworkRelays,
     Prefix,
     QosItem,
     RegionItem,
+    RelayItem,
     RouterItem,
     RulesItem,
     State,
@@ -151,6 +153,10 @@ def _more_line(item: Item) -> str:
             return f"firewall {item.id} {' '.join(item.ports)}: {policies[0]} {policies[1]}"
         case BgpSpeakerItem():
             return f"speaker {item.id} {item.local_as} to {[peer.ip for peer in item.peers]}"
+        case RelayItem():
+            return f"relay of {item.id}"
+        case NetworkRelays():
+            return f"relays {sorted(host.host_id for host in item.hosts)}"
         case BgpRoutesItem():
             told = ", ".join(f"{one.destination} by {one.next_hop}" for one in item.routes)
             return f"advertised {item.id}: {told}"
@@ -612,7 +618,37 @@ PEERED = _state(
     """,
 )
 
+_P3 = a_port("p3", "n", "h1", "10.0.0.13")
+_LARGE_LINES = """
+    host h1 host host-h1: 192.0.2.1
+    host h2 host host-h2: 192.0.2.2
+    host h1 port p1 (n) 10.0.0.11
+    host h2 port p2 (n) 10.0.0.12
+    host h1 port p3 (n) 10.0.0.13
+    network n vxlan 100 1450
+    network n subnet s 10.0.0.0/24
+    network n at h1 192.0.2.1
+    network n at h2 192.0.2.2
+    neighbours n p1 10.0.0.11 at h1 192.0.2.1
+    neighbours n p2 10.0.0.12 at h2 192.0.2.2
+    neighbours n p3 10.0.0.13 at h1 192.0.2.1
+    """
+
+LARGE = _state("a large network without gateway hosts", [_H1, _H2, _N, _S, _P1, _P2, _P3], _LARGE_LINES)
+
+RELAYED = _state(
+    "a large network with a relay",
+    [_H1, replaced(_H2, gateway=True), _N, _S, _P1, _P2, _P3],
+    f"""
+    {_LARGE_LINES}
+    host h2 relay of n
+    network n relays ['h2']
+    """,
+)
+
 ALL = (
+    LARGE,
+    RELAYED,
     STANDBY,
     ROUTED,
     DISTRIBUTED,
@@ -652,6 +688,7 @@ SEQUENCES: dict[str, tuple[RegionState, ...]] = {
     "the way out changes": (PAIR, ROUTED, DISTRIBUTED, FORWARDED, ROUTED, HOST_GONE, FORWARDED, NETWORK),
     "rules come and go": (PAIR, GROUPED, LIMITED, GUARDED, GROUPED, ORPHANS, LIMITED),
     "trunks go up and down": (TRUNKED, UNTRUNKED, TRUNKED, MOVED, TRUNKED, HOST_GONE),
+    "networks grow and shrink": (PAIR, LARGE, RELAYED, PAIR, RELAYED, MOVED_NETWORK, RELAYED, HOST_GONE),
     "peered and not": (TWO_NETWORKS, PEERED, ROUTED, PEERED, GUARDED, NETWORK, PEERED),
     "up and down": (DISABLED, PAIR, UNBOUND, DISABLED, MOVED, EMPTY, PAIR),
 }

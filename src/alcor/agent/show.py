@@ -18,9 +18,11 @@ from alcor.goalstate.item import (
     Neighbour,
     NetworkAclItem,
     NetworkHost,
+    NetworkRelays,
     Prefix,
     QosItem,
     RegionItem,
+    RelayItem,
     RouterItem,
     RulesItem,
     SubnetItem,
@@ -31,7 +33,9 @@ from alcor.pipeline.view import NetworkView, View
 _T = TypeVar("_T", bound=Item)
 _Writer = Callable[[View, Scope, Key, Item | None], None]
 
-IF_RESOLVED = frozenset((ItemKind.ROUTER, ItemKind.GATEWAY, ItemKind.FLOATING_IP, ItemKind.RULES))
+IF_RESOLVED = frozenset(
+    (ItemKind.ROUTER, ItemKind.GATEWAY, ItemKind.FLOATING_IP, ItemKind.RULES, ItemKind.RELAY)
+)
 """Kinds that are in the view only while all they refer to is. A local port is always in it: open or closed."""
 
 
@@ -65,6 +69,8 @@ def _show_in_network(network: NetworkView, key: Key, item: Item | None) -> None:
             _write(network.acls, key.id, as_type(NetworkAclItem, item))
         case ItemKind.CLAIM:
             _write(network.claims, key.id, as_type(Claim, item))
+        case ItemKind.NETWORK_RELAYS:
+            network.relays = as_type(NetworkRelays, item)
         case _:
             raise AssertionError(f"{key.kind} has no place in the view")
 
@@ -106,6 +112,7 @@ _WRITERS: dict[ItemKind, _Writer] = {
     ItemKind.BGP_ROUTES: lambda view, _, key, item: _write(
         view.bgp_routes, key.id, as_type(BgpRoutesItem, item)
     ),
+    ItemKind.RELAY: lambda view, _, key, item: _write(view.relays, key.id, as_type(RelayItem, item)),
     ItemKind.MEMBER: _member,
     ItemKind.PREFIX: _prefix,
 }

@@ -309,6 +309,7 @@ def _encode_region(item: goal.RegionItem) -> Message:
         dhcp_lease_s=item.dhcp_lease_s,
         dns_domain=item.dns_domain,
         dns_forwarder=[encode_ip(ip) for ip in item.dns_forwarders],
+        relay_above=item.relay_above,
     )
 
 
@@ -320,6 +321,7 @@ def _decode_region(id: str, body: bytes) -> Item:
         dhcp_lease_s=message.dhcp_lease_s,
         dns_domain=message.dns_domain,
         dns_forwarders=_ips(message.dns_forwarder),
+        relay_above=message.relay_above,
     )
 
 

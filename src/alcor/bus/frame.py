@@ -73,6 +73,8 @@ ITEM_KINDS: dict[ItemKind, wire.ItemKind] = {
     ItemKind.FIREWALL: wire.ITEM_KIND_FIREWALL,
     ItemKind.BGP_SPEAKER: wire.ITEM_KIND_BGP_SPEAKER,
     ItemKind.BGP_ROUTES: wire.ITEM_KIND_BGP_ROUTES,
+    ItemKind.RELAY: wire.ITEM_KIND_RELAY,
+    ItemKind.NETWORK_RELAYS: wire.ITEM_KIND_NETWORK_RELAYS,
 }
 _SCOPE_KINDS_READ: dict[int, ScopeKind] = {int(number): kind for kind, number in SCOPE_KINDS.items()}
 _ITEM_KINDS_READ: dict[int, ItemKind] = {int(number): kind for kind, number in ITEM_KINDS.items()}

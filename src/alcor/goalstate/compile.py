@@ -4,7 +4,7 @@ It asks no index: what belongs together is grouped here, in plain words. What ma
 shared with the nodes (`derive`).
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import TypeVar
 
@@ -13,6 +13,7 @@ import msgspec
 from alcor.goalstate.derive.bgp import routes_item, speaker_item, version_of
 from alcor.goalstate.derive.floating_ip import is_distributed, item_of
 from alcor.goalstate.derive.port import members, neighbour, network_host, vtep_of
+from alcor.goalstate.derive.relay import can_have_relays, relays_of
 from alcor.goalstate.derive.router import (
     Candidate,
     chosen,
@@ -35,7 +36,9 @@ from alcor.goalstate.item import (
     ItemKind,
     LocalPort,
     NetworkItem,
+    NetworkRelays,
     Prefix,
+    RelayItem,
     RouterGateway,
     RouterInterface,
     RouterItem,
@@ -73,7 +76,7 @@ def compile(intent: Intent) -> dict[Scope, State]:
     """
     states: dict[Scope, State] = {}
     region = _Region(intent)
-    for part in (_facts, _groups, _ports, _routers, _floating_ips, _acls, _firewalls, _claims, _bgp):
+    for part in (_facts, _groups, _ports, _routers, _floating_ips, _acls, _firewalls, _claims, _bgp, _relays):
         for scope, item in part(region):
             if item is not None:
                 states.setdefault(scope, {})[key_of(item)] = item
@@ -230,6 +233,24 @@ def _ports(region: _Region) -> Iterator[Place]:
             unsecured.add(place)
     for place, host in held.items():
         yield network_scope(place[0]), network_host(host, takes_unknown=place in unsecured)
+
+
+def _relays(region: _Region) -> Iterator[Place]:
+    """A network with more placed ports than the region's parameter has relays among the gateway hosts."""
+    intent = region.intent
+    above = intent.region.relay_above
+    placed = (port for port in intent.ports.values() if region.host_of(port) is not None)
+    sizes = Counter(port.local.network_id for port in placed)
+    able = [host for host in intent.hosts.values() if host.is_gateway]
+    for network in intent.networks.values():
+        id = network.item.id
+        if not above or sizes[id] <= above or not can_have_relays(network):
+            continue
+        hosts = relays_of(id, able, intent.standings)
+        if hosts:
+            yield network_scope(id), NetworkRelays(id=id, hosts=hosts)
+        for host in hosts:
+            yield host_scope(host.host_id), RelayItem(id=id)
 
 
 def _local_port(region: _Region, port: PortFact) -> LocalPort:

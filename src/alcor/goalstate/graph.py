@@ -35,6 +35,7 @@ from alcor.goalstate.node.neighbour import NeighbourNode
 from alcor.goalstate.node.network_host import NetworkHostNode
 from alcor.goalstate.node.placement import PlacementNode
 from alcor.goalstate.node.region import RegionNode
+from alcor.goalstate.node.relay import network_relays_node, relay_node
 from alcor.goalstate.node.row import host_node, member_node, prefix_node, subnet_node
 from alcor.goalstate.reference import REFERRING, References
 from alcor.goalstate.scope import REGION, Scope, ScopeKind, host_scope, shard_of
@@ -109,6 +110,8 @@ def item_nodes() -> tuple[ItemNode, ...]:
         host_firewall_node(),
         bgp_speaker_node(),
         bgp_routes_node(),
+        relay_node(),
+        network_relays_node(),
     )
 
 

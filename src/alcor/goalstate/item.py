@@ -43,6 +43,8 @@ class ItemKind(StrEnum):
     FIREWALL = "firewall"
     BGP_SPEAKER = "bgp_speaker"
     BGP_ROUTES = "bgp_routes"
+    RELAY = "relay"
+    NETWORK_RELAYS = "network_relays"
 
 
 class Key(NamedTuple):
@@ -471,6 +473,7 @@ class RegionItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Parameters of all hosts. `responder_mac`: whom DHCP, ARP for the server id and RA answers come from.
 
     `dns_domain`: of networks that have none of their own. `dns_forwarders`: whom the agents ask for other names.
+    `relay_above`: a network of more placed ports than this has relays; 0: none has.
     """
 
     id: str
@@ -478,6 +481,22 @@ class RegionItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     dhcp_lease_s: int
     dns_domain: str = ""
     dns_forwarders: tuple[str, ...] = ()
+    relay_above: int = 0
+
+
+class RelayItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """This host is a relay of a network: it holds all of its neighbours. Scope: host. id: the network's."""
+
+    id: str
+
+
+class NetworkRelays(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The relays of a large network, in order of preference: who does not know a neighbour yet sends to the first
+    that lives. Scope: network. id: the network's.
+    """
+
+    id: str
+    hosts: tuple[GatewayHost, ...]
 
 
 Item = (
@@ -500,6 +519,8 @@ Item = (
     | FirewallItem
     | BgpSpeakerItem
     | BgpRoutesItem
+    | RelayItem
+    | NetworkRelays
 )
 
 KINDS: dict[type, ItemKind] = {
@@ -522,6 +543,8 @@ KINDS: dict[type, ItemKind] = {
     FirewallItem: ItemKind.FIREWALL,
     BgpSpeakerItem: ItemKind.BGP_SPEAKER,
     BgpRoutesItem: ItemKind.BGP_ROUTES,
+    RelayItem: ItemKind.RELAY,
+    NetworkRelays: ItemKind.NETWORK_RELAYS,
 }
 TYPES: dict[ItemKind, type] = {kind: type_ for type_, kind in KINDS.items()}
 
@@ -564,6 +587,8 @@ def refers(item: Item) -> tuple[Scope, ...]:
         case FloatingIpItem():
             outer = (router_scope(item.router_id), network_scope(item.network_id))
             return outer if item.qos is None else (*outer, qos_scope(item.qos))
+        case RelayItem():
+            return (network_scope(item.id), neighbours_scope(item.id))
         case RulesItem():
             groups = sorted({rule.group for rule in item.rules if rule.group is not None})
             addresses = sorted({rule.addresses for rule in item.rules if rule.addresses is not None})

@@ -18,7 +18,14 @@ from alcor.goalstate.item import (
 )
 
 REFERRING = frozenset(
-    {ItemKind.LOCAL_PORT, ItemKind.ROUTER, ItemKind.GATEWAY, ItemKind.FLOATING_IP, ItemKind.RULES}
+    {
+        ItemKind.LOCAL_PORT,
+        ItemKind.ROUTER,
+        ItemKind.GATEWAY,
+        ItemKind.FLOATING_IP,
+        ItemKind.RULES,
+        ItemKind.RELAY,
+    }
 )
 """The kinds of items that may refer to scopes; `refers` of all others is empty."""
 

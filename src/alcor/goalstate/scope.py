@@ -3,8 +3,9 @@
     scope          holds                                                refers to
     host(h)        the host, its ports, gateways and floating IPs       network, neighbours, routers, rules, qos of each
                    it serves, firewalls of its ports; BGP speakers and  port; router and network of each gateway and
-                  their routes                                         floating IP
-    network(n)     the network, its subnets, ACLs, hosts with ports     nothing
+                  their routes; networks it is a relay of              floating IP; network, neighbours of each relay
+    network(n)     the network, its subnets, ACLs, hosts with ports,    nothing
+                   relays
     neighbours(n)  one item per port: MAC, addresses, VTEP, groups;     nothing
                    claimed addresses
     router(r)      interfaces and routes as one item; firewalls         network, neighbours of inner networks; qos

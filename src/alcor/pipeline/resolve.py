@@ -23,9 +23,11 @@ from alcor.goalstate.item import (
     NetworkAclItem,
     NetworkHost,
     NetworkItem,
+    NetworkRelays,
     Prefix,
     QosItem,
     RegionItem,
+    RelayItem,
     RouterItem,
     RulesItem,
     SubnetItem,
@@ -125,6 +127,8 @@ def _show(view: View, scope: Scope, item: Item, closed: Collection[str]) -> None
             view.bgp_speakers[item.id] = item
         case BgpRoutesItem():
             view.bgp_routes[item.id] = item
+        case RelayItem():
+            view.relays[item.id] = item
         case NetworkItem():
             pass
         case _:
@@ -144,3 +148,5 @@ def _show_in_network(network: NetworkView, item: Item) -> None:
             network.acls[item.id] = item
         case Claim():
             network.claims[item.id] = item
+        case NetworkRelays():
+            network.relays = item

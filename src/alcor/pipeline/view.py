@@ -23,9 +23,11 @@ from alcor.goalstate.item import (
     NetworkAclItem,
     NetworkHost,
     NetworkItem,
+    NetworkRelays,
     Prefix,
     QosItem,
     RegionItem,
+    RelayItem,
     RouterItem,
     RulesItem,
     SubnetItem,
@@ -166,6 +168,7 @@ class NetworkView:
     neighbours: dict[str, Neighbour] = field(default_factory=neighbours_by_claim)
     acls: dict[str, NetworkAclItem] = field(default_factory=dict)
     claims: dict[str, Claim] = field(default_factory=dict)
+    relays: NetworkRelays | None = None
 
     def claimants(self, name: Hashable) -> tuple[str, ...]:
         """The ids of the neighbours that claim a MAC, an IP address or `("name", short DNS name)`. Cost: O(1)."""
@@ -181,7 +184,8 @@ class View:
     Keys: `ports`, `closed`: port id; `networks`: network id; `routers`, `gateways`: router id; `firewalls`: scope id
     and group id, joined by a slash (one group may guard several routers); `rules`, `members`: security group id, then
     port id; `prefixes`: address group id, then prefix; `qos`: policy id; `floating_ips`, `bgp_speakers`: their id;
-    `bgp_routes`: speaker id and router id, joined by a slash.
+    `bgp_routes`: speaker id and router id, joined by a slash; `relays`: network id, of the networks that this host is
+    a relay of.
 
     Law: of an open port everything it refers to is here, directly or through another item. A router, gateway or
     floating IP is here only if everything it refers to is.
@@ -205,6 +209,7 @@ class View:
     firewalls: dict[str, FirewallItem] = field(default_factory=firewalls_by_port)
     bgp_speakers: dict[str, BgpSpeakerItem] = field(default_factory=dict)
     bgp_routes: dict[str, BgpRoutesItem] = field(default_factory=bgp_routes_by_router)
+    relays: dict[str, RelayItem] = field(default_factory=dict)
 
     def ports_of(self, network_id: str) -> tuple[str, ...]:
         """The ids of the open local ports of a network, those that came first, first. Cost: O(1)."""

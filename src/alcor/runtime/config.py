@@ -202,6 +202,14 @@ class Dataplane(Struct, frozen=True, kw_only=True):
             max_length=255,
         ),
     ] = "openstacklocal."
+    relay_above: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="A network of more ports than this has relays: gateway hosts that hold all of its addresses, "
+            "for hosts that hold them on demand; below `ncm.lazy_below`. 0: no network has.",
+        ),
+    ] = 500
     dns_forwarders: Annotated[
         tuple[str, ...],
         Meta(

@@ -295,6 +295,7 @@ def _region_item(config: RegionConfig) -> RegionItem:
         dhcp_lease_s=told.dhcp_lease_s,
         dns_domain=domain,
         dns_forwarders=forwarders,
+        relay_above=told.relay_above,
     )
 
 

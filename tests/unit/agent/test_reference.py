@@ -18,14 +18,17 @@ from alcor.goalstate.item import (
     Claim,
     FirewallItem,
     FloatingIpItem,
+    GatewayHost,
     GatewayItem,
     Item,
     ItemKind,
     Key,
     Member,
     NetworkAclItem,
+    NetworkRelays,
     Prefix,
     QosItem,
+    RelayItem,
     RouterGateway,
     key_of,
 )
@@ -274,6 +277,10 @@ _placed: st.SearchStrategy[tuple[Scope, Item]] = st.one_of(
     ),
     st.just((addresses_scope("a1"), Prefix(id="192.0.2.0/24"))),
     st.just((qos_scope("gold"), QosItem(id="gold"))),
+    _some(NETWORKS).map(lambda net: (OWN, RelayItem(id=net))),
+    _some(NETWORKS).map(
+        lambda net: (network_scope(net), NetworkRelays(id=net, hosts=(GatewayHost("h", "192.0.2.7"),)))
+    ),
     st.just((OWN, BgpSpeakerItem(id="v", local_as=1, ip_version=4, peers=()))),
     st.just((OWN, BgpRoutesItem(id="v/r", speaker_id="v", router_id="r", routes=()))),
     st.just((OWN, A_HOST)),
@@ -362,7 +369,7 @@ def flat(view: View) -> dict[tuple[Scope, Key], Item]:
 
     add(OWN, view.host, *view.ports.values(), *view.closed.values())
     add(OWN, *view.gateways.values(), *view.floating_ips.values())
-    add(OWN, *view.bgp_speakers.values(), *view.bgp_routes.values())
+    add(OWN, *view.bgp_speakers.values(), *view.bgp_routes.values(), *view.relays.values())
     add(REGION, view.region)
     for router_item in view.routers.values():
         add(router_scope(router_item.id), router_item)
@@ -379,6 +386,7 @@ def flat(view: View) -> dict[tuple[Scope, Key], Item]:
         add(OWN if id == HOST else router_scope(id), firewall)
     for id, one in view.networks.items():
         add(network_scope(id), one.network, *one.subnets.values(), *one.hosts.values(), *one.acls.values())
+        add(network_scope(id), one.relays)
         add(neighbours_scope(id), *one.neighbours.values(), *one.claims.values())
     found = {(scope, key_of(item)): item for scope, item in items}
     assert len(found) == len(items)
