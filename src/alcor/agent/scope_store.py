@@ -3,11 +3,16 @@
 A step is applied iff `from ≤ position < through`, ignored if it is old, and a gap asks to resume from the position.
 Lower (epoch, generation) are refused (I9). A snapshot is collected until its last chunk and then replaces the scope at
 once, so that no state is ever seen half.
+
+A scope that is held on demand is held in part: what the ncm put there, true through its position, which heads raise as
+any other's. A step of it that ends where the scope stands is an answer, and is applied. Nothing leaves it but by the
+ncm's word, also what was to be forgotten: so both ends agree on what is held whatever crosses on the way.
 """
 
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import NamedTuple
+from zlib import crc32
 
 from alcor.bus.interface import Envelope, Heads, ItemCodec, Resume, ScopeUpdate
 from alcor.goalstate.item import Item, Key
@@ -36,19 +41,25 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a scope's step came to. Equal items of a step are in `entries` too: their `since` may be another."""
+    """What a scope's step came to. Equal items of a step are in `entries` too: their `since` may be another.
+
+    `is_lazy`: the scope is held on demand; `turned`: it was not before, or it is not any more.
+    """
 
     scope: Scope
     entries: list[Entry]
     is_snapshot: bool
+    is_lazy: bool = False
+    turned: bool = False
 
 
 @dataclass(slots=True)
 class _Held:
-    """One scope. `position` is -1 until its first snapshot is whole."""
+    """One scope. `position` is -1 until its first snapshot is whole. `is_lazy`: it is held on demand."""
 
     epoch: int = 0
     position: int = _NOTHING
+    is_lazy: bool = False
     items: dict[Key, Item] = field(default_factory=dict)
     # Collected chunks of a snapshot that is not whole yet.
     chunks: list[ScopeUpdate] = field(default_factory=list)
@@ -91,9 +102,14 @@ class ScopeStore:
             held = self._scopes[scope] = _Held()
             self._by_shard[shard_of(scope)].add(scope)
         position = held.position if held.epoch == update.epoch else _NOTHING
-        if update.from_revision == 0 and (position == _NOTHING or position < update.through):
+        is_new = position < update.through
+        if (update.lazy or held.is_lazy) and position == update.through:
+            is_new = True  # an answer, or another way of holding it
+        if update.from_revision == 0 and is_new:
             return self._snapshot(held, update)
-        if position != _NOTHING and update.from_revision <= position < update.through:
+        # What is held in part cannot become whole by a step.
+        fits = update.lazy or not held.is_lazy
+        if position != _NOTHING and update.from_revision <= position and is_new and fits:
             return self._step(held, update)
         if update.through > position and not held.gap:
             # One question per gap: its answer covers what else comes meanwhile.
@@ -110,7 +126,7 @@ class ScopeStore:
         return False
 
     def _snapshot(self, held: _Held, update: ScopeUpdate) -> Step | None:
-        if held.chunks and held.chunks[0].epoch != update.epoch:
+        if held.chunks and (held.chunks[0].epoch, held.chunks[0].lazy) != (update.epoch, update.lazy):
             held.chunks.clear()
         held.chunks.append(update)
         if update.more:
@@ -128,7 +144,9 @@ class ScopeStore:
         self._moved(update.scope, held, update.through)
         gone = [Entry(key, item, None, _NO_REFERENCE) for key, item in before.items() if key not in read]
         put = [Entry(key, before.get(key), item, reference) for key, (item, reference) in read.items()]
-        return Step(update.scope, gone + put, is_snapshot=True)
+        return Step(
+            update.scope, gone + put, is_snapshot=True, is_lazy=update.lazy, turned=_turn(held, update)
+        )
 
     def _step(self, held: _Held, update: ScopeUpdate) -> Step:
         read = [(envelope.key, *self._read(envelope)) for envelope in update.put]
@@ -137,7 +155,7 @@ class ScopeStore:
             entries.append(Entry(key, held.items.get(key), item, reference))
             held.items[key] = item
         self._moved(update.scope, held, update.through)
-        return Step(update.scope, entries, is_snapshot=False)
+        return Step(update.scope, entries, is_snapshot=False, is_lazy=update.lazy, turned=_turn(held, update))
 
     def _read(self, envelope: Envelope) -> tuple[Item, Reference]:
         try:
@@ -191,6 +209,20 @@ class ScopeStore:
         held = self._scopes.get(scope)
         return {} if held is None else held.items
 
+    def is_lazy(self, scope: Scope) -> bool:
+        """Whether a scope is held on demand: what it does not have is unknown, not absent."""
+        held = self._scopes.get(scope)
+        return held is not None and held.is_lazy
+
+    def lazy_keys(self) -> dict[Scope, tuple[Key, ...]]:
+        """What is held of each scope held on demand, whatever its epoch. Cost: O(what is held of them)."""
+        return {scope: tuple(held.items) for scope, held in self._scopes.items() if held.is_lazy}
+
+    def digest(self, scope: Scope, key: Key) -> int | None:
+        """CRC-32 of a held item's wire form; None if it is not held. Cost: its encoding."""
+        item = self.items(scope).get(key)
+        return None if item is None else crc32(self._codec.encode(item))
+
     def positions(self) -> dict[Scope, int]:
         """What is held whole in the present epoch."""
         return {
@@ -215,3 +247,10 @@ class ScopeStore:
             else:
                 through[shard] = min(held.position, through.get(shard, held.position))
         return {shard: revision for shard, revision in through.items() if shard not in missing}
+
+
+def _turn(held: _Held, update: ScopeUpdate) -> bool:
+    """Hold the scope as the step says; whether that is another way than before."""
+    turned = held.is_lazy is not update.lazy
+    held.is_lazy = update.lazy
+    return turned

@@ -37,6 +37,7 @@ from alcor.agent.hold import Hold
 from alcor.agent.inquiry import Inquiry
 from alcor.agent.look import Look
 from alcor.agent.loss import Losses
+from alcor.agent.on_demand import Asker
 from alcor.agent.reconcile import Reconciler, Turn
 from alcor.agent.report import PortLedger, with_subports
 from alcor.agent.session import Session, Step, full_jitter
@@ -104,6 +105,15 @@ class Agent:
         self._switch, self._now_ms, self._random = switch, now_ms, random
         self._monotonic_s, self._sleep = monotonic_s, sleep
         self._view = HostView(host_id, codec)
+        self.asker = Asker(
+            is_lazy=self._view.lazy,
+            held=self._view.lazy_held,
+            digest=self._view.digest,
+            monotonic_s=monotonic_s,
+            random=random,
+            woken=lambda: self._asking.set(),
+        )
+        """Who is asked about scopes that are held on demand."""
         self._numbers = LocalNumbers(monotonic_s)
         self._hold = Hold(is_released=release_hold)
         self._reconciler = Reconciler(switch, self._view, self._numbers, self._hold, metadata=metadata)
@@ -133,6 +143,7 @@ class Agent:
         self._wake = asyncio.Event()
         self._switch_back = asyncio.Event()
         self._appointed = asyncio.Event()
+        self._asking = asyncio.Event()
         self._vteps: set[str] = set()
         self._peers_changed = True
         self._switch_error = "the switch has not answered yet"
@@ -151,6 +162,7 @@ class Agent:
             agent_version=self._version,
             epoch=self._view.epoch or self._numbers.epoch,
             positions=self._view.positions(),
+            held=self._view.lazy_keys(),
         )
 
     def welcomed(self, welcome: Welcome) -> None:
@@ -159,6 +171,7 @@ class Agent:
         if welcome.epoch < known:
             raise ValueError(f"the region is in epoch {welcome.epoch}, this host has seen {known}")
         self._view.begin(welcome.epoch)
+        self.asker.begun()
         self._reconciler.note(Changes())
         self._ledger.new_stream()
         ports = self._view.resolved.ports
@@ -173,6 +186,7 @@ class Agent:
         if self._arrived_s is None:
             self._arrived_s = self._monotonic_s()
         changes = self._view.apply(steps)
+        self.asker.noted(changes)
         self._reconciler.note(changes)
         if any(change.key.kind in _SERVED_KINDS for change in changes.items):
             self._losses.routers_changed()
@@ -211,6 +225,7 @@ class Agent:
                     self._work(),
                     self._send_frames(),
                     self._keep_time(),
+                    self._ask(),
                     self._silent.run(self.view, self.allocation),
                     self._translations.run(self.allocation),
                     *(self._run(handler) for handler in self._desk.handlers),
@@ -437,6 +452,18 @@ class Agent:
                 retry_s = None
                 self._reconciler.provide_again()
                 self._wake.set()
+
+    async def _ask(self) -> None:
+        """Send what the asker has gathered; what is due while there is no stream waits for the next."""
+        while True:
+            next_s = self.asker.next_s() if self._session.is_open else None
+            try:
+                wait_s = None if next_s is None else max(0.0, next_s - self._monotonic_s())
+                async with asyncio.timeout(wait_s):
+                    await self._asking.wait()
+            except TimeoutError:
+                self._session.ask(self.asker.take())
+            self._asking.clear()
 
     async def _run(self, handler: PacketHandler) -> None:
         """A handler's own task, begun again when it ends or fails."""

@@ -73,7 +73,8 @@ def full_jitter(attempt: int, random: Callable[[], float], *, base_s: float, max
 
 @dataclass(slots=True)
 class Outbox:
-    """What waits to be sent: at most one value per scope, shard, port, claimed address and lost host."""
+    """What waits to be sent: at most one value per scope, shard, port, claimed address and lost host; and look-ups, of
+    which the asker bounds the number."""
 
     epoch: int
     resume: dict[Scope, Resume] = field(default_factory=dict)
@@ -82,6 +83,7 @@ class Outbox:
     claims: dict[tuple[str, str], ClaimReport] = field(default_factory=dict)
     losses: dict[str, LossReport] = field(default_factory=dict)
     replies: list[Reply] = field(default_factory=list)
+    asked: list[AgentMessage] = field(default_factory=list)
     beat: bool = False
 
     def take(self, detail: Callable[[], str]) -> list[AgentMessage]:
@@ -97,6 +99,7 @@ class Outbox:
                     losses=tuple(self.losses.values()),
                 )
             )
+        messages += self.asked
         messages += self.replies
         if self.beat:
             messages.append(Heartbeat(detail()))
@@ -106,6 +109,7 @@ class Outbox:
         self.claims.clear()
         self.losses.clear()
         self.replies.clear()
+        self.asked.clear()
         self.beat = False
         return messages
 
@@ -162,6 +166,12 @@ class Session:
         """Ask for what a gap hides."""
         if self.is_open and wanted:
             self._outbox.resume |= {each.scope: each for each in wanted}
+            self._wake.set()
+
+    def ask(self, messages: Sequence[AgentMessage]) -> None:
+        """Send look-ups and what else there is to say of scopes held on demand; dropped when the stream ends."""
+        if self.is_open and messages:
+            self._outbox.asked += messages
             self._wake.set()
 
     def beat(self) -> None:

@@ -6,7 +6,7 @@ the reference's `since`, or known to be empty is *closed*; a router, gateway, fl
 is not in the view at all (I10).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from alcor.agent.reference import Holder, Obstacle, References, may_decide
@@ -17,6 +17,7 @@ from alcor.goalstate.item import Item, ItemKind, Key, LocalPort, NetworkItem
 from alcor.goalstate.scope import (
     REGION,
     Scope,
+    ScopeKind,
     host_scope,
     neighbours_scope,
     network_scope,
@@ -34,6 +35,9 @@ class Changes:
 
     Shape: `items` in order; `resume`: scopes with a gap; `lost`: local ports that a *snapshot* did not hold any more;
     `deleted`: ids of items that a logged step removed; `reopened`: ports that moved between open and closed.
+    Of scopes held on demand: `turned`: those that began or ceased to be (`View.lazy`); `answers`: what was put, also if
+    it is as it was; `absent`: what was asked for and is nobody's. What leaves such a scope is not in `deleted`: it may
+    just not be used any more.
     """
 
     items: list[ItemChange] = field(default_factory=list)
@@ -41,6 +45,9 @@ class Changes:
     lost: dict[str, LocalPort] = field(default_factory=dict)
     deleted: set[str] = field(default_factory=set)
     reopened: set[str] = field(default_factory=set)
+    turned: set[Scope] = field(default_factory=set)
+    answers: list[tuple[Scope, Item]] = field(default_factory=list)
+    absent: list[tuple[Scope, str]] = field(default_factory=list)
 
 
 class HostView:
@@ -103,6 +110,13 @@ class HostView:
                 self._refer(Holder(scope, key), before, after, reference)
             elif before != after:
                 self._show(scope, key, before, after)
+        if step.turned:
+            self._turn(scope, is_lazy=step.is_lazy)
+        if step.is_lazy:
+            self._changes.answers += [
+                (scope, entry.after) for entry in step.entries if entry.after is not None
+            ]
+        self._changes.absent += [(scope, subject) for subject in update.absent]
         if was_held:
             self._references.rose(scope)
         else:
@@ -110,7 +124,7 @@ class HostView:
 
     def _note_removed(self, step: Step) -> None:
         for key, before, after, _ in step.entries:
-            if after is not None:
+            if after is not None or step.is_lazy:
                 continue
             if not step.is_snapshot:
                 self._changes.deleted.add(key.id)
@@ -126,6 +140,17 @@ class HostView:
         if may_decide(holder.scope, holder.key, before, after):
             self._references.changed(holder.scope)
 
+    def _turn(self, scope: Scope, *, is_lazy: bool) -> None:
+        """A scope began or ceased to be held on demand: what depends on its network is to be made anew."""
+        (self.resolved.lazy.add if is_lazy else self.resolved.lazy.discard)(scope)
+        self._changes.turned.add(scope)
+        network = self.resolved.networks.get(scope.id)
+        if scope.kind is ScopeKind.NEIGHBOURS and network is not None:
+            key = Key(ItemKind.NETWORK, scope.id)
+            self._changes.items.append(
+                ItemChange(network_scope(scope.id), key, network.network, network.network)
+            )
+
     def _drop(self, scope: Scope) -> None:
         """Forget a scope. A host's own scope and the region's are always in its closure and cannot be dropped."""
         if scope in (self._own, REGION):
@@ -133,6 +158,8 @@ class HostView:
         items = self._store.drop(scope)
         if items is None:
             return
+        if scope in self.resolved.lazy:
+            self._turn(scope, is_lazy=False)
         for key, item in items.items():
             if key.kind in _REFERRING:
                 self._refer(Holder(scope, key), item, None, Reference(0, ()))
@@ -210,6 +237,22 @@ class HostView:
     def positions(self) -> dict[Scope, int]:
         """What is held whole in the present epoch, to be resumed."""
         return self._store.positions()
+
+    def lazy_keys(self) -> dict[Scope, tuple[Key, ...]]:
+        """What is held of each scope held on demand, to be told in a hello."""
+        return self._store.lazy_keys()
+
+    def lazy(self, scope: Scope) -> bool:
+        """Whether a scope is held on demand: what it does not have is unknown, not absent."""
+        return scope in self.resolved.lazy
+
+    def lazy_held(self, scope: Scope) -> Collection[Key]:
+        """What is held of one scope."""
+        return self._store.items(scope).keys()
+
+    def digest(self, scope: Scope, key: Key) -> int | None:
+        """CRC-32 of a held item's wire form; None if it is not held."""
+        return self._store.digest(scope, key)
 
     def realizable(self) -> dict[int, int]:
         """Shard → the revision through which *all* scopes of the shard that this host needs are held.

@@ -187,6 +187,8 @@ class View:
     `bgp_routes`: speaker id and router id, joined by a slash; `relays`: network id, of the networks that this host is
     a relay of.
 
+    `lazy`: scopes (neighbours, members) that are held on demand: what is not in them is unknown, not absent.
+
     Law: of an open port everything it refers to is here, directly or through another item. A router, gateway or
     floating IP is here only if everything it refers to is.
 
@@ -210,6 +212,7 @@ class View:
     bgp_speakers: dict[str, BgpSpeakerItem] = field(default_factory=dict)
     bgp_routes: dict[str, BgpRoutesItem] = field(default_factory=bgp_routes_by_router)
     relays: dict[str, RelayItem] = field(default_factory=dict)
+    lazy: set[Scope] = field(default_factory=set)
 
     def ports_of(self, network_id: str) -> tuple[str, ...]:
         """The ids of the open local ports of a network, those that came first, first. Cost: O(1)."""
