@@ -25,7 +25,7 @@ async def run(name: str, host_id: str, token: str, ncm: str) -> None:
         SimulatedSwitch(name),
         ProtobufCodec(),
         host_id=host_id,
-        token=token,
+        token=lambda: token,
         version=__version__,
         now_ms=lambda: time.time_ns() / 1e6,
         random=random.random,

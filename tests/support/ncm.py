@@ -21,6 +21,7 @@ from alcor.bus.interface import (
 from alcor.bus.local import LocalBus
 from alcor.goalstate.item import HostItem, Item, Key, LocalPort
 from alcor.goalstate.scope import REGION, Scope, host_scope, neighbours_scope, network_scope, shard_of
+from alcor.identity.name import Peer
 from alcor.ncm.delivery import CHUNK_BYTES
 from alcor.ncm.service import Ncm
 from tests.support.bus import FakePublisher, a_local_port, a_neighbour, a_network, a_region
@@ -63,6 +64,7 @@ class FakeAgent:
     early: list[Scope] = field(default_factory=list)
     gaps: list[ScopeUpdate] = field(default_factory=list)
     in_sync: bool = False
+    certified: Peer | None = None
 
     def __post_init__(self) -> None:
         self.reading = asyncio.Event()
@@ -74,6 +76,10 @@ class FakeAgent:
         self.epochs = dict.fromkeys(self.position, self.epoch)
 
     # --- the ncm's end ---
+
+    @property
+    def identity(self) -> Peer | None:
+        return self.certified
 
     async def send(self, messages: Sequence[NcmMessage]) -> None:
         await self.reading.wait()

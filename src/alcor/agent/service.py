@@ -87,7 +87,7 @@ class Agent:
         codec: ItemCodec,
         *,
         host_id: str,
-        token: str,
+        token: Callable[[], str],
         version: str,
         now_ms: Callable[[], float],
         random: Callable[[], float],
@@ -98,6 +98,8 @@ class Agent:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """`now_ms`: unix milliseconds; `random`: uniform in [0, 1); `release_hold`: never hold a deletion.
+
+        `token`: what a hello proves the host by, asked at each; raises ConnectionError if it cannot be read.
 
         `metadata`: the port of the host's metadata service, None if it has none; `makers`: of packet handlers.
         """
@@ -158,7 +160,7 @@ class Agent:
         """Who we are and what we hold."""
         return Hello(
             host_id=self._host_id,
-            token=self._token,
+            token=self._token(),
             agent_version=self._version,
             epoch=self._view.epoch or self._numbers.epoch,
             positions=self._view.positions(),

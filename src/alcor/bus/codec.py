@@ -128,6 +128,7 @@ def _encode_host(item: goal.HostItem) -> Message:
             for one in item.bridge_mappings
         ],
         mac=encode_mac(item.mac) if item.mac else b"",
+        key_digest=item.key_digest,
     )
 
 
@@ -142,6 +143,7 @@ def _decode_host(id: str, body: bytes) -> Item:
             [goal.BridgeMapping(one.physical_network, one.bridge) for one in message.bridge_mapping]
         ),
         mac=decode_mac(message.mac) if message.mac else "",
+        key_digest=message.key_digest,
     )
 
 

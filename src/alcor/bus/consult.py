@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 import grpc
 import grpc.aio
 
+from alcor.bus.grpc_tls import ChannelTls, open_channel, peer_of_call
 from alcor.model.errors import AlcorError, InvalidInput, NotFound, Unavailable
 
 METHOD = "Consult"
@@ -27,16 +28,29 @@ Consultant = Callable[[bytes], Awaitable[bytes]]
 _Context = grpc.aio.ServicerContext[bytes, bytes]
 
 
+def refusal(context: _Context, proof: bytes) -> str:
+    """Why a caller is no process of the region; empty if it is: by a role's certificate, or by the bus secret."""
+    try:
+        peer = peer_of_call(context)
+    except ValueError as error:
+        return str(error)
+    if peer is not None:
+        return "" if peer.role else f"host {peer.host_id} is no process of the region"
+    shown = str(dict(context.invocation_metadata() or ()).get(SECRET_KEY, "")).encode()
+    if hmac.compare_digest(shown, proof):
+        return ""
+    return "the bus secret is not the dataplane's; give the ncm a copy of the dataplane's bus.secret"
+
+
 def handler(
     proof: bytes, consultant: Callable[[], Consultant | None]
 ) -> "grpc.RpcMethodHandler[bytes, bytes]":
     """The server's side. `proof`: what the metadata must show; `consultant`: None while nobody can answer."""
 
     async def consult(request: bytes, context: _Context) -> bytes:
-        metadata = dict(context.invocation_metadata() or ())
-        shown = str(metadata.get(SECRET_KEY, "")).encode()
-        if not hmac.compare_digest(shown, proof):
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "the bus secret is not the dataplane's")
+        reason = refusal(context, proof)
+        if reason:
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, reason)
         answer = consultant()
         try:
             if answer is None:
@@ -51,9 +65,15 @@ def handler(
     return found
 
 
-async def consult(address: str, secret: str, body: bytes, *, within_s: float = ANSWER_S) -> bytes:
+async def consult(
+    address: str, secret: str, body: bytes, *, within_s: float = ANSWER_S, tls: ChannelTls | None = None
+) -> bytes:
     """Ask the dataplane at `address`. Raises: NotFound, InvalidInput, Unavailable (also if it cannot be reached)."""
-    async with grpc.aio.insecure_channel(address, options=_OPTIONS) as channel:
+    try:
+        opened = open_channel(address, _OPTIONS, tls)
+    except ConnectionError as error:
+        raise Unavailable(str(error)) from error
+    async with opened as channel:
         call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
             f"/alcor.bus.Dataplane/{METHOD}"
         )

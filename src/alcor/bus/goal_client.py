@@ -1,7 +1,4 @@
-"""An ncm's end of the bus to a dataplane in another process: implements `NcmBus` over gRPC.
-
-TLS plugs in at `_connect`, by `secure_channel` in place of `insecure_channel`.
-"""
+"""An ncm's end of the bus to a dataplane in another process: implements `NcmBus` over gRPC."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -19,6 +16,7 @@ from alcor.bus.goal_frame import (
     encode_want_message,
 )
 from alcor.bus.goal_server import METHOD, NCM_KEY, SECRET_KEY, SERVICE, TAKEN_KEY
+from alcor.bus.grpc_tls import ChannelTls, open_channel
 from alcor.bus.host_memory import HostMemory
 from alcor.bus.interface import Envelope, Heads, HostReport, Question, Reply, ScopeUpdate
 from alcor.bus.local import merge_reports
@@ -75,6 +73,7 @@ class GoalClient:
 
     ncm_id:  tells this process from other ncms. secret: read at each attempt, so that it may come later; it raises
              OSError with the reason if it is not there.
+    tls:     as whom it connects; None for a plain connection, where the secret proves it.
     random:  a number in [0, 1) for the pauses.
     Bound:   one number per wanted scope, one `HostMemory` per attached host, one merged report per host.
     """
@@ -89,7 +88,9 @@ class GoalClient:
         connect_s: float = CONNECT_S,
         delay_min_s: float = DELAY_MIN_S,
         delay_max_s: float = DELAY_MAX_S,
+        tls: ChannelTls | None = None,
     ) -> None:
+        self._tls = tls
         self._address, self._ncm_id, self._secret = address, ncm_id, secret
         self._random, self._connect_s = random, connect_s
         self._delay_min_s, self._delay_max_s = delay_min_s, delay_max_s
@@ -191,7 +192,7 @@ class GoalClient:
             secret = self._secret()
         except OSError as error:
             raise ConnectionError(f"the bus secret cannot be read: {error}") from error
-        channel = grpc.aio.insecure_channel(self._address, options=_OPTIONS)
+        channel = open_channel(self._address, _OPTIONS, self._tls)
         try:
             metadata = ((SECRET_KEY, f"Bearer {secret}"), (NCM_KEY, self._ncm_id))
             call: _Call = channel.stream_stream(f"/{SERVICE}/{METHOD}")(metadata=metadata)

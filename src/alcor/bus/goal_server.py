@@ -1,7 +1,8 @@
 """The dataplane's end of the bus to ncms in processes of their own: a gRPC stream each, `/alcor.bus.Dataplane/Attach`.
 
 Each attached ncm has a `LocalBus` of its own as its buffer: what it is slow to read is merged there, one step per
-wanted scope (I8), and a slow ncm delays nobody else. Where TLS plugs in: see `grpc_listen`.
+wanted scope (I8), and a slow ncm delays nobody else. On TLS addresses an ncm proves itself by the certificate of a
+role, elsewhere by the bus secret.
 
 Hosts and ncms
 - A host is spoken for by one ncm: of several the one with the latest attachment (`HostReport.session`). What the others
@@ -11,7 +12,6 @@ Hosts and ncms
 """
 
 import asyncio
-import hmac
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ import grpc.aio
 from alcor.bus import consult
 from alcor.bus.frame import FRAME_BYTES_MAX, FrameEncoder
 from alcor.bus.goal_frame import Unwant, Want, WantMessage, decode_want_frame, encode_goal_frames
-from alcor.bus.grpc_listen import Addresses
+from alcor.bus.grpc_listen import Addresses, Tls
 from alcor.bus.host_memory import HostMemory, with_unplugged
 from alcor.bus.interface import Heads, HostReport, ItemCodec, Publication, Reply
 from alcor.bus.local import LocalBus, merge_heads
@@ -117,6 +117,7 @@ class GoalServer:
         secret: str,
         grace_s: float = GRACE_S,
         unix_mode: int = 0o600,
+        tls: Tls = lambda _address: None,
     ) -> None:
         if not secret:
             raise ValueError("without a secret the bus would be open to everybody")
@@ -124,7 +125,7 @@ class GoalServer:
         self._proof = f"Bearer {secret}".encode()
         self._grace_s = grace_s
         self._encoder = FrameEncoder()
-        self._addresses = Addresses(addresses, unix_mode=unix_mode, whom="ncms")
+        self._addresses = Addresses(addresses, unix_mode=unix_mode, whom="ncms", tls=tls)
         self._server: grpc.aio.Server | None = None
         self._snapshot: Callable[[Scope], Publication] | None = None
         self._heads: Heads | None = None
@@ -208,13 +209,10 @@ class GoalServer:
         metadata = {
             key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)
         }
-        shown = metadata.get(SECRET_KEY, "").encode()
-        if not hmac.compare_digest(shown, self._proof):
-            log.warning("ncm_refused", peer=context.peer(), reason="not the bus secret")
-            await context.abort(
-                grpc.StatusCode.UNAUTHENTICATED,
-                "the bus secret is not the dataplane's; give the ncm a copy of the dataplane's bus.secret",
-            )
+        reason = consult.refusal(context, self._proof)
+        if reason:
+            log.warning("ncm_refused", peer=context.peer(), reason=reason)
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, reason)
         # The ncm waits for these to know that it is taken.
         await context.send_initial_metadata(((TAKEN_KEY, "yes"),))
         channel = _Channel(metadata.get(NCM_KEY) or context.peer(), context.peer(), LocalBus(self.codec))

@@ -1,7 +1,4 @@
-"""The agent's end of its stream to the ncm: implements `AgentConnector` and `AgentStream` over gRPC.
-
-TLS plugs in at `connect`, by `secure_channel` in place of `insecure_channel`.
-"""
+"""The agent's end of its stream to the ncm: implements `AgentConnector` and `AgentStream` over gRPC."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -10,6 +7,7 @@ import grpc
 import grpc.aio
 
 from alcor.bus.frame import FRAME_BYTES_MAX, decode_ncm_frame, encode_agent_frame
+from alcor.bus.grpc_tls import ChannelTls, explain, open_channel
 from alcor.bus.interface import AgentMessage, AgentStream, NcmMessage
 
 _METHOD = "/alcor.bus.Ncm/Attach"
@@ -77,10 +75,10 @@ class _Stream:
 
 
 class GrpcConnector:
-    """Connects to an ncm. `address`: `host:port` or `unix:/path`."""
+    """Connects to an ncm. `address`: `host:port` or `unix:/path`. `tls`: as whom; None for a plain connection."""
 
-    def __init__(self, address: str, *, connect_s: float = CONNECT_S) -> None:
-        self._address = address
+    def __init__(self, address: str, *, connect_s: float = CONNECT_S, tls: ChannelTls | None = None) -> None:
+        self._address, self._tls = address, tls
         self._connect_s = connect_s
 
     async def connect(self) -> AgentStream:
@@ -88,14 +86,16 @@ class GrpcConnector:
 
         Raises: ConnectionError that names the address and the reason.
         """
-        channel = grpc.aio.insecure_channel(self._address, options=_OPTIONS)
+        channel = open_channel(self._address, _OPTIONS, self._tls)
         try:
             call: _Call = channel.stream_stream(_METHOD)()
             async with asyncio.timeout(self._connect_s):
                 await call.wait_for_connection()
         except grpc.aio.AioRpcError as error:
             await channel.close()
-            raise _connection_error(self._address, error.code(), error.details()) from error
+            details = error.details() or ""
+            reason = explain(details, self._tls) or details
+            raise _connection_error(self._address, error.code(), reason) from error
         except TimeoutError as error:
             await channel.close()
             raise ConnectionError(

@@ -1,29 +1,37 @@
 """Binding a gRPC server to its addresses: TCP ports and unix sockets that nobody else may use meanwhile.
 
-TLS plugs in here, by `add_secure_port` with the region's credentials in place of `add_insecure_port`, for agents'
-streams and for ncms' alike; nothing else changes.
+TLS is an address's matter (`tls`): a server may have both kinds. Sockets are plain: the kernel says who may connect.
 """
 
 import contextlib
 import os
 import socket
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import grpc
 import grpc.aio
 
 # The kernel's limit of a socket's path, its closing NUL excluded (unix(7)).
 _UNIX_PATH_BYTES_MAX = 107
 
+Tls = Callable[[str], grpc.ServerCredentials | None]
+
 
 class Addresses:
-    """Where one server listens. `whom`: who is awaited there, for messages ("agents")."""
+    """Where one server listens. `whom`: who is awaited there, for messages ("agents").
 
-    def __init__(self, wanted: Sequence[str], *, unix_mode: int, whom: str) -> None:
+    tls: the credentials of a TCP address, None where it is plain.
+    """
+
+    def __init__(
+        self, wanted: Sequence[str], *, unix_mode: int, whom: str, tls: Tls = lambda _address: None
+    ) -> None:
         self._wanted = tuple(wanted)
         self._unix_mode = unix_mode
         self._whom = whom
+        self._tls = tls
         # With its inode: another process may have put its own socket there since, if ours was taken for stale.
         self._paths: dict[Path, int] = {}
 
@@ -46,7 +54,11 @@ class Addresses:
         if address.startswith("unix:"):
             return self._bind_unix(server, address)
         try:
-            port = server.add_insecure_port(address)
+            credentials = self._tls(address)
+            if credentials is None:
+                port = server.add_insecure_port(address)
+            else:
+                port = server.add_secure_port(address, credentials)
         except RuntimeError as error:
             raise OSError(
                 f"cannot listen for {self._whom} on {address}: {error}. Choose another address, or stop what uses it."

@@ -1,6 +1,7 @@
 """The ncm's end of agents' streams: one bidirectional gRPC stream each, `/alcor.bus.Ncm/Attach`.
 
-Handlers are generic: frames go through as bytes (`bus.frame`), and no stub is generated. TLS: see `grpc_listen`.
+Handlers are generic: frames go through as bytes (`bus.frame`), and no stub is generated. On TLS addresses an agent is
+the host that its certificate names.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -9,8 +10,10 @@ import grpc
 import grpc.aio
 
 from alcor.bus.frame import FRAME_BYTES_MAX, FrameEncoder, decode_agent_frame
-from alcor.bus.grpc_listen import Addresses
+from alcor.bus.grpc_listen import Addresses, Tls
+from alcor.bus.grpc_tls import peer_of_call
 from alcor.bus.interface import AgentHandler, AgentMessage, NcmMessage
+from alcor.identity.name import Peer
 from alcor.telemetry.log import get_log
 
 log = get_log("bus")
@@ -41,7 +44,8 @@ _Context = grpc.aio.ServicerContext[bytes, bytes]
 class _Peer:
     """Implements `AgentPeer` on one stream."""
 
-    def __init__(self, context: _Context, encoder: FrameEncoder) -> None:
+    def __init__(self, context: _Context, encoder: FrameEncoder, identity: Peer | None) -> None:
+        self.identity = identity
         self._context = context
         self._encoder = encoder
 
@@ -74,12 +78,19 @@ class AgentServer:
     """Listens for agents and gives each stream to `handler`, for as long as that runs.
 
     addresses: `host:port` (port 0: any free one), `[v6]:port`, or `unix:/path`.
-    unix_mode: who may connect to the sockets; agents prove themselves by host id and token in any case.
+    unix_mode: who may connect to the sockets; agents prove themselves in any case. tls: as `Addresses`.
     """
 
-    def __init__(self, handler: AgentHandler, addresses: Sequence[str], *, unix_mode: int = 0o660) -> None:
+    def __init__(
+        self,
+        handler: AgentHandler,
+        addresses: Sequence[str],
+        *,
+        unix_mode: int = 0o660,
+        tls: Tls = lambda _address: None,
+    ) -> None:
         self._handler = handler
-        self._addresses = Addresses(addresses, unix_mode=unix_mode, whom="agents")
+        self._addresses = Addresses(addresses, unix_mode=unix_mode, whom="agents", tls=tls)
         self._encoder = FrameEncoder()
         self._server: grpc.aio.Server | None = None
         self.addresses: tuple[str, ...] = ()
@@ -114,7 +125,11 @@ class AgentServer:
         # The agent waits for these to know that somebody is there, before it has anything to be answered.
         await context.send_initial_metadata(())
         try:
-            await self._handler(_Peer(context, self._encoder))
+            identity = peer_of_call(context)
+        except ValueError as error:
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
+        try:
+            await self._handler(_Peer(context, self._encoder, identity))
         except ConnectionError as error:
             log.info("agent_stream_broken", reason=str(error))
             await context.abort(grpc.StatusCode.ABORTED, str(error))

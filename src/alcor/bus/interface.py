@@ -12,6 +12,7 @@ import msgspec
 
 from alcor.goalstate.item import Item, Key
 from alcor.goalstate.scope import Scope
+from alcor.identity.name import Peer
 
 
 class Put(msgspec.Struct, frozen=True, gc=False):
@@ -306,7 +307,10 @@ class AgentConnector(Protocol):
 
 
 class AgentPeer(Protocol):
-    """The ncm's end of one agent's stream."""
+    """The ncm's end of one agent's stream. `identity`: who its certificate says it is; None without TLS."""
+
+    @property
+    def identity(self) -> Peer | None: ...
 
     async def send(self, messages: Sequence[NcmMessage]) -> None:
         """Send a batch as one frame or a few of at most 1 MiB each; waits while the peer is slow.

@@ -62,7 +62,8 @@ class BridgeMapping(msgspec.Struct, frozen=True, gc=False):
 
 
 class HostItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The host itself. Scope: host. `token_digest`: SHA-256 (hex) of its agent's secret.
+    """The host itself. Scope: host. `token_digest`: SHA-256 (hex) of its agent's secret; `key_digest`: of its public
+    key, if the host has joined. Each is empty if the agent may not prove itself that way.
 
     `mac`: the host's own MAC on provider networks, where several hosts must not send with one router's.
     """
@@ -73,6 +74,7 @@ class HostItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     token_digest: str
     bridge_mappings: tuple[BridgeMapping, ...] = ()
     mac: str = ""
+    key_digest: str = ""
 
 
 class Address(msgspec.Struct, frozen=True, gc=False):

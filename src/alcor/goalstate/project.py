@@ -114,6 +114,7 @@ def host_fact(row: Host) -> HostFact:
         token_digest=row.token_digest,
         bridge_mappings=mappings,
         mac=host_mac(row.id),
+        key_digest=row.key_digest,
     )
     return HostFact(item, row.gateway and row.takes_work and bool(row.vtep_addresses))
 

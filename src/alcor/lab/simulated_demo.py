@@ -100,7 +100,7 @@ async def _agent(switch: SimulatedSwitch, host_id: str, token: str, ncm: str) ->
         switch,
         ProtobufCodec(),
         host_id=host_id,
-        token=token,
+        token=lambda: token,
         version=__version__,
         now_ms=lambda: time.time_ns() / 1e6,
         random=random.random,

@@ -25,12 +25,14 @@ class Host(Entity, frozen=True, kw_only=True, gc=False):
     `control_address` is where its operator reaches it, `mac_address` that of its underlay interface: inventory.
     `cluster` is its cell, `ncm_id` the network configuration manager that serves it.
     `rotation`: `in`; `draining`, what is on it stays and nothing new comes; `out`, nothing is on it or comes.
-    `token_digest` is the SHA-256 (hex) of the secret its agent proves itself with.
+    Its agent proves itself by a secret, whose SHA-256 (hex) is `token_digest`, or by a key, if the host has joined:
+    `key_digest` is the SHA-256 (hex) of its public key. An empty one proves nothing.
     `gateway`: routers' gateways may be served here. `bridge_mappings`: physical network → the bridge that leads to it.
     """
 
     vtep_addresses: tuple[str, ...] = ()
     token_digest: str = ""
+    key_digest: str = ""
     admin_state_up: bool = True
     availability_zone: str = "nova"
     control_address: str | None = None

@@ -1,14 +1,12 @@
 """One attached agent: proved, welcomed, served, listened to, ended.
 
 Promises
-- Only the host's own agent is served, as long as its token is the host's; a stranger learns nothing.
+- Only the host's own agent is served, as long as its key or token is the host's; a stranger learns nothing.
 - What the agent says of its switch is reported at once; when it falls silent or goes, that is reported too.
 - An agent that does not read costs its own session time, and nobody memory.
 """
 
 import asyncio
-import hashlib
-import hmac
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from alcor.bus.interface import (
@@ -33,6 +31,7 @@ from alcor.goalstate.item import HostItem, ItemKind, Key
 from alcor.goalstate.scope import host_scope
 from alcor.ncm.delivery import CHUNK_BYTES, Delivery
 from alcor.ncm.scope_cache import ScopeCache
+from alcor.ncm.shown import Shown
 from alcor.telemetry.log import get_log
 
 log = get_log("ncm")
@@ -42,7 +41,11 @@ HEARTBEATS_MISSED_MAX = 3
 # A stream that is to be ended gets this long to take the reason.
 FAREWELL_S = 1.0
 # One sentence for both, so that nobody can find out which hosts exist.
-REFUSAL = "the host is not registered, or the token is not its own"
+REFUSAL = "the host is not registered, or the token or key is not its own"
+REVOKED = (
+    "the host was removed from the region, or its identity was revoked; if it is to come back, invite it "
+    "(`alcor host invite`) and join it again (`alcor-agent join`)"
+)
 
 
 class Refusal(Exception):
@@ -73,7 +76,7 @@ class Session:
         self.number = number
         self._peer, self._hello, self._codec = peer, hello, codec
         self._heartbeat_s, self._now_ms, self._report = heartbeat_s, now_ms, report
-        self._digest = hashlib.sha256(hello.token.encode()).hexdigest()
+        self._shown = Shown.of(peer, hello, now_ms())
         self._proof: Envelope | None = None
         self._woken = asyncio.Event()
         self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -176,17 +179,14 @@ class Session:
             await self._woken.wait()
 
     def _verify(self) -> None:
-        """Prove the agent by its token; again whenever the host's item changed. Raises: Refusal."""
+        """Prove the agent by what it showed; again whenever the host's item changed. Raises: Refusal."""
         found = self._own.entries.get(Key(ItemKind.HOST, self.host_id))
         envelope = found[1] if found is not None else None
         if envelope is not None and envelope is self._proof:
             return
         item = self._codec.decode(envelope.key, envelope.body) if envelope is not None else None
-        expected = item.token_digest if isinstance(item, HostItem) else ""
-        # Compared also when there is no such host, so that both refusals take the same time.
-        same = hmac.compare_digest(self._digest.encode(), expected.encode())
-        if not (same and expected and self._hello.token):
-            raise Refusal(REFUSAL)
+        if not self._shown.proves(item if isinstance(item, HostItem) else None):
+            raise Refusal(REFUSAL if self._proof is None else REVOKED)
         self._proof = envelope
 
     # --- listening ---

@@ -4,6 +4,7 @@ import asyncio
 import os
 import random
 import time
+from collections.abc import Callable
 from typing import Any
 
 from alcor import __version__
@@ -19,6 +20,9 @@ from alcor.agent.service import Agent
 from alcor.agent.status import serve as serve_status
 from alcor.bus.codec import ProtobufCodec
 from alcor.bus.grpc_client import GrpcConnector
+from alcor.bus.grpc_tls import ChannelTls, is_secured
+from alcor.identity.folder import HostFolder
+from alcor.identity.proof import make_proof
 from alcor.model.ids import is_uuid
 from alcor.runtime.agent_config import Agent as AgentSettings
 from alcor.runtime.agent_config import AgentConfig
@@ -70,10 +74,46 @@ def makers_of(config: AgentConfig) -> tuple[Maker, ...]:
     return found
 
 
+def file_token(settings: AgentSettings) -> Callable[[], str]:
+    """The token of a host that was registered by hand. Raises: ConfigurationError."""
+    try:
+        token = settings.token_file.read_text().strip()
+    except OSError as error:
+        raise ConfigurationError(
+            f"agent.token_file = '{settings.token_file}': {error.strerror}. Join this host to its region by "
+            "`alcor-agent join`, or write the token there that registering it answered."
+        ) from error
+    return lambda: token
+
+
+def key_proof(identity: HostFolder, host_id: str) -> Callable[[], str]:
+    """What a joined host shows: its key's proof, made anew each time; on a TLS connection its certificate counts."""
+
+    def make() -> str:
+        try:
+            return make_proof(identity.key(), host_id, now_ms=time.time_ns() // 1_000_000)
+        except (OSError, ValueError) as error:
+            raise ConnectionError(f"the host's key in {identity.path} cannot be used: {error}") from error
+
+    return make
+
+
+def channel_tls(settings: AgentSettings, identity: HostFolder, address: str) -> ChannelTls | None:
+    """How the agent connects to an ncm. Raises: ConfigurationError if TLS is wanted and the host has not joined."""
+    if not is_secured(settings.tls, address):
+        return None
+    if not identity.is_joined:
+        raise ConfigurationError(
+            f"agent.ncm = '{address}' is reached over mutual TLS, and {identity.path} has no identity of this host. "
+            "Join the region by `alcor-agent join`; or, where its tls.agents is off, set agent.tls to off."
+        )
+    return ChannelTls(identity.source(), "ncm")
+
+
 async def serve(config: AgentConfig, *, stop: asyncio.Event) -> None:
     """Run the agent until `stop` is set; the switch keeps its flows.
 
-    Raises: ConfigurationError if the host id or the token are missing.
+    Raises: ConfigurationError if the host id, or what it proves itself by, are missing.
     """
     settings = config.agent
     if not is_uuid(settings.host_id):
@@ -81,13 +121,8 @@ async def serve(config: AgentConfig, *, stop: asyncio.Event) -> None:
             f"agent.host_id = '{settings.host_id}' is not a host ID. Register the host (POST /hosts) and use the "
             "id of the answer."
         )
-    try:
-        token = settings.token_file.read_text().strip()
-    except OSError as error:
-        raise ConfigurationError(
-            f"agent.token_file = '{settings.token_file}': {error.strerror}. Write the token there that registering "
-            "the host answered."
-        ) from error
+    identity = HostFolder(settings.identity_folder)
+    token = key_proof(identity, settings.host_id) if identity.is_joined else file_token(settings)
     codec = ProtobufCodec()
     switch = OvsSwitch(
         settings.ovsdb,
@@ -96,7 +131,7 @@ async def serve(config: AgentConfig, *, stop: asyncio.Event) -> None:
         datapath_type=settings.datapath_type or None,
     )
     agent = Agent(
-        GrpcConnector(settings.ncm),
+        GrpcConnector(settings.ncm, tls=channel_tls(settings, identity, settings.ncm)),
         switch,
         codec,
         host_id=settings.host_id,

@@ -1,7 +1,7 @@
 """The host agent's configuration tree: the sections [agent], [metadata], [bgp] and [agent_log] of the file."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
@@ -15,6 +15,16 @@ class Agent(Struct, frozen=True, kw_only=True):
     token_file: Annotated[Path, Meta(description="A file with the token the registration answered.")] = Path(
         "/etc/alcor/agent.token"
     )
+    identity_folder: Annotated[
+        Path, Meta(description="Where `alcor-agent join` keeps the host's key and certificates.")
+    ] = Path("/etc/alcor/identity")
+    region: Annotated[
+        str, Meta(description="The URL of the region's API, where the host's certificate is renewed.")
+    ] = ""
+    tls: Annotated[
+        Literal["auto", "on", "off"],
+        Meta(description="Mutual TLS to the ncm: `auto` is TLS to TCP addresses that are not loopback."),
+    ] = "auto"
     ncm: Annotated[
         str, Meta(description="Where the region serves agents: `address:port` or `unix:/path/agents.sock`.")
     ] = "127.0.0.1:9697"

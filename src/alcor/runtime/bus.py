@@ -16,6 +16,7 @@ from alcor.bus.interface import ItemCodec
 from alcor.model.errors import Unavailable
 from alcor.runtime.config import RegionConfig
 from alcor.runtime.settings import ConfigurationError
+from alcor.runtime.tls import channel_tls, listening_tls
 
 SECRET_BYTES = 32
 
@@ -72,7 +73,8 @@ def ensure_secret(path: Path) -> str:
 async def listening(config: RegionConfig, codec: ItemCodec) -> AsyncIterator[GoalServer]:
     """The dataplane's end, open to ncms. Raises: OSError (address in use), ConfigurationError."""
     secret = ensure_secret(secret_path(config))
-    server = GoalServer(codec, [*config.bus.listen, own_socket(config)], secret=secret)
+    tls = listening_tls(config, config.tls.bus, "dataplane")
+    server = GoalServer(codec, [*config.bus.listen, own_socket(config)], secret=secret, tls=tls)
     await server.start()
     try:
         yield server
@@ -85,12 +87,15 @@ async def consult_dataplane(config: RegionConfig, body: bytes) -> bytes:
 
     Raises: NotFound, InvalidInput, Unavailable.
     """
-    path = secret_path(config)
+    path, address = secret_path(config), config.bus.dataplane or _nearest(config)
     try:
-        secret = read_secret(path)
+        tls = channel_tls(config, config.tls.bus, address, own="api", to="dataplane")
+        secret = read_secret(path) if tls is None else ""
     except OSError as error:
         raise Unavailable(f"the bus secret cannot be read: {error}") from error
-    return await consult(config.bus.dataplane or _nearest(config), secret, body)
+    except ConfigurationError as error:
+        raise Unavailable(str(error)) from error
+    return await consult(address, secret, body, tls=tls)
 
 
 def _nearest(config: RegionConfig) -> str:
@@ -103,12 +108,15 @@ async def attached(config: RegionConfig, *, beside: bool) -> AsyncIterator[GoalC
     """An ncm's end. `beside`: the dataplane is in the same process. It connects when it is read."""
     path = secret_path(config)
     address = config.bus.dataplane or (own_socket(config) if beside else _default(config.bus.listen))
+    tls = channel_tls(config, config.tls.bus, address, own="ncm", to="dataplane")
     client = GoalClient(
         address,
         # For people to recognise, and never that of another process.
         ncm_id=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}",
-        secret=lambda: read_secret(path),
+        # A role's certificate makes up for the secret.
+        secret=lambda: read_secret(path) if tls is None else "",
         random=random.random,
+        tls=tls,
     )
     try:
         yield client

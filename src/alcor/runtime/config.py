@@ -56,6 +56,35 @@ class Bus(Struct, frozen=True, kw_only=True):
     ] = ""
 
 
+_TlsMode = Literal["auto", "on", "off"]
+
+
+class Tls(Struct, frozen=True, kw_only=True):
+    """Mutual TLS between hosts, ncms and dataplanes. Unix sockets never have it."""
+
+    agents: Annotated[
+        _TlsMode,
+        Meta(description="Where agents attach: `auto` is TLS on TCP addresses that are not loopback."),
+    ] = "auto"
+    bus: Annotated[
+        _TlsMode, Meta(description="Between dataplanes and ncms in other processes; `auto` as above.")
+    ] = "auto"
+    folder: Annotated[
+        str,
+        Meta(
+            description="The region's authority, made if missing (ca.pem; ca.key signs); `<data>/tls` if empty. "
+            "Without ca.key, `<role>.pem` and `<role>.key`."
+        ),
+    ] = ""
+    host_days: Annotated[
+        float,
+        Meta(ge=0.001, le=825, description="Days a host's certificate is valid; renewed after two thirds."),
+    ] = 30.0
+    role_days: Annotated[
+        float, Meta(ge=0.001, le=825, description="Days the certificate of a process of the region is valid.")
+    ] = 90.0
+
+
 class OperationsEdge(Struct, frozen=True, kw_only=True):
     """What a process without the role api serves to operators' machines."""
 
@@ -289,6 +318,7 @@ class RegionConfig(Struct, frozen=True, kw_only=True):
     data: Data = field(default_factory=Data)
     store: Store = Store()
     bus: Bus = Bus()
+    tls: Tls = Tls()
     operations: OperationsEdge = OperationsEdge()
     api: Api = Api()
     keystone: Keystone = Keystone()

@@ -42,6 +42,7 @@ from alcor.runtime.network import network_settings
 from alcor.runtime.operations import Health, OperationsApp
 from alcor.runtime.patience import Patience
 from alcor.runtime.settings import ConfigurationError
+from alcor.runtime.tls import ensure_authority, listening_tls
 from alcor.runtime.trace import ProcessTracer
 from alcor.store.interface import Store
 from alcor.telemetry.log import get_log
@@ -98,6 +99,8 @@ async def serve(
     async with contextlib.AsyncExitStack() as stack:
         health = Health()
         store: Store | None = None
+        if Role.API in roles:
+            ensure_authority(config)
         if Role.API in roles or Role.DATAPLANE in roles:
             store = await open_store(config)
             stack.push_async_callback(store.close)
@@ -227,7 +230,8 @@ async def _ncm(
             bus = client
         ncm = Ncm(bus, codec, heartbeat_s=config.ncm.heartbeat_s, now_ms=_now_ms)
         unix = config.ncm.socket or f"{config.data.folder.absolute()}/agents.sock"
-        server = AgentServer(ncm.handle, addresses=[config.ncm.listen, f"unix:{unix}"])
+        tls = listening_tls(config, config.tls.agents, "ncm")
+        server = AgentServer(ncm.handle, addresses=[config.ncm.listen, f"unix:{unix}"], tls=tls)
         task = asyncio.create_task(ncm.run(), name="ncm")
         await stack.enter_async_context(background("ncm", task))
         addresses = await server.start()

@@ -94,7 +94,7 @@ def an_agent(
         switch,
         CODEC,
         host_id=HOST,
-        token="secret",
+        token=lambda: "secret",
         version="1",
         now_ms=clock.unix_ms,
         random=lambda: 0.5,

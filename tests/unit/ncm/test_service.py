@@ -21,7 +21,7 @@ from alcor.bus.interface import (
 )
 from alcor.goalstate.item import ItemKind, Key
 from alcor.goalstate.scope import REGION, host_scope, neighbours_scope, network_scope, shard_of
-from alcor.ncm.session import REFUSAL
+from alcor.ncm.session import REFUSAL, REVOKED
 from alcor.telemetry.metrics import REGISTRY
 from tests.support.bus import EPOCH, a_neighbour
 from tests.support.ncm import FakeAgent, a_host, a_site, bound, ports
@@ -241,7 +241,7 @@ async def test_a_host_that_is_deleted_is_refused_from_then() -> None:
                 site.publisher.change({HOST: [a_host(token="another")]})
             await asyncio.wait_for(task, 5)
 
-            assert agent.messages[-1] == Refused(REFUSAL)
+            assert agent.messages[-1] == Refused(REVOKED)
             assert len(agent.said(ScopeUpdate)) == before
 
 

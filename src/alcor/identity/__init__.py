@@ -1,0 +1,1 @@
+"""Who is who in a region: keys, certificates, the authority that issues them. Knows nothing else of ours."""
