@@ -99,9 +99,8 @@ class Agent:
     ) -> None:
         """`now_ms`: unix milliseconds; `random`: uniform in [0, 1); `release_hold`: never hold a deletion.
 
-        `token`: what a hello proves the host by, asked at each; raises ConnectionError if it cannot be read.
-
-        `metadata`: the port of the host's metadata service, None if it has none; `makers`: of packet handlers.
+        `token`: what a hello proves the host by; raises ConnectionError. `metadata`: the port of the host's metadata
+        service, None if it has none; `makers`: of packet handlers.
         """
         self._host_id, self._token, self._version = host_id, token, version
         self._switch, self._now_ms, self._random = switch, now_ms, random
