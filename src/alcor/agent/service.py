@@ -124,13 +124,9 @@ class Agent:
         )
         self._ledger = PortLedger()
         self._answerer = Answerer(monotonic_s)
+        own = handlers(Tools(host_id, monotonic_s, random, sleep), makers)
         self._desk = HandlerDesk(
-            (
-                *handlers(Tools(host_id, monotonic_s, random, sleep), makers),
-                advertiser(self._answerer, random),
-            ),
-            self._answerer.budget,
-            monotonic_s,
+            (*own, advertiser(self._answerer, random)), self._answerer.budget, monotonic_s
         )
         self._frames: asyncio.Queue[Frame] = asyncio.Queue(FRAMES_WAITING_MAX)
         self._silent = SilentOpeners(switch)
