@@ -21,10 +21,11 @@ from alcor.bus.interface import (
 )
 from alcor.bus.local import LocalBus
 from alcor.goalstate.item import ItemKind, Key, key_of
-from alcor.goalstate.scope import Scope, host_scope, neighbours_scope, network_scope
+from alcor.goalstate.scope import SHARDS, Scope, host_scope, neighbours_scope, network_scope, shard_of
 from alcor.model.errors import Unavailable
 from tests.support.bus import EPOCH, FakePublisher, Reader, a_local_port, a_neighbour, a_network
 from tests.support.remote_bus import a_remote_bus, being_read
+from tests.support.routed_bus import a_routed_bus
 
 CODEC = ProtobufCodec()
 
@@ -34,10 +35,11 @@ async def a_local_bus() -> AsyncIterator[GoalBus]:
     yield LocalBus(CODEC)
 
 
-# In one process, and between processes over a real socket.
+# In one process, between two over a real socket, and from two dataplanes.
 ADAPTERS: dict[str, Callable[[], AbstractAsyncContextManager[GoalBus]]] = {
     "local": a_local_bus,
     "remote": a_remote_bus,
+    "routed": a_routed_bus,
 }
 NEIGHBOURS = neighbours_scope("net-1")
 NETWORK = network_scope("net-1")
@@ -96,7 +98,7 @@ async def test_wanting_before_anybody_serves(bus: GoalBus) -> None:
     assert updates_in(reader) == []
 
     publisher.serve()
-    await reader.take()
+    await reader.take_until(1, NEIGHBOURS)
 
     assert [(update.from_revision, update.through) for update in updates_in(reader)] == [(0, 1)]
 
@@ -232,9 +234,17 @@ async def test_heads_come_after_the_steps_published_before_them(bus: GoalBus) ->
     await reader.take_until(1)
 
     assert len(updates_in(reader)) == 300
-    last = reader.batches[-1][-1]
-    assert isinstance(last, Heads)
-    assert [message for batch in reader.batches for message in batch if isinstance(message, Heads)] == [last]
+    messages = [message for batch in reader.batches for message in batch]
+    announced = [
+        (place, shard)
+        for place, message in enumerate(messages)
+        if isinstance(message, Heads)
+        for shard in message.through
+    ]
+    assert sorted(shard for _, shard in announced) == list(range(SHARDS))
+    for place, shard in announced:
+        rest = [message for message in messages[place:] if isinstance(message, ScopeUpdate)]
+        assert shard not in {shard_of(message.scope) for message in rest}
 
 
 async def test_a_new_reader_starts_from_snapshots(bus: GoalBus) -> None:

@@ -235,8 +235,9 @@ async def test_a_frame_that_cannot_be_read_ends_the_stream() -> None:
         reader, kept = Reader(good), Reader(bad)
         await kept.take_until(1)
         await reader.take_until(1)
-        assert bad._link is not None
-        await bad._link.call.write(b"\xff\xff")  # below the client on purpose
+        (link,) = bad.links
+        assert link.call is not None
+        await link.call.write(b"\xff\xff")  # below the client on purpose
         await until(lambda: server.ncms == ["good"])
 
         publisher.change()
@@ -374,7 +375,7 @@ async def test_a_slow_ncm_costs_one_step_per_scope() -> None:
         publisher.change({NEIGHBOURS: [a_neighbour("a")]})
         for reader in readers.values():
             await reader.take_until(1, NEIGHBOURS)
-        wide = tuple([f"h{number}" for number in range(5_000)])
+        wide = tuple([f"h{number}" for number in range(20_000)])
         for number in range(300):
             publisher.change({NEIGHBOURS: [a_neighbour("a", host_id=f"h{number}", groups=wide)]})
             await readers["quick"].take_until(number + 2)

@@ -250,7 +250,7 @@ async def a_tls_client(address: str, tls: ChannelTls, secret: str = "") -> Async
         random=lambda: 0.0,
         delay_min_s=0.01,
         delay_max_s=0.05,
-        tls=tls,
+        tls=lambda _: tls,
     )
     try:
         yield client

@@ -211,9 +211,12 @@ class Reader:
                 self._apply(message)
         return batch
 
-    async def take_until(self, head: int, *scopes: Scope) -> None:
-        """Take batches until all shards are announced through `head`, and all of `scopes` are held."""
-        while min(self.heads.values(), default=-1) < head or any(scope not in self.held for scope in scopes):
+    async def take_until(self, head: int, *scopes: Scope, shards: Iterable[int] = range(SHARDS)) -> None:
+        """Take batches until these shards are announced through `head`, and all of `scopes` are held."""
+        wanted = list(shards)
+        while min(self.heads.get(shard, -1) for shard in wanted) < head or any(
+            scope not in self.held for scope in scopes
+        ):
             await self.take()
 
     def forget(self, scope: Scope) -> None:

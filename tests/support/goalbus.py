@@ -5,7 +5,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import TypeVar
 
-from alcor.bus.interface import Heads, HostReport, Publication, ScopeUpdate
+from alcor.bus.interface import Heads, Holdings, HostReport, Publication, ScopeUpdate, Unchanged
 from alcor.goalstate.item import State, key_of
 from alcor.goalstate.scope import SHARDS, Scope, shard_of
 from alcor.model.change import SYSTEM, Cut, Origin, Position
@@ -60,9 +60,12 @@ class RecordingBus:
             self._take(update)
         self._moved.set()
 
-    def serve(self, snapshot: Callable[[Scope], Publication]) -> None:
+    def serve(self, snapshot: Callable[[Scope], Publication], unchanged: Unchanged | None = None) -> None:
         """From now on scopes can be asked for."""
         self.snapshot = snapshot
+
+    def hold(self, holdings: Holdings) -> None:
+        """What it holds is whatever it publishes."""
 
     async def reports(self) -> AsyncIterator[Sequence[HostReport]]:
         """What the test reports, one at a time."""

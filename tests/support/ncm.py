@@ -202,11 +202,11 @@ class GatedBus(LocalBus):
         self.reported += 1
         super().report(report)
 
-    def want(self, scope: Scope) -> None:
+    def want(self, scope: Scope, epoch: int = 0, position: int = 0) -> None:
         if scope in self.closed:
             self._waiting.append(scope)
         else:
-            super().want(scope)
+            super().want(scope, epoch, position)
 
     def open(self) -> None:
         """Answer everything."""

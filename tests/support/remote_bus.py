@@ -7,7 +7,17 @@ from contextlib import asynccontextmanager, suppress
 from alcor.bus.codec import ProtobufCodec
 from alcor.bus.goal_client import GoalClient
 from alcor.bus.goal_server import GRACE_S, GoalServer
-from alcor.bus.interface import Heads, HostReport, NcmBus, Publication, Question, Reply, ScopeUpdate
+from alcor.bus.interface import (
+    Heads,
+    Holdings,
+    HostReport,
+    NcmBus,
+    Publication,
+    Question,
+    Reply,
+    ScopeUpdate,
+    Unchanged,
+)
 from alcor.goalstate.scope import Scope
 
 SECRET = "the-bus-secret"
@@ -23,9 +33,13 @@ class RemoteBus:
         """As the server."""
         self.server.publish(updates, heads)
 
-    def serve(self, snapshot: Callable[[Scope], Publication]) -> None:
+    def serve(self, snapshot: Callable[[Scope], Publication], unchanged: Unchanged | None = None) -> None:
         """As the server."""
-        self.server.serve(snapshot)
+        self.server.serve(snapshot, unchanged)
+
+    def hold(self, holdings: Holdings) -> None:
+        """As the server."""
+        self.server.hold(holdings)
 
     def reports(self) -> AsyncIterator[Sequence[HostReport]]:
         """As the server."""
@@ -69,7 +83,7 @@ async def a_server(address: str = "127.0.0.1:0", *, grace_s: float = GRACE_S) ->
 
 @asynccontextmanager
 async def a_client(
-    address: str, ncm_id: str = "ncm-1", secret: Callable[[], str] = lambda: SECRET
+    address: str | Sequence[str], ncm_id: str = "ncm-1", secret: Callable[[], str] = lambda: SECRET
 ) -> AsyncIterator[GoalClient]:
     """An ncm's end; it connects when its updates are read."""
     client = GoalClient(

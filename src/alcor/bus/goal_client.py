@@ -1,86 +1,118 @@
-"""An ncm's end of the bus to a dataplane in another process: implements `NcmBus` over gRPC."""
+"""An ncm's end of the bus: implements `NcmBus` over one connection to each dataplane of the region.
+
+Each dataplane says which shards it holds and who the others are. A scope is wanted of whoever holds its shard by the
+highest generation; when that is another one, the scope is wanted there from the position that was reached, and if
+nothing changed since, the answer is one empty step. Heads of a shard wait until the new holder has answered for all
+scopes of it that were held: they would cover what has not come.
+"""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 
-import grpc
-import grpc.aio
 import msgspec
 
-from alcor.bus.frame import FRAME_BYTES, FRAME_BYTES_MAX
-from alcor.bus.goal_frame import (
-    Unwant,
-    Want,
-    decode_goal_frame,
-    encode_number,
-    encode_want_message,
-)
-from alcor.bus.goal_server import METHOD, NCM_KEY, SECRET_KEY, SERVICE, TAKEN_KEY
-from alcor.bus.grpc_tls import ChannelTls, open_channel
+from alcor.bus.goal_link import CONNECT_S, DELAY_MAX_S, DELAY_MIN_S, GoalLink, Letter, Manner
+from alcor.bus.grpc_tls import ChannelTls
+from alcor.bus.heads import HeadBook
 from alcor.bus.host_memory import HostMemory
-from alcor.bus.interface import Envelope, Heads, HostReport, Question, Reply, ScopeUpdate
+from alcor.bus.interface import Heads, HostReport, Question, Reply, ScopeUpdate
 from alcor.bus.local import merge_reports
-from alcor.goalstate.scope import Scope
+from alcor.goalstate.scope import SHARDS, Scope, shard_of
 from alcor.telemetry.log import get_log
 
 log = get_log("bus")
 
-CONNECT_S = 10.0
-# The pause after a failure: drawn from 0 … a bound that doubles, so that the ncms of a region do not come all at once.
-DELAY_MIN_S = 0.1
-DELAY_MAX_S = 2.0
-_KEEPALIVE_MS = 10_000
-_KEEPALIVE_TIMEOUT_MS = 5_000
-_OPTIONS: tuple[tuple[str, int], ...] = (
-    ("grpc.max_receive_message_length", FRAME_BYTES_MAX),
-    ("grpc.max_send_message_length", FRAME_BYTES_MAX),
-    # A dataplane that lost its power says no farewell: ping it.
-    ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
-    ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
-    ("grpc.http2.max_pings_without_data", 0),
-    # Waiting between attempts is ours (with jitter); gRPC's own back-off would make it wait again.
-    ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.enable_http_proxy", 0),
-)
-_BROKEN = (grpc.RpcError, grpc.aio.UsageError, asyncio.InvalidStateError)
-
-_Call = grpc.aio.StreamStreamCall[bytes, bytes]
+Message = ScopeUpdate | Heads | Question
+# Frames on their way to the reader: what it does not take in time is merged at the dataplanes.
+_LETTERS_MAX = 1
+# Questions that agents have not answered; who asked gives up after seconds.
+_QUESTIONS_MAX = 1024
 
 
-class _Link:
-    """One connection: its call and the task that sends."""
+class _Position:
+    """How far a wanted scope has come: its own steps, and its shard's heads since the last one (`serial`)."""
 
-    def __init__(self, channel: grpc.aio.Channel, call: _Call) -> None:
-        self.channel, self.call = channel, call
-        self.sender: asyncio.Task[None] | None = None
-        self.chunks: dict[Scope, list[Envelope]] = {}
+    __slots__ = ("epoch", "serial", "through")
 
-    async def close(self) -> None:
-        """End it, whatever state it is in."""
-        if self.sender is not None:
-            self.sender.cancel()
-            await asyncio.gather(self.sender, return_exceptions=True)
-        self.call.cancel()
-        await self.channel.close()
+    def __init__(self) -> None:
+        self.epoch = self.through = self.serial = 0
+
+
+class _Shard:
+    """One shard: who holds it, what is wanted of it, and which heads passed to the reader.
+
+    owed:     scopes that its holder has not answered for since it became the holder.
+    withheld: the last heads that wait for that.
+    """
+
+    __slots__ = ("epoch", "generation", "holder", "owed", "serial", "through", "wanted", "withheld")
+
+    def __init__(self) -> None:
+        self.holder: GoalLink | None = None
+        self.generation = 0
+        self.wanted: dict[Scope, _Position] = {}
+        self.owed: set[Scope] = set()
+        self.withheld: Heads | None = None
+        self.forget()
+
+    def forget(self) -> None:
+        """The reader knows nothing."""
+        self.owed.clear()
+        self.withheld = None
+        self.epoch = self.through = self.serial = 0
+        for scope in self.wanted:
+            self.wanted[scope] = _Position()
+
+    def reached(self, scope: Scope) -> tuple[int, int]:
+        """(epoch, revision) through which the reader has a wanted scope."""
+        position = self.wanted[scope]
+        if position.epoch != self.epoch or position.serial == self.serial:
+            return position.epoch, position.through
+        return position.epoch, max(position.through, self.through)
+
+    def step(self, update: ScopeUpdate) -> None:
+        """A step goes to the reader; a gap it will notice itself, and want the scope anew."""
+        epoch, through = self.reached(update.scope)
+        position = self.wanted[update.scope]
+        if update.from_revision == 0 or (update.epoch == epoch and update.from_revision <= through):
+            position.through = max(through, update.through) if update.epoch == epoch else update.through
+            position.epoch, position.serial = update.epoch, self.serial
+
+    def pass_heads(self, epoch: int, through: int) -> None:
+        """Heads go to the reader."""
+        self.through = max(self.through, through) if epoch == self.epoch else through
+        self.epoch = epoch
+        self.serial += 1
+
+    def release(self) -> list[Heads]:
+        """The heads that waited, if nothing is owed any more."""
+        if self.owed or self.withheld is None:
+            return []
+        heads, self.withheld = self.withheld, None
+        for through in heads.through.values():
+            self.pass_heads(heads.epoch, through)
+        return [heads]
 
 
 class GoalClient:
-    """Implements `NcmBus` for a dataplane at `address` (`host:port` or `unix:/path`).
+    """Implements `NcmBus` for the dataplanes of a region, of which some are found at `addresses` (`host:port` or
+    `unix:/path`), the others through these.
 
-    `updates()` owns the connection: it connects, and connects again whenever the stream is lost, for ever; wants and
-    reports travel while it is read. After each connect every wanted scope starts with its snapshot, and all that
-    the attached hosts said is told again whole, so that a restarted dataplane knows what its predecessor did.
+    `updates()` owns the connections: it connects, and connects again whenever a stream is lost, for ever; wants and
+    reports travel while it is read. What attached hosts said is told whole to whichever dataplane begins to hear of
+    hosts, so that it knows what its predecessor did.
 
     ncm_id:  tells this process from other ncms. secret: read at each attempt, so that it may come later; it raises
              OSError with the reason if it is not there.
-    tls:     as whom it connects; None for a plain connection, where the secret proves it.
+    tls:     as whom to connect to an address; None for a plain connection. Raises: ConnectionError.
     random:  a number in [0, 1) for the pauses.
-    Bound:   one number per wanted scope, one `HostMemory` per attached host, one merged report per host.
+    Bound:   a position per wanted scope, one `HostMemory` per attached host, one merged report per host.
     """
 
     def __init__(
         self,
-        address: str,
+        addresses: str | Sequence[str],
         *,
         ncm_id: str,
         secret: Callable[[], str],
@@ -88,44 +120,71 @@ class GoalClient:
         connect_s: float = CONNECT_S,
         delay_min_s: float = DELAY_MIN_S,
         delay_max_s: float = DELAY_MAX_S,
-        tls: ChannelTls | None = None,
+        tls: Callable[[str], ChannelTls | None] = lambda _address: None,
     ) -> None:
-        self._tls = tls
-        self._address, self._ncm_id, self._secret = address, ncm_id, secret
-        self._random, self._connect_s = random, connect_s
-        self._delay_min_s, self._delay_max_s = delay_min_s, delay_max_s
-        # Scope → the number of the frame that carried its last want; 0: not sent yet.
-        self._wanted: dict[Scope, int] = {}
-        self._moves: dict[Scope, Want | Unwant] = {}
+        self._addresses = (addresses,) if isinstance(addresses, str) else tuple(addresses)
+        self._manner = Manner(
+            ncm_id=ncm_id,
+            secret=secret,
+            random=random,
+            connect_s=connect_s,
+            delay_min_s=delay_min_s,
+            delay_max_s=delay_max_s,
+            tls=tls,
+        )
+        self._shards = [_Shard() for _ in range(SHARDS)]
+        self._links: dict[str, tuple[GoalLink, asyncio.Task[None]]] = {}
+        self._ended: set[asyncio.Task[None]] = set()
+        # Configured addresses that lead to where another link is already.
+        self._spare: set[str] = set()
         self._hosts: dict[str, HostMemory] = {}
         self._reports: dict[str, HostReport] = {}
-        self._replies: list[Reply] = []
-        self._stirred = asyncio.Event()
-        self._link: _Link | None = None
+        self._realizer: GoalLink | None = None
+        self._realizes = 0
+        self._question = 0
+        self._asked: dict[int, tuple[GoalLink, int]] = {}
+        self._queue: asyncio.Queue[Letter | None] = asyncio.Queue(_LETTERS_MAX)
+        self._loose: list[Message] = []
         self._reader = 0
-        self._said = ""
-        self.trouble = "it was not tried yet"
-        """Why there is no connection; empty while there is one."""
+
+    @property
+    def links(self) -> list[GoalLink]:
+        """The connections, also those that are being tried."""
+        return [link for link, _ in self._links.values()]
+
+    @property
+    def trouble(self) -> str:
+        """Why not everything can be served; empty if it can."""
+        links = self.links
+        if not any(link.holdings is not None for link in links):
+            return "; ".join(dict.fromkeys(link.trouble for link in links if link.trouble)) or (
+                "it was not tried yet" if not links else "the dataplanes have not said what they hold"
+            )
+        lacking = sum(shard.holder is None for shard in self._shards)
+        return f"no dataplane says that it holds {lacking} of the {SHARDS} shards" if lacking else ""
 
     # --- the ncm's ---------------------------------------------------------------------------------------
 
     def want(self, scope: Scope) -> None:
         """As `NcmBus.want`; wanting what is wanted already asks for its snapshot again."""
-        self._wanted[scope] = 0
-        self._move(scope, Want(scope))
+        shard = self._shards[shard_of(scope)]
+        shard.wanted[scope] = _Position()
+        shard.owed.discard(scope)
+        if shard.holder is not None:
+            shard.holder.want(scope)
+        self._pass(shard.release())
 
     def unwant(self, scope: Scope) -> None:
         """As `NcmBus.unwant`; from here on nothing of the scope comes out of `updates`."""
-        self._wanted.pop(scope, None)
-        self._move(scope, Unwant(scope))
-
-    def _move(self, scope: Scope, move: Want | Unwant) -> None:
-        # Only the last one counts, and a want alone asks for the snapshot again: one per scope is enough.
-        self._moves[scope] = move
-        self._stirred.set()
+        shard = self._shards[shard_of(scope)]
+        shard.wanted.pop(scope, None)
+        shard.owed.discard(scope)
+        if shard.holder is not None:
+            shard.holder.unwant(scope)
+        self._pass(shard.release())
 
     def report(self, report: HostReport) -> None:
-        """As `NcmBus.report`. What is not sent yet is merged; what attached hosts said is remembered."""
+        """As `NcmBus.report`. What attached hosts said is remembered."""
         id = report.host_id
         if not report.alive:
             self._hosts.pop(id, None)
@@ -133,191 +192,225 @@ class GoalClient:
             self._hosts[id] = HostMemory(report)
         else:
             memory.add(report)
-        before = self._reports.pop(id, None)
-        self._reports[id] = report if before is None else merge_reports(before, report)
-        self._stirred.set()
+        if self._realizer is not None:
+            self._realizer.report(report)
+        else:
+            before = self._reports.pop(id, None)
+            self._reports[id] = report if before is None else merge_reports(before, report)
 
     def reply(self, reply: Reply) -> None:
-        """As `NcmBus.reply`; an answer that a new connection would bring too late is dropped."""
-        self._replies.append(reply)
-        self._stirred.set()
+        """As `NcmBus.reply`; an answer to a dataplane that has gone meanwhile is dropped."""
+        link, number = self._asked.pop(reply.number, (None, 0))
+        if link is not None and link.holdings is not None:
+            link.reply(Reply(number, reply.body, reply.error))
 
-    async def updates(self) -> AsyncIterator[Sequence[ScopeUpdate | Heads | Question]]:
+    async def updates(self) -> AsyncIterator[Sequence[Message]]:
         """As `NcmBus.updates`. A new reader knows nothing: each wanted scope starts with its snapshot.
 
-        A new reader's connection takes the place of the one before. Losses are logged, once per reason.
+        A new reader's connections take the place of those before.
         """
         self._reader += 1
-        reader, failures = self._reader, 0
+        reader = self._reader
         await self._hang_up()
-        while reader == self._reader:
-            try:
-                link = self._link = await self._connect()
-                try:
-                    async for batch in self._receive(link):
-                        failures = 0
-                        yield batch
-                finally:
-                    await link.close()
-                raise ConnectionError(f"the dataplane at {self._address} ended the stream")
-            except ConnectionError as error:
-                if reader != self._reader:
-                    return
-                failures += 1
-                self._lost(str(error))
-            bound_s = min(self._delay_min_s * 2 ** min(failures - 1, 16), self._delay_max_s)
-            await asyncio.sleep(bound_s * (0.5 + self._random() / 2))
+        queue: asyncio.Queue[Letter | None] = asyncio.Queue(_LETTERS_MAX)
+        self._queue = queue
+        self._loose.clear()
+        self._spare.clear()
+        for shard in self._shards:
+            shard.forget()
+        for address in self._addresses:
+            self._dial(address)
+        try:
+            while reader == self._reader:
+                letter = await queue.get()
+                # Judged now and not when it came: what was unwanted meanwhile is not given.
+                batch = self._open(letter) if letter is not None else []
+                loose, self._loose = self._loose, []
+                if batch or loose:
+                    yield [*batch, *loose]
+        finally:
+            if reader == self._reader:
+                await self._hang_up()
 
     async def close(self) -> None:
-        """End the connection and its reader."""
+        """End the connections and their reader."""
         self._reader += 1
         await self._hang_up()
+        with contextlib.suppress(asyncio.QueueFull):
+            self._queue.put_nowait(None)
 
-    # --- the connection ----------------------------------------------------------------------------------
+    # --- links -------------------------------------------------------------------------------------------
+
+    def _dial(self, address: str) -> None:
+        if address in self._links:
+            return
+        link = GoalLink(address, self, self._manner)
+        task = asyncio.create_task(link.run(), name=f"bus-link-{address}")
+        task.add_done_callback(_say_if_failed)
+        self._links[address] = link, task
 
     async def _hang_up(self) -> None:
-        link, self._link = self._link, None
-        if link is not None:
-            await link.close()
+        for address in list(self._links):
+            self._retire(address)
+        ended, self._ended = self._ended, set()
+        await asyncio.gather(*ended, return_exceptions=True)
 
-    def _lost(self, reason: str) -> None:
-        self.trouble = reason
-        if reason != self._said:
-            self._said = reason
-            log.warning("dataplane_lost", address=self._address, reason=reason)
+    def _retire(self, address: str) -> None:
+        _, task = self._links.pop(address)
+        task.cancel()
+        self._ended.add(task)
+        task.add_done_callback(self._ended.discard)
 
-    async def _connect(self) -> _Link:
-        """Open a stream; returns when the dataplane has taken us. Raises: ConnectionError with the reason."""
-        try:
-            secret = self._secret()
-        except OSError as error:
-            raise ConnectionError(f"the bus secret cannot be read: {error}") from error
-        channel = open_channel(self._address, _OPTIONS, self._tls)
-        try:
-            metadata = ((SECRET_KEY, f"Bearer {secret}"), (NCM_KEY, self._ncm_id))
-            call: _Call = channel.stream_stream(f"/{SERVICE}/{METHOD}")(metadata=metadata)
-            async with asyncio.timeout(self._connect_s):
-                answer = await call.initial_metadata()
-            if answer is None or answer.get(TAKEN_KEY) is None:
-                # It answered with an end and a reason, before anything else.
-                raise self._error(await call.code(), await call.details())
-        except grpc.aio.AioRpcError as error:
-            await channel.close()
-            raise self._error(error.code(), error.details()) from error
-        except TimeoutError as error:
-            await channel.close()
-            raise ConnectionError(
-                f"the dataplane at {self._address} did not answer within {self._connect_s:g} s"
-            ) from error
-        except BaseException:
-            await channel.close()
-            raise
-        self.trouble = self._said = ""
-        log.info("dataplane_attached", address=self._address, scopes=len(self._wanted))
-        link = _Link(channel, call)
-        self._begin_anew()
-        link.sender = asyncio.create_task(self._send(link), name="bus-send")
-        return link
+    def lost(self, link: GoalLink) -> None:
+        """As `LinkOwner.lost`: who else holds its shards takes its place; else nobody does for now."""
+        self._reports |= {report.host_id: report for report in link.take_reports()}
+        self._asked = {number: asked for number, asked in self._asked.items() if asked[0] is not link}
+        for shard in self._shards:
+            if shard.holder is link:
+                self._settle(shard, None)
+        self._route()
+        if self._links.get(link.address, (None,))[0] is link:
+            spare, self._spare = self._spare, set()
+            for address in spare:
+                self._dial(address)
 
-    def _begin_anew(self) -> None:
-        """What a dataplane that knows nothing of us must be told: all wants, all that attached hosts said."""
-        self._wanted = dict.fromkeys(self._wanted, 0)
-        self._moves = {scope: Want(scope) for scope in self._wanted}
-        self._replies.clear()
-        # What is left of hosts that went is their farewell.
-        self._reports = {id: report for id, report in self._reports.items() if id not in self._hosts}
-        self._reports |= {id: memory.whole() for id, memory in self._hosts.items()}
-        self._stirred.set()
+    async def received(self, letter: Letter) -> None:
+        """As `LinkOwner.received`; waits while the reader is slow."""
+        await self._queue.put(letter)
 
-    async def _send(self, link: _Link) -> None:
-        """Send wants and reports as they come. The first frame goes at once, also without any."""
-        number = 0
-        while True:
-            number += 1
-            frame = self._take_frame(number)
-            try:
-                await link.call.write(frame)
-            except _BROKEN:
-                return  # who receives sees it too, and says why
-            if not (self._moves or self._reports or self._replies):
-                self._stirred.clear()
-                await self._stirred.wait()
+    def _open(self, letter: Letter) -> list[Message]:
+        """What the reader gets of a frame."""
+        link = letter.link
+        if self._links.get(link.address, (None,))[0] is not link or not link.take(letter):
+            return []
+        if letter.frame.holdings is not None:
+            self._meet(link)
+            self._route()
+        batch: list[Message] = []
+        free = HeadBook()
+        for message in link.wanted_parts(letter.frame):
+            if isinstance(message, ScopeUpdate) and free.through(shard_of(message.scope), message.epoch):
+                # The step may begin at these heads.
+                batch += free.messages()
+                free = HeadBook()
+            batch += self._read(link, message, free)
+        return [*batch, *free.messages()]
 
-    def _take_frame(self, number: int) -> bytes:
-        records: list[bytes] = []
-        size = 0
-        while self._moves and size < FRAME_BYTES:
-            scope = next(iter(self._moves))
-            records.append(encode_want_message(self._moves.pop(scope)))
-            size += len(records[-1])
-            if scope in self._wanted:
-                self._wanted[scope] = number
-        while self._reports and size < FRAME_BYTES:
-            id = next(iter(self._reports))
-            records.append(encode_want_message(self._reports.pop(id)))
-            size += len(records[-1])
-        while self._replies and size < FRAME_BYTES:
-            records.append(encode_want_message(self._replies.pop(0)))
-            size += len(records[-1])
-        records.append(encode_number(number))
-        return b"".join(records)
+    def _meet(self, link: GoalLink) -> None:
+        """Know one another: one link to each dataplane, also to those that only the others know of."""
+        for other in self.links:
+            if other is not link and other.holdings is not None and other.member_id == link.member_id:
+                # The dataplane ends an ncm's older stream when a newer one comes.
+                self._retire(other.address)
+                if other.address in self._addresses:
+                    self._spare.add(other.address)
+        assert link.holdings is not None
+        met = {other.member_id for other in self.links}
+        for id, address in link.holdings.members.items():
+            if id not in met:
+                self._dial(address)
+        known = {id for other in self.links if other.holdings for id in other.holdings.members}
+        for other in self.links:
+            is_known = other.holdings is not None or other.address in link.holdings.members.values()
+            if not is_known and other.address not in self._addresses and other.member_id not in known:
+                self._retire(other.address)
 
-    async def _receive(self, link: _Link) -> AsyncIterator[Sequence[ScopeUpdate | Heads | Question]]:
-        while True:
-            try:
-                frame = await link.call.read()
-            except _BROKEN as error:
-                raise await self._broken(link, error) from error
-            except asyncio.CancelledError:
-                task = asyncio.current_task()
-                if link.call.cancelled() and not (task is not None and task.cancelling()):
-                    return  # by our own `close`, not by who waits for us
-                raise
-            if not isinstance(frame, bytes):
-                return  # grpc.aio.EOF
-            try:
-                messages, taken = decode_goal_frame(frame)
-            except ValueError as error:
-                raise ConnectionError(
-                    f"the dataplane at {self._address} sent what cannot be read: {error}"
-                ) from error
-            batch = [each for message in messages if (each := self._wanted_part(link, message, taken))]
-            if batch:
-                yield batch
+    def _route(self) -> None:
+        """Give each shard, and the hosts' reports, to whoever holds them by the highest generation ever seen."""
+        links = [(link, link.holdings) for link in self.links if link.holdings is not None]
+        for number, shard in enumerate(self._shards):
+            best: GoalLink | None = None
+            generation = shard.generation
+            for link, holdings in links:
+                held = holdings.shards.get(number, -1)
+                if held > generation or (held == generation and (best is None or link is shard.holder)):
+                    best, generation = link, held
+            if best is not shard.holder or (best is not None and generation != shard.generation):
+                shard.generation = generation
+                self._settle(shard, best)
+        realizer = max(
+            (each for each in links if each[1].realizes >= max(self._realizes, 1)),
+            key=lambda each: each[1].realizes,
+            default=None,
+        )
+        if realizer is None:
+            self._realizer = None
+        elif realizer[0] is not self._realizer or realizer[1].realizes != self._realizes:
+            self._realizer, self._realizes = realizer[0], realizer[1].realizes
+            self._tell_all(self._realizer)
 
-    def _wanted_part(
-        self, link: _Link, message: ScopeUpdate | Heads | Question, taken: int
-    ) -> ScopeUpdate | Heads | Question | None:
-        """What the ncm is to get of a message: nothing of what answers an earlier want; snapshots in one piece."""
-        if not isinstance(message, ScopeUpdate):
-            return message
-        number = self._wanted.get(message.scope, 0)
-        if not 0 < number <= taken:
-            link.chunks.pop(message.scope, None)
-            return None
-        if message.more:
-            link.chunks.setdefault(message.scope, []).extend(message.put)
-            return None
-        chunks = link.chunks.pop(message.scope, None)
-        return msgspec.structs.replace(message, put=(*chunks, *message.put)) if chunks else message
+    def _settle(self, shard: _Shard, holder: GoalLink | None) -> None:
+        """From here on `holder` speaks for a shard."""
+        before, shard.holder = shard.holder, holder
+        if holder is None:
+            return
+        for scope in shard.wanted:
+            epoch, through = shard.reached(scope)
+            shard.owed.add(scope)
+            if before is not None and before is not holder and before.holdings is not None:
+                before.unwant(scope)
+            holder.want(scope, epoch, through)
+        # What its predecessor said of heads is void, if it was not passed on.
+        shard.withheld = None
 
-    async def _broken(self, link: _Link, error: Exception) -> ConnectionError:
-        if link.call.done():
-            return self._error(await link.call.code(), await link.call.details())
-        return ConnectionError(f"the stream to the dataplane at {self._address} broke: {error}")
+    def _tell_all(self, link: GoalLink) -> None:
+        """Tell a dataplane that begins to hear of hosts: who went, and all that those who are here said."""
+        link.take_reports()
+        reports, self._reports = self._reports, {}
+        for id, report in reports.items():
+            if id not in self._hosts:  # what is left of hosts that went is their farewell
+                link.report(report)
+        for memory in self._hosts.values():
+            link.report(memory.whole())
 
-    def _error(self, code: grpc.StatusCode, details: str | None) -> ConnectionError:
-        reason = f": {details}" if details else ""
-        match code:
-            case grpc.StatusCode.UNAVAILABLE:
-                return ConnectionError(f"the dataplane at {self._address} cannot be reached{reason}")
-            case grpc.StatusCode.UNAUTHENTICATED:
-                return ConnectionError(f"the dataplane at {self._address} refused us{reason}")
-            case grpc.StatusCode.UNIMPLEMENTED:
-                return ConnectionError(f"{self._address} is not the ncms' address of a dataplane{reason}")
-            case grpc.StatusCode.ABORTED:
-                return ConnectionError(f"the dataplane at {self._address} ended the stream{reason}")
-            case _:
-                return ConnectionError(
-                    f"the stream to the dataplane at {self._address} ended with {code.name}{reason}"
-                )
+    # --- what comes --------------------------------------------------------------------------------------
+
+    def _read(self, link: GoalLink, message: Message, free: HeadBook) -> list[Message]:
+        """What the reader gets of a message at once; heads that it may hear of go to `free`."""
+        if isinstance(message, Question):
+            return [self._number(link, message)]
+        if isinstance(message, Heads):
+            self._heads(link, message, free)
+            return []
+        shard = self._shards[shard_of(message.scope)]
+        if shard.holder is not link or message.scope not in shard.wanted:
+            return []
+        shard.step(message)
+        shard.owed.discard(message.scope)
+        for heads in shard.release():
+            free.take(heads)
+        return [message]
+
+    def _heads(self, link: GoalLink, heads: Heads, free: HeadBook) -> None:
+        passed: dict[int, int] = {}
+        for number, through in heads.through.items():
+            shard = self._shards[number]
+            if shard.holder is not link:
+                continue
+            if shard.owed:
+                shard.withheld = msgspec.structs.replace(heads, through={number: through})
+            else:
+                shard.pass_heads(heads.epoch, through)
+                passed[number] = through
+        if passed:
+            free.take(msgspec.structs.replace(heads, through=passed))
+
+    def _number(self, link: GoalLink, question: Question) -> Question:
+        """Each dataplane counts its own questions: to the ncm they have numbers of ours."""
+        self._question += 1
+        self._asked[self._question] = link, question.number
+        if len(self._asked) > _QUESTIONS_MAX:
+            del self._asked[next(iter(self._asked))]
+        return Question(self._question, question.body, question.host_id)
+
+    def _pass(self, heads: list[Heads]) -> None:
+        """Give the reader heads that an act of the ncm itself set free."""
+        if heads:
+            self._loose += heads
+            with contextlib.suppress(asyncio.QueueFull):
+                self._queue.put_nowait(None)
+
+
+def _say_if_failed(task: "asyncio.Task[None]") -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("bus_link_failed", exc_info=error)

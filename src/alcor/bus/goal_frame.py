@@ -4,6 +4,7 @@ To the ncm go the same records as to agents (`bus.frame`), so that one encoder s
 """
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import msgspec
 from google.protobuf.message import DecodeError
@@ -25,7 +26,7 @@ from alcor.bus.frame import (
     encode_reply,
     encode_scope,
 )
-from alcor.bus.interface import Envelope, Heads, HostReport, Question, Reply, ScopeUpdate
+from alcor.bus.interface import Envelope, Heads, Holdings, HostReport, Question, Reply, ScopeUpdate
 from alcor.goalstate.scope import Scope
 
 # What an envelope takes beside its body and its references, at most.
@@ -34,9 +35,11 @@ _REFERENCE_BYTES = 32
 
 
 class Want(msgspec.Struct, frozen=True, gc=False):
-    """Ncm: begin to receive a scope, or have its snapshot again."""
+    """Ncm: begin to receive a scope, or have its snapshot again. `position`: what of it is held, in `epoch`."""
 
     scope: Scope
+    epoch: int = 0
+    position: int = 0
 
 
 class Unwant(msgspec.Struct, frozen=True, gc=False):
@@ -54,7 +57,7 @@ WantMessage = Want | Unwant | HostReport | Reply
 def encode_want_message(message: WantMessage) -> bytes:
     """The record of one message; a frame is records, then `encode_number`. Raises: ValueError."""
     if isinstance(message, Want):
-        one = wire.WantMessage(want=wire.Want(scope=encode_scope(message.scope)))
+        one = wire.WantMessage(want=_wire_of_want(message))
     elif isinstance(message, Unwant):
         one = wire.WantMessage(unwant=wire.Unwant(scope=encode_scope(message.scope)))
     elif isinstance(message, Reply):
@@ -67,6 +70,10 @@ def encode_want_message(message: WantMessage) -> bytes:
 def encode_number(number: int) -> bytes:
     """The end of the stream's frame with this number."""
     return wire.WantFrame(number=number).SerializeToString()
+
+
+def _wire_of_want(want: Want) -> wire.Want:
+    return wire.Want(scope=encode_scope(want.scope), epoch=want.epoch, position=want.position)
 
 
 def _wire_of_report(report: HostReport) -> wire.HostReport:
@@ -98,7 +105,8 @@ def decode_want_frame(frame: bytes) -> tuple[list[WantMessage], int]:
 def _decode_want_message(message: wire.WantMessage) -> WantMessage:
     match message.WhichOneof("message"):
         case "want":
-            return Want(decode_scope(message.want.scope))
+            want = message.want
+            return Want(decode_scope(want.scope), want.epoch, want.position)
         case "unwant":
             return Unwant(decode_scope(message.unwant.scope))
         case "report":
@@ -130,14 +138,42 @@ def _decode_report(message: wire.HostReport) -> HostReport:
 
 
 def encode_goal_frames(
-    encoder: FrameEncoder, batch: Iterable[ScopeUpdate | Heads | Question], taken: int
+    encoder: FrameEncoder,
+    batch: Iterable[ScopeUpdate | Heads | Question],
+    taken: int,
+    holdings: Holdings | None = None,
 ) -> list[bytes]:
     """The frames of one batch, each of about FRAME_BYTES at most; a large snapshot is divided into chunks.
 
-    taken: see `GoalFrame` in wire.proto. Raises: ValueError if one has no wire form.
+    taken: see `GoalFrame` in wire.proto. holdings: to be said first. Raises: ValueError if one has no wire form.
     """
     end = wire.GoalFrame(taken=taken).SerializeToString()
-    return [frame + end for frame in encoder.encode([part for message in batch for part in _parts(message)])]
+    frames = [
+        frame + end for frame in encoder.encode([part for message in batch for part in _parts(message)])
+    ]
+    if holdings is not None:
+        frames.insert(
+            0, wire.GoalFrame(taken=taken, holdings=_wire_of_holdings(holdings)).SerializeToString()
+        )
+    return frames
+
+
+def _wire_of_holdings(holdings: Holdings) -> wire.Holdings:
+    return wire.Holdings(
+        member_id=holdings.member_id,
+        shard=holdings.shards,
+        realizes=holdings.realizes,
+        member=[wire.DataplaneMember(id=id, address=address) for id, address in holdings.members.items()],
+    )
+
+
+def _decode_holdings(said: wire.Holdings) -> Holdings:
+    return Holdings(
+        member_id=said.member_id,
+        shards=dict(said.shard),
+        realizes=said.realizes,
+        members={member.id: member.address for member in said.member},
+    )
 
 
 def _parts(message: ScopeUpdate | Heads | Question) -> Iterator[ScopeUpdate | Heads | Question]:
@@ -161,8 +197,16 @@ def _parts(message: ScopeUpdate | Heads | Question) -> Iterator[ScopeUpdate | He
     yield message if len(chunk) == len(message.put) else msgspec.structs.replace(message, put=tuple(chunk))
 
 
-def decode_goal_frame(frame: bytes) -> tuple[list[ScopeUpdate | Heads | Question], int]:
-    """The messages of a frame, and the number of the frame of wants they count from. Raises: ValueError."""
+class GoalFrame(NamedTuple):
+    """A frame to an ncm. `taken`: the number of the frame of wants it counts from; `holdings` come first."""
+
+    messages: list[ScopeUpdate | Heads | Question]
+    taken: int
+    holdings: Holdings | None = None
+
+
+def decode_goal_frame(frame: bytes) -> GoalFrame:
+    """Raises: ValueError."""
     try:
         read = wire.GoalFrame.FromString(frame)
         messages = [decode_ncm_message(each) for each in read.message]
@@ -171,4 +215,5 @@ def decode_goal_frame(frame: bytes) -> tuple[list[ScopeUpdate | Heads | Question
     found = [message for message in messages if isinstance(message, ScopeUpdate | Heads | Question)]
     if len(found) != len(messages):
         raise ValueError("the frame holds a message that is not for an ncm")
-    return found, read.taken
+    holdings = _decode_holdings(read.holdings) if read.HasField("holdings") else None
+    return GoalFrame(found, read.taken, holdings)

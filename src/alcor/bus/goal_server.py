@@ -15,6 +15,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+from uuid import uuid4
 
 import grpc
 import grpc.aio
@@ -23,11 +24,12 @@ from alcor.bus import consult
 from alcor.bus.frame import FRAME_BYTES_MAX, FrameEncoder
 from alcor.bus.goal_frame import Unwant, Want, WantMessage, decode_want_frame, encode_goal_frames
 from alcor.bus.grpc_listen import Addresses, Tls
+from alcor.bus.heads import HeadBook
 from alcor.bus.host_memory import HostMemory, with_unplugged
-from alcor.bus.interface import Heads, HostReport, ItemCodec, Publication, Reply
-from alcor.bus.local import LocalBus, merge_heads
+from alcor.bus.interface import Heads, Holdings, HostReport, ItemCodec, Publication, Reply, Unchanged
+from alcor.bus.local import LocalBus
 from alcor.goalstate.item import Item, Key
-from alcor.goalstate.scope import Scope
+from alcor.goalstate.scope import SHARDS, Scope
 from alcor.model.errors import Unavailable
 from alcor.telemetry.log import get_log
 
@@ -92,11 +94,13 @@ class OnceCodec:
 
 @dataclass(eq=False, slots=True)
 class _Channel:
-    """One attached ncm. `taken`: the number of its last frame. `over`: another stream took its place."""
+    """One attached ncm. `taken`: the number of its last frame. `over`: another stream took its place. `holdings`: what
+    it must be told of them."""
 
     ncm_id: str
     peer: str
     bus: LocalBus
+    holdings: Holdings | None = None
     taken: int = 0
     hosts: dict[str, HostMemory] = field(default_factory=dict)
     over: asyncio.Event = field(default_factory=asyncio.Event)
@@ -128,7 +132,11 @@ class GoalServer:
         self._addresses = Addresses(addresses, unix_mode=unix_mode, whom="ncms", tls=tls)
         self._server: grpc.aio.Server | None = None
         self._snapshot: Callable[[Scope], Publication] | None = None
-        self._heads: Heads | None = None
+        self._unchanged: Unchanged | None = None
+        self._heads = HeadBook()
+        # Without leases there is one dataplane, which holds everything.
+        self._holdings = Holdings(member_id=uuid4().hex, shards=dict.fromkeys(range(SHARDS), 0), realizes=1)
+        self._is_held = False
         self._channels: list[_Channel] = []
         # Only merges reports: nobody wants a scope of it.
         self._inbox = LocalBus(self.codec)
@@ -184,24 +192,64 @@ class GoalServer:
         """As `DataplaneBus.publish`. Cost: one set look-up per step and ncm; O(items) where a scope is wanted."""
         for channel in self._channels:
             channel.bus.publish(updates, heads)
-        self._heads = heads if self._heads is None else merge_heads(self._heads, heads)
+        self._heads.take(heads)
 
-    def serve(self, snapshot: Callable[[Scope], Publication]) -> None:
+    def serve(self, snapshot: Callable[[Scope], Publication], unchanged: Unchanged | None = None) -> None:
         """As `DataplaneBus.serve`; one publisher for the life of the server."""
-        self._snapshot = snapshot
+        self._snapshot, self._unchanged = snapshot, unchanged
         for channel in self._channels:
-            channel.bus.serve(snapshot)
+            channel.bus.serve(snapshot, unchanged)
+
+    def hold(self, holdings: Holdings) -> None:
+        """As `DataplaneBus.hold`; ncms are told. What hosts said is kept by the dataplane that realizes only: another
+        term of it begins with nothing, and is told all of it. Cost: O(ncms · scopes they want)."""
+        before, self._holdings, self._is_held = self._holdings, holdings, True
+        self._heads.forget(
+            [shard for shard, number in before.shards.items() if holdings.shards.get(shard) != number]
+        )
+        if before.realizes != holdings.realizes:
+            self._forget_hosts()
+        for channel in self._channels:
+            channel.bus.hold(holdings)
+            channel.holdings = holdings
+            channel.bus.stir()
+
+    def _forget_hosts(self) -> None:
+        self._speakers.clear()
+        for channel in (*self._channels, *self._graces):
+            channel.hosts.clear()
 
     def reports(self) -> AsyncIterator[Sequence[HostReport]]:
         """As `DataplaneBus.reports`: at most one report per host and batch, whoever tells of it."""
         return self._inbox.reports()
 
     async def ask(self, host_id: str, body: bytes, within_s: float) -> bytes:
-        """As `DataplaneBus.ask`: by the ncm that speaks for the host."""
+        """As `DataplaneBus.ask`: by the ncm that speaks for the host; who does not hear of hosts asks all."""
         channel = self._speakers.get(host_id)
-        if channel is None or channel not in self._channels:
-            raise Unavailable(f"no agent of host {host_id} is attached")
-        return await channel.bus.ask(host_id, body, within_s)
+        if channel is not None and channel in self._channels:
+            return await channel.bus.ask(host_id, body, within_s)
+        if not self._holdings.realizes and self._channels:
+            return await self._ask_all(host_id, body, within_s)
+        raise Unavailable(f"no agent of host {host_id} is attached")
+
+    async def _ask_all(self, host_id: str, body: bytes, within_s: float) -> bytes:
+        """The first answer of any ncm. Raises: Unavailable, when all have said that they have none."""
+        asked = [
+            asyncio.create_task(channel.bus.ask(host_id, body, within_s), name="bus-ask")
+            for channel in self._channels
+        ]
+        reason = Unavailable(f"no agent of host {host_id} is attached")
+        try:
+            for answer in asyncio.as_completed(asked):
+                try:
+                    return await answer
+                except Unavailable as error:
+                    reason = error
+            raise reason
+        finally:
+            for task in asked:
+                task.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
 
     # --- one ncm ---------------------------------------------------------------------------------------
 
@@ -234,10 +282,14 @@ class GoalServer:
         for older in self._channels:
             if older.ncm_id == channel.ncm_id:
                 older.over.set()
-        if self._heads is not None:
-            channel.bus.publish((), self._heads)
+        if self._is_held:
+            channel.bus.hold(self._holdings)
+        for heads in self._heads.messages():
+            channel.bus.publish((), heads)
         if self._snapshot is not None:
-            channel.bus.serve(self._snapshot)
+            channel.bus.serve(self._snapshot, self._unchanged)
+        channel.holdings = self._holdings
+        channel.bus.stir()
         self._channels.append(channel)
         log.info("ncm_attached", ncm=channel.ncm_id, peer=channel.peer)
 
@@ -260,7 +312,8 @@ class GoalServer:
     async def _send(self, channel: _Channel, context: _Context) -> None:
         async for batch in channel.bus.updates():
             # `taken` is that of this moment: nothing was awaited since the batch was made.
-            for frame in encode_goal_frames(self._encoder, batch, channel.taken):
+            holdings, channel.holdings = channel.holdings, None
+            for frame in encode_goal_frames(self._encoder, batch, channel.taken, holdings):
                 try:
                     # Returns when flow control has taken the frame: this is where a slow ncm slows its sender.
                     await context.write(frame)
@@ -288,7 +341,7 @@ class GoalServer:
         if channel.over.is_set():
             return
         if isinstance(message, Want):
-            channel.bus.want(message.scope)
+            channel.bus.want(message.scope, message.epoch, message.position)
         elif isinstance(message, Unwant):
             channel.bus.unwant(message.scope)
         elif isinstance(message, Reply):

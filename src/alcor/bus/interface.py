@@ -76,6 +76,20 @@ class Publication(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     removed: tuple[Key, ...] = ()
 
 
+class Holdings(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What one dataplane may say at present.
+
+    shards: those it publishes → the generation it holds each by; every time it takes one, by a higher generation.
+    realizes: the generation by which it is the one that hears of hosts; 0: another one does.
+    members: id → address for ncms, of every dataplane of the region.
+    """
+
+    member_id: str
+    shards: dict[int, int]
+    realizes: int = 0
+    members: dict[str, str] = {}
+
+
 class PortReport(msgspec.Struct, frozen=True, gc=False):
     """A transition of a local port. `at_ms`: unix milliseconds of the barrier (or of the unplugging)."""
 
@@ -155,14 +169,26 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
     error: str = ""
 
 
+Unchanged = Callable[[Scope, int, int], Publication | None]
+"""(scope, epoch, position) → an empty step, if nothing changed in the scope after this position of this epoch, so that
+who holds it may go on; None: only a snapshot will do."""
+
+
 class DataplaneBus(Protocol):
     """The dataplane's end of the bus. It does not know hosts."""
 
     def publish(self, updates: Sequence[Publication], heads: Heads) -> None:
         """Send the steps of one turn, then the heads. Scopes nobody wants are skipped."""
 
-    def serve(self, snapshot: Callable[[Scope], Publication]) -> None:
-        """Answer a newly wanted scope with a snapshot (`from_revision` 0)."""
+    def serve(self, snapshot: Callable[[Scope], Publication], unchanged: Unchanged | None = None) -> None:
+        """Answer a newly wanted scope with a snapshot (`from_revision` 0), or, if who wants it shows a position, with
+        what `unchanged` says."""
+
+    def hold(self, holdings: Holdings) -> None:
+        """From here on this dataplane says these shards only; without this call, all.
+
+        Who wants scopes of shards that it lost, or holds by another generation, must want them again.
+        """
 
     def reports(self) -> AsyncIterator[Sequence[HostReport]]:
         """What ncms report, in batches, without end."""

@@ -8,10 +8,12 @@ snapshot is asked of the publisher, which therefore covers all that was publishe
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
+from alcor.bus.heads import HeadBook
 from alcor.bus.interface import (
     ClaimReport,
     Envelope,
     Heads,
+    Holdings,
     HostReport,
     ItemCodec,
     LossReport,
@@ -21,13 +23,15 @@ from alcor.bus.interface import (
     Question,
     Reply,
     ScopeUpdate,
+    Unchanged,
 )
 from alcor.bus.question import Questions
 from alcor.goalstate.item import Key, key_of, refers
-from alcor.goalstate.scope import Scope, shard_of
+from alcor.goalstate.scope import SHARDS, Scope, shard_of
 
 # How many scopes one batch holds: bounds the time the reader keeps the event loop when many are newly wanted.
 BATCH_SCOPES = 64
+_NOTHING = (0, 0)
 
 
 class _Step:
@@ -68,7 +72,7 @@ class _Step:
 class LocalBus:
     """Implements `GoalBus`. All methods are for one event loop; none blocks.
 
-    Bound:  one merged step per wanted scope, one `Heads`, one merged report per host.
+    Bound:  one merged step per wanted scope, one mark per shard, one merged report per host.
     Order:  of one scope, as published, its snapshot first. Heads follow every step published before them; between
             scopes there is no order (`since` makes that safe: protocol, section 4).
     Reader: `updates()` and `reports()` have one reader each at a time.
@@ -77,22 +81,26 @@ class LocalBus:
     def __init__(self, codec: ItemCodec) -> None:
         self._codec = codec
         self._snapshot: Callable[[Scope], Publication] | None = None
+        self._unchanged: Unchanged | None = None
+        self._shards: dict[int, int] | None = None
         self._wanted: set[Scope] = set()
-        self._fresh: dict[Scope, None] = {}
+        # Wanted and not answered yet → (epoch, position) that who wants it holds; (0, 0): nothing.
+        self._fresh: dict[Scope, tuple[int, int]] = {}
         self._steps: dict[Scope, _Step] = {}
         # What the reader is being given now: a scope that is unwanted meanwhile leaves these too.
-        self._taken_fresh: dict[Scope, None] = {}
+        self._taken_fresh: dict[Scope, tuple[int, int]] = {}
         self._taken_steps: dict[Scope, _Step] = {}
         # Scope → (epoch, through) of what the reader was given last.
         self._given: dict[Scope, tuple[int, int]] = {}
         # All heads published so far, and those the reader was not given yet.
-        self._published = Heads(epoch=0, generation=0, through={})
-        self._heads: Heads | None = None
+        self._published = HeadBook()
+        self._heads = HeadBook()
         self._ready = asyncio.Event()
         self._reports: dict[str, HostReport] = {}
         self._reported = asyncio.Event()
         self._questions = Questions()
         self._asked: list[Question] = []
+        self._stirred = False
 
     # --- dataplane ---
 
@@ -101,8 +109,8 @@ class LocalBus:
         for update in updates:
             if update.scope in self._wanted:
                 self._add(update)
-        self._published = merge_heads(self._published, heads)
-        self._heads = heads if self._heads is None else merge_heads(self._heads, heads)
+        self._published.take(heads)
+        self._heads.take(heads)
         self._ready.set()
 
     def _add(self, update: Publication) -> None:
@@ -120,7 +128,7 @@ class LocalBus:
             update.through > step.through and not step.merges(update, self._head(scope, update.epoch))
         ):
             del self._steps[scope]
-            self._fresh[scope] = None
+            self._fresh[scope] = _NOTHING
 
     def _begin(self, update: Publication) -> None:
         """Hold the first pending step of a scope.
@@ -134,20 +142,38 @@ class LocalBus:
         if epoch == update.epoch and through < from_revision <= self._head(scope, epoch):
             from_revision = through
             if from_revision == 0:
-                self._fresh[scope] = None  # a step from 0 would say that it is everything
+                self._fresh[scope] = _NOTHING  # a step from 0 would say that it is everything
                 return
         self._steps[scope] = _Step(update, from_revision)
 
     def _head(self, scope: Scope, epoch: int) -> int:
-        return self._published.through.get(shard_of(scope), 0) if self._published.epoch == epoch else 0
+        return self._published.through(shard_of(scope), epoch)
 
-    def serve(self, snapshot: Callable[[Scope], Publication]) -> None:
+    def hold(self, holdings: Holdings) -> None:
+        """As `GoalBus.hold`. Cost: O(wanted scopes)."""
+        before, self._shards = self._shards, dict(holdings.shards)
+        held = self._shards
+        if before is None:
+            lost = {shard for shard in range(SHARDS) if shard not in held}
+        else:
+            lost = {shard for shard, generation in before.items() if held.get(shard) != generation}
+        for scope in [scope for scope in self._wanted if shard_of(scope) in lost]:
+            self.unwant(scope)
+        self._published.forget(lost)
+        self._heads.forget(lost)
+
+    def stir(self) -> None:
+        """Have the reader given a batch, be it empty."""
+        self._stirred = True
+        self._ready.set()
+
+    def serve(self, snapshot: Callable[[Scope], Publication], unchanged: Unchanged | None = None) -> None:
         """As `GoalBus.serve`; scopes wanted before are answered now. Called from the reader's task.
 
         `snapshot` must include all that was published, and its `through` must not be below a head published
         before; what it does not know it answers with nothing put, at its own head.
         """
-        self._snapshot = snapshot
+        self._snapshot, self._unchanged = snapshot, unchanged
         self._ready.set()
 
     async def reports(self) -> AsyncIterator[Sequence[HostReport]]:
@@ -174,21 +200,27 @@ class LocalBus:
         """As `GoalBus.reply`."""
         self._questions.answer(reply)
 
-    def want(self, scope: Scope) -> None:
-        """As `GoalBus.want`; wanting what is wanted already asks for its snapshot again."""
+    def want(self, scope: Scope, epoch: int = 0, position: int = 0) -> None:
+        """As `GoalBus.want`; wanting what is wanted already asks for its snapshot again.
+
+        position: what is held of it already, of this epoch; the answer may be that nothing changed since. A scope of
+        a shard that is not held is not taken: who wants it has not heard yet, and will.
+        """
         self.unwant(scope)
+        if self._shards is not None and shard_of(scope) not in self._shards:
+            return
         self._wanted.add(scope)
-        self._fresh[scope] = None
+        self._fresh[scope] = (epoch, position) if position > 0 else _NOTHING
         self._ready.set()
 
     def unwant(self, scope: Scope) -> None:
         """As `GoalBus.unwant`; what is pending of the scope is dropped."""
         self._wanted.discard(scope)
         self._given.pop(scope, None)
-        for pending in (self._fresh, self._taken_fresh):
-            pending.pop(scope, None)
-        for steps in (self._steps, self._taken_steps):
-            steps.pop(scope, None)
+        self._fresh.pop(scope, None)
+        self._taken_fresh.pop(scope, None)
+        self._steps.pop(scope, None)
+        self._taken_steps.pop(scope, None)
 
     async def updates(self) -> AsyncIterator[Sequence[ScopeUpdate | Heads | Question]]:
         """As `GoalBus.updates`. A new reader knows nothing: each wanted scope starts with its snapshot.
@@ -198,29 +230,32 @@ class LocalBus:
         self._steps = {}
         self._taken_steps = {}
         self._taken_fresh = {}
-        self._fresh = dict.fromkeys(self._wanted)
+        self._fresh = dict.fromkeys(self._wanted, _NOTHING)
         self._ready.set()
         while True:
             await self._ready.wait()
             self._ready.clear()
+            if self._stirred:
+                self._stirred = False
+                yield []
             if self._asked:
                 asked, self._asked = self._asked, []
                 yield asked
             # Heads are taken together with the steps published before them, and given after the last of these.
-            heads, self._heads = self._heads, None
+            heads, self._heads = self._heads, HeadBook()
             self._taken_steps, self._steps = self._steps, {}
             if self._snapshot is not None:
                 self._taken_fresh, self._fresh = self._fresh, {}
             while self._taken_steps or self._taken_fresh:
                 batch: list[ScopeUpdate | Heads] = list(self._take(BATCH_SCOPES))
-                if heads is not None and not self._taken_steps and not self._taken_fresh:
-                    batch.append(heads)
-                    heads = None
+                if heads and not self._taken_steps and not self._taken_fresh:
+                    batch += heads.messages()
+                    heads = HeadBook()
                 yield batch
                 # The reader may be synchronous; the publisher must get its turn between batches.
                 await asyncio.sleep(0)
-            if heads is not None:
-                yield [heads]
+            if heads:
+                yield heads.messages()
 
     def _take(self, scopes_max: int) -> list[ScopeUpdate]:
         taken: list[ScopeUpdate] = []
@@ -228,11 +263,19 @@ class LocalBus:
             scope = next(iter(self._taken_steps))
             taken.append(self._encode(self._taken_steps.pop(scope)))
         while self._taken_fresh and len(taken) < scopes_max:
-            assert self._snapshot is not None  # `_taken_fresh` is only filled when there is one
             scope = next(iter(self._taken_fresh))
-            del self._taken_fresh[scope]
-            taken.append(self._encode(_Step(self._snapshot(scope), 0)))
+            answer = self._answer(scope, *self._taken_fresh.pop(scope))
+            taken.append(self._encode(_Step(answer, answer.from_revision)))
         return taken
+
+    def _answer(self, scope: Scope, epoch: int, position: int) -> Publication:
+        """What who wants a scope and holds it through `position` is told first."""
+        assert self._snapshot is not None  # `_taken_fresh` is only filled when there is one
+        if position and self._unchanged is not None:
+            empty = self._unchanged(scope, epoch, position)
+            if empty is not None:
+                return empty
+        return self._snapshot(scope)
 
     def _encode(self, step: _Step) -> ScopeUpdate:
         self._given[step.scope] = (step.epoch, step.through)
@@ -257,16 +300,6 @@ class LocalBus:
         before = self._reports.pop(report.host_id, None)
         self._reports[report.host_id] = report if before is None else merge_reports(before, report)
         self._reported.set()
-
-
-def merge_heads(before: Heads, after: Heads) -> Heads:
-    """Heads only move forward within an epoch; a later epoch replaces, an earlier one is refused."""
-    if after.epoch != before.epoch:
-        return after if after.epoch > before.epoch else before
-    through = dict(before.through)
-    for shard, revision in after.through.items():
-        through[shard] = max(revision, through.get(shard, 0))
-    return Heads(epoch=after.epoch, generation=max(before.generation, after.generation), through=through)
 
 
 def merge_reports(before: HostReport, after: HostReport) -> HostReport:

@@ -196,6 +196,7 @@ class Delivery:
         latest = held.latest
         return (
             latest is not None
+            and latest.generation == held.fence
             and 0 < latest.from_revision <= position < latest.through
             and held.latest_bytes <= self._chunk_bytes
         )
@@ -234,7 +235,7 @@ class Delivery:
         return ScopeUpdate(
             scope=held.scope,
             epoch=held.epoch,
-            generation=held.generation,
+            generation=held.fence,
             from_revision=position,
             through=through,
             put=tuple([envelope for revision, envelope in puts if revision <= through]),
@@ -244,7 +245,7 @@ class Delivery:
     def _send_snapshot(self, held: HeldScope, turn: _Turn) -> None:
         """Begin a snapshot: its first chunk, or all of it."""
         SNAPSHOTS.inc()
-        self._snapshot = _Snapshot(held.scope, held.epoch, held.generation, held.position, held.snapshot())
+        self._snapshot = _Snapshot(held.scope, held.epoch, held.fence, held.position, held.snapshot())
         self._send_chunk(self._snapshot, turn)
 
     def _continue_snapshot(self, turn: _Turn) -> bool:

@@ -42,12 +42,13 @@ class Subscriber(Protocol):
 
 @dataclass(slots=True)
 class Shard:
-    """What is known of one virtual shard. `serial` counts the heads taken in."""
+    """What is known of one virtual shard. `serial` counts the heads taken in; `begun`: the epoch of the last ones."""
 
     epoch: int = 0
     generation: int = 0
     through: int = 0
     serial: int = 0
+    begun: int = 0
 
     def refuses(self, epoch: int, generation: int) -> bool:
         """Whether a message comes from somebody who was replaced; else it is remembered who speaks."""
@@ -89,6 +90,13 @@ class HeldScope:
     serial: int = 0
     chunks: dict[Key, Envelope] = field(default_factory=dict)
     farewell: asyncio.TimerHandle | None = None
+
+    @property
+    def fence(self) -> int:
+        """The generation to send this by: that of whoever speaks for the shard now, whoever said it. An agent that
+        heard of the new one refuses the old one, and content depends on epoch and revision alone."""
+        shard = self.shard
+        return shard.generation if shard.epoch == self.epoch else self.generation
 
     @property
     def position(self) -> int:
@@ -176,7 +184,6 @@ class ScopeCache:
         self._grace_s = grace_s
         self._shards: dict[int, Shard] = {}
         self._scopes: dict[Scope, HeldScope] = {}
-        self._epoch = 0
         # Grows when the references of any scope change: who computed a closure before computes it again.
         self.references = 0
         # Who was given something newer than the heads it was told, and must hear of the next ones at once.
@@ -243,19 +250,21 @@ class ScopeCache:
             self._update(message)
 
     def _heads(self, heads: Heads) -> None:
-        begins = heads.epoch > self._epoch
-        self._epoch = max(self._epoch, heads.epoch)
+        begun: set[int] = set()
         for number, through in heads.through.items():
             shard = self._shards.setdefault(number, Shard())
             if shard.refuses(heads.epoch, heads.generation):
                 log.warning("heads_refused", shard=number, epoch=heads.epoch, generation=heads.generation)
                 continue
+            if heads.epoch > shard.begun:
+                shard.begun = heads.epoch
+                begun.add(number)
             shard.through = max(shard.through, through)
             shard.serial += 1
-        if begins:
+        if begun:
             # Scopes that the new epoch's publisher did not speak of (it does not know them) must be asked for.
             for held in self._scopes.values():
-                if held.loaded and held.epoch < heads.epoch:
+                if held.loaded and held.epoch < heads.epoch and shard_of(held.scope) in begun:
                     self._reload(held)
         impatient, self.impatient = self.impatient, set()
         for subscriber in impatient:

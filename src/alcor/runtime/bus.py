@@ -12,6 +12,7 @@ from pathlib import Path
 from alcor.bus.consult import consult
 from alcor.bus.goal_client import GoalClient
 from alcor.bus.goal_server import GoalServer
+from alcor.bus.grpc_tls import ChannelTls
 from alcor.bus.interface import ItemCodec
 from alcor.model.errors import Unavailable
 from alcor.runtime.config import RegionConfig
@@ -105,16 +106,30 @@ def _nearest(config: RegionConfig) -> str:
 
 @contextlib.asynccontextmanager
 async def attached(config: RegionConfig, *, beside: bool) -> AsyncIterator[GoalClient]:
-    """An ncm's end. `beside`: the dataplane is in the same process. It connects when it is read."""
+    """An ncm's end. `beside`: the dataplane is in the same process. It connects when it is read.
+
+    Raises: ConfigurationError.
+    """
+
+    def own_tls(address: str) -> ChannelTls | None:
+        return channel_tls(config, config.tls.bus, address, own="ncm", to="dataplane")
+
     path = secret_path(config)
     address = config.bus.dataplane or (own_socket(config) if beside else _default(config.bus.listen))
-    tls = channel_tls(config, config.tls.bus, address, own="ncm", to="dataplane")
+    # A role's certificate makes up for the secret.
+    is_proved = own_tls(address) is not None
+
+    def tls(address: str) -> ChannelTls | None:
+        try:
+            return own_tls(address)
+        except ConfigurationError as error:
+            raise ConnectionError(str(error)) from error
+
     client = GoalClient(
         address,
         # For people to recognise, and never that of another process.
         ncm_id=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}",
-        # A role's certificate makes up for the secret.
-        secret=lambda: read_secret(path) if tls is None else "",
+        secret=lambda: "" if is_proved else read_secret(path),
         random=random.random,
         tls=tls,
     )

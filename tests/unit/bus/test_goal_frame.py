@@ -80,7 +80,7 @@ def test_what_a_dataplane_says_survives() -> None:
 
     frames = encode_goal_frames(FrameEncoder(), batch, 17)
 
-    assert [decode_goal_frame(frame) for frame in frames] == [(batch, 17)]
+    assert [decode_goal_frame(frame) for frame in frames] == [(batch, 17, None)]
 
 
 def test_a_large_snapshot_is_divided() -> None:
@@ -105,7 +105,7 @@ def test_a_step_is_never_divided() -> None:
 
     (frame,) = encode_goal_frames(FrameEncoder(), [step], 1)
 
-    assert decode_goal_frame(frame) == ([step], 1)
+    assert decode_goal_frame(frame) == ([step], 1, None)
 
 
 @pytest.mark.parametrize("frame", [b"\xff\xff", encode_ncm_frame([Welcome(1, 10.0)])])
