@@ -186,8 +186,8 @@ class ScopeCache:
         self._scopes: dict[Scope, HeldScope] = {}
         # Grows when the references of any scope change: who computed a closure before computes it again.
         self.references = 0
-        # Who was given something newer than the heads it was told, and must hear of the next ones at once.
-        self.impatient: set[Subscriber] = set()
+        # Who was given something newer than the heads it was told, in that order: they hear of the next ones at once.
+        self.impatient: dict[Subscriber, None] = {}
 
     # --- subscribers ---
 
@@ -266,7 +266,7 @@ class ScopeCache:
             for held in self._scopes.values():
                 if held.loaded and held.epoch < heads.epoch and shard_of(held.scope) in begun:
                     self._reload(held)
-        impatient, self.impatient = self.impatient, set()
+        impatient, self.impatient = self.impatient, {}
         for subscriber in impatient:
             subscriber.wake()
 
