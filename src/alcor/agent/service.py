@@ -137,6 +137,8 @@ class Agent:
         self._realized: dict[int, int] = {}
         self._realized_epoch = 0
         self._arrived_s: float | None = None
+        # Of the turn that was confirmed last: how long what came waited for it, and how long it took.
+        self._receive_ms = self._install_ms = 0.0
         self._wake = asyncio.Event()
         self._switch_back = asyncio.Event()
         self._appointed = asyncio.Event()
@@ -328,6 +330,7 @@ class Agent:
             await self._wake.wait()
             self._wake.clear()
             arrived_s, self._arrived_s = self._arrived_s, None
+            begun_s = self._monotonic_s()
             try:
                 turn = await self._reconciler.turn()
             except FlowsRefused as error:
@@ -344,9 +347,11 @@ class Agent:
                 failures = 0
                 self._turns += 1
                 if turn is not None:
-                    confirmed_ms = self._now_ms()
+                    confirmed_ms, confirmed_s = self._now_ms(), self._monotonic_s()
                     if arrived_s is not None:
-                        INSTALL_SECONDS.observe(self._monotonic_s() - arrived_s)
+                        INSTALL_SECONDS.observe(confirmed_s - arrived_s)
+                    self._receive_ms = 0.0 if arrived_s is None else max(0.0, begun_s - arrived_s) * 1000
+                    self._install_ms = (confirmed_s - begun_s) * 1000
                     await self._warm()
                     self._done(turn, confirmed_ms)
                 elif self._arrived_s is None:
@@ -406,7 +411,9 @@ class Agent:
             shard: through for shard, through in turn.realized.items() if self._realized.get(shard) != through
         }
         self._realized |= news
-        self._session.acknowledge(turn.epoch, news, reports)
+        self._session.acknowledge(
+            turn.epoch, news, reports, receive_ms=self._receive_ms, install_ms=self._install_ms
+        )
 
     async def _send_frames(self) -> None:
         while True:

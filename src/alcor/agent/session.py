@@ -82,6 +82,8 @@ class Outbox:
     ports: dict[str, PortReport] = field(default_factory=dict)
     claims: dict[tuple[str, str], ClaimReport] = field(default_factory=dict)
     losses: dict[str, LossReport] = field(default_factory=dict)
+    receive_ms: float = 0.0
+    install_ms: float = 0.0
     replies: list[Reply] = field(default_factory=list)
     asked: list[AgentMessage] = field(default_factory=list)
     beat: bool = False
@@ -97,6 +99,8 @@ class Outbox:
                     ports=tuple(self.ports.values()),
                     claims=tuple(self.claims.values()),
                     losses=tuple(self.losses.values()),
+                    receive_ms=self.receive_ms,
+                    install_ms=self.install_ms,
                 )
             )
         messages += self.asked
@@ -138,8 +142,18 @@ class Session:
         """Whether the region has welcomed us and the stream stands."""
         return self.state == "connected"
 
-    def acknowledge(self, epoch: int, realized: dict[int, int], ports: Sequence[PortReport]) -> None:
-        """Tell what a barrier confirmed; kept until it can be sent, dropped when the stream ends."""
+    def acknowledge(
+        self,
+        epoch: int,
+        realized: dict[int, int],
+        ports: Sequence[PortReport],
+        *,
+        receive_ms: float = 0.0,
+        install_ms: float = 0.0,
+    ) -> None:
+        """Tell what a barrier confirmed, and how long that took (`Ack`); kept until it can be sent, dropped when the
+        stream ends.
+        """
         if not self.is_open or not (realized or ports):
             return
         outbox = self._outbox
@@ -147,6 +161,7 @@ class Session:
             outbox.realized.clear()
             outbox.epoch = epoch
         outbox.realized |= realized
+        outbox.receive_ms, outbox.install_ms = receive_ms, install_ms
         outbox.ports |= {report.port_id: report for report in ports}
         self._wake.set()
 

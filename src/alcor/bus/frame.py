@@ -205,6 +205,8 @@ def _wire_of_agent(message: AgentMessage) -> wire.AgentMessage:
                     port=[encode_port(port) for port in message.ports],
                     claim=[encode_claim(claim) for claim in message.claims],
                     loss=[encode_loss(loss) for loss in message.losses],
+                    receive_ms=message.receive_ms,
+                    install_ms=message.install_ms,
                 )
             )
         case Resume():
@@ -404,6 +406,8 @@ def _decode_agent_message(message: wire.AgentMessage) -> AgentMessage:
                 ports=ports,
                 claims=claims,
                 losses=tuple([decode_loss(loss) for loss in message.ack.loss]),
+                receive_ms=message.ack.receive_ms,
+                install_ms=message.ack.install_ms,
             )
         case "resume":
             return Resume(decode_scope(message.resume.scope), message.resume.position)

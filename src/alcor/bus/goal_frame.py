@@ -90,6 +90,8 @@ def _wire_of_report(report: HostReport) -> wire.HostReport:
         session=report.session,
         claim=[encode_claim(claim) for claim in report.claims],
         loss=[encode_loss(loss) for loss in report.losses],
+        receive_ms=report.receive_ms,
+        install_ms=report.install_ms,
     )
 
 
@@ -131,6 +133,8 @@ def _decode_report(message: wire.HostReport) -> HostReport:
         session=message.session,
         claims=tuple([decode_claim(claim) for claim in message.claim]),
         losses=tuple([decode_loss(loss) for loss in message.loss]),
+        receive_ms=message.receive_ms,
+        install_ms=message.install_ms,
     )
 
 

@@ -134,6 +134,7 @@ class HostReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     database lost history, and a new epoch begins (protocol, section 2).
     `session`: which of its attachments the agent speaks in; another number than before voids all it said before
     (its ports and `realized` must be told anew), however fast it came back.
+    `receive_ms`, `install_ms`: of the latest confirmation, as in `Ack`; the former with the ncm's own part.
     """
 
     host_id: str
@@ -148,6 +149,8 @@ class HostReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     session: int = 0
     claims: tuple[ClaimReport, ...] = ()
     losses: tuple[LossReport, ...] = ()
+    receive_ms: float = 0.0
+    install_ms: float = 0.0
 
 
 class Question(msgspec.Struct, frozen=True, gc=False):
@@ -241,13 +244,19 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 class Ack(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Agent: everything through these revisions is in the switch (its barrier replied); what ports did and claim, and
-    which gateway hosts were lost."""
+    which gateway hosts were lost.
+
+    `receive_ms`: from the first arrival of what is confirmed to the turn that took it in; `install_ms`: from there to
+    the barrier's reply.
+    """
 
     epoch: int
     realized: dict[int, int] = {}
     ports: tuple[PortReport, ...] = ()
     claims: tuple[ClaimReport, ...] = ()
     losses: tuple[LossReport, ...] = ()
+    receive_ms: float = 0.0
+    install_ms: float = 0.0
 
 
 class Resume(msgspec.Struct, frozen=True, gc=False):

@@ -320,6 +320,7 @@ def merge_reports(before: HostReport, after: HostReport) -> HostReport:
         for shard, revision in before.realized.items():
             realized[shard] = max(revision, realized.get(shard, 0))
         position_max = max(position_max, before.position_max)
+    latest = after if after.realized else before
     return HostReport(
         host_id=after.host_id,
         epoch=after.epoch,
@@ -331,6 +332,8 @@ def merge_reports(before: HostReport, after: HostReport) -> HostReport:
         detail=after.detail,
         position_max=position_max,
         session=after.session or before.session,
+        receive_ms=latest.receive_ms,
+        install_ms=latest.install_ms,
         claims=merge_claims(before.claims, after.claims),
         losses=merge_losses(before.losses, after.losses),
     )

@@ -20,6 +20,7 @@ from typing import Protocol
 import msgspec
 
 from alcor.bus.interface import DataplaneBus, HostReport, PortReport
+from alcor.dataplane.barrier import Barriers
 from alcor.dataplane.claim import Claims
 from alcor.dataplane.standing import Standings
 from alcor.goalstate.graph import Graph, Outcome
@@ -75,6 +76,11 @@ class _HostFacts:
     agent_version: str = ""
     detail: str = ""
 
+    @property
+    def was_heard(self) -> bool:
+        """Whether it ever was, by this run or an earlier one."""
+        return self.seen_ms > 0
+
     def realized_through(self, shards: Iterable[int]) -> int:
         """The lowest revision confirmed in these shards; 0 if one was never confirmed."""
         return min(self.realized.get(shard, 0) for shard in shards)
@@ -121,6 +127,8 @@ class Realizer:
     ) -> None:
         """`now_ms`: unix milliseconds, one clock for when all hosts were heard. `told`: as `Dataplane`."""
         self._told = told
+        self.barriers = Barriers(lambda host_id: self._hosts.get(host_id))
+        """Who has what; follows the graph beside this one, and hears what this one hears."""
         self._store, self._bus = store, bus
         self._now_ms, self._history_lost = now_ms, history_lost
         self._host_write_s = host_write_s
@@ -255,6 +263,7 @@ class Realizer:
         if self._claims or self._standings:
             self._stirred.set()
         self._see(report, facts)
+        self.barriers.heard(report)
         if report.epoch > self._epoch or (
             report.epoch == self._epoch and report.position_max > graph.revision
         ):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from time import perf_counter
 
 from alcor.bus.interface import DataplaneBus, Publication
+from alcor.dataplane.barrier import Barriers, Turned
 from alcor.dataplane.publish import Publisher
 from alcor.dataplane.realize import Realizer, Told
 from alcor.goalstate.graph import Graph, difference
@@ -61,6 +62,11 @@ class Dataplane:
         self._failures = 0
 
     @property
+    def barriers(self) -> Barriers:
+        """Who has what was published."""
+        return self._realizer.barriers
+
+    @property
     def graph(self) -> Graph | None:
         """The present graph, only to be read; None before the first one is loaded."""
         return self._graph
@@ -103,22 +109,34 @@ class Dataplane:
         begun = perf_counter()
         cuts = await self._store.follow(graph.revision, CUTS_PER_TURN_MAX)
         if cuts:
-            self._advance(graph, cuts)
+            self._advance(graph, cuts, begun)
             COMPILE_SECONDS.observe(perf_counter() - begun)
         # Here and not after a reload, which may lead to the same failure again and again.
         self._failures = 0
         if (await self._store.head()).epoch != self._publisher.epoch:
             self._stale = True
 
-    def _advance(self, graph: Graph, cuts: list[Cut]) -> None:
-        """All cuts in one turn: one publication per changed scope, whatever lay between (I8)."""
+    def _advance(self, graph: Graph, cuts: list[Cut], begun: float) -> None:
+        """All cuts in one turn: one publication per changed scope, whatever lay between (I8).
+
+        `begun`: when it was to be looked for them (`perf_counter`).
+        """
+        read = perf_counter()
         before, through = graph.revision, cuts[-1].revision
         if cuts[0].revision != before + 1:
             raise TooOld(f"the change log goes on with revision {cuts[0].revision} after {before}")
         self._published = False
         outcome = graph.advance((change for cut in cuts for change in cut.changes), through)
+        compiled = perf_counter()
         self._publish(graph, self._publisher.steps(outcome.scopes, before, through))
         self._realizer.advance(outcome)
+        times = Turned(
+            follow_ms=(read - begun) * 1000,
+            compile_ms=(compiled - read) * 1000,
+            publish_ms=(perf_counter() - compiled) * 1000,
+            ended_s=asyncio.get_running_loop().time(),
+        )
+        self.barriers.advance(outcome, (change.id for cut in cuts for change in cut.changes), times)
         for node in outcome.stats.recomputed:
             RECOMPUTED.labels(node).inc()
 
@@ -146,6 +164,7 @@ class Dataplane:
             steps = list(publisher.snapshots(graph, dict.fromkeys([*old.scopes(), *graph.scopes()])))
         await self._realizer.begin(image.position.epoch, graph, anew=image.position.epoch != epoch)
         self._graph, self._publisher = graph, publisher
+        self.barriers.begin(graph)
         self._publish(graph, steps)
         self._stale = False
         if old is None:

@@ -10,9 +10,10 @@ and O(ports of a network) for one whose routers, peerings or QoS policy change (
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from alcor.goalstate.delta import diff
+from alcor.goalstate.holder import Holders
 from alcor.goalstate.intent import Input, Intent, Step
 from alcor.goalstate.item import Item, ItemKind, Key, RegionItem, State, key_of, refers
 from alcor.goalstate.node.contract import ItemNode, Node, Placement, Turn
@@ -30,6 +31,7 @@ from alcor.goalstate.node.derived import (
     router_node,
     rules_node,
 )
+from alcor.goalstate.node.keyed import KeyedNode
 from alcor.goalstate.node.local_port import LocalPortNode
 from alcor.goalstate.node.neighbour import NeighbourNode
 from alcor.goalstate.node.network_host import NetworkHostNode
@@ -125,6 +127,7 @@ class Graph:
         self.intent, self.revision = intent, revision
         self._placement, self._nodes = placement, nodes
         self._references = {node.name: References() for node in nodes if node.kind in REFERRING}
+        self._holders = Holders()
         self._reach: dict[
             Scope, frozenset[int]
         ] = {}  # scope of `_REFERRED` → shards of it and what it refers to
@@ -180,6 +183,9 @@ class Graph:
         rows = node.table.rows.items()
         items = ((scope_id, item) for scope_id, held in rows for item in held.values())
         self._references[node.name].load(items, turn.row_revisions, turn.revision, before)
+        for scope_id, held in rows:
+            scope = Scope(node.scope_kind, scope_id)
+            self._holders.load(scope, held.values())
 
     def _node_named(self, name: str) -> ItemNode | None:
         return next((node for node in self._nodes if node.name == name), None)
@@ -254,6 +260,41 @@ class Graph:
             found.update(dict.fromkeys(wave))
         yield from found
 
+    def hosts_of(self, scope: Scope) -> Mapping[str, int]:
+        """The hosts that must hold a scope, those whose closure it is in, and since when (`Holders.hosts`).
+
+        Cost: O(hosts).
+        """
+        if scope == REGION:
+            return dict.fromkeys(self.intent.hosts, 0)
+        return {id: since for id, since in self._holders.hosts(scope).items() if id in self.intent.hosts}
+
+    def told_by(self, input: Input, fact: Any) -> Iterator[Scope]:
+        """Scopes that hold items which a fact may have a part in, those of hot nodes aside (`goalstate.told`)."""
+        for index in self._followers[input]:
+            node = self._nodes[index]
+            if isinstance(node, KeyedNode):
+                for scope_id in node.told_by(self.intent, input, fact):
+                    yield Scope(node.scope_kind, scope_id)
+
+    def shards_told(self, change: ScopeChange) -> frozenset[int]:
+        """The shards of a scope and of all that its new items refer to, and so on: who confirmed them knows it all."""
+        return self._shards_with(change.scope, (entry.item for entry in change.put))
+
+    def shards_about(self, scope: Scope, id: str) -> frozenset[int]:
+        """As `shards_told`, of what a scope says of one subject."""
+        if scope.kind in _REFERRED:
+            return self._shards_behind(scope)
+        rows = [node.table.rows.get(scope.id, {}) for node in self._by_scope_kind[scope.kind]]
+        return self._shards_with(scope, (held[id] for held in rows if id in held))
+
+    def _shards_with(self, scope: Scope, items: Iterable[Item]) -> frozenset[int]:
+        shards = {shard_of(scope)}
+        for item in items:
+            for target in refers(item):
+                shards |= self._shards_behind(target)
+        return frozenset(shards)
+
     def shards_of(self, placement: Placement) -> set[int]:
         """The shards of a placed port's host's scope and of all that the port refers to, and so on.
 
@@ -313,6 +354,7 @@ class Graph:
                 items += 1
                 if references is not None:
                     references.follow(scope_id, id, before, item, turn.revision)
+                    self._holders.follow(scope, before, item, turn.revision)
                     self._reach.pop(scope, None)
                 if item is None:
                     change.removed.append(Key(node.kind, id))

@@ -254,6 +254,11 @@ ENTITIES: tuple[type[Entity], ...] = tuple(KINDS)
 
 _ENTITY_OF: dict[str, type[Entity]] = {BY_ENTITY[entity].name: entity for entity in KINDS}
 
+KIND_OF: dict[str, tuple[Input, ...]] = {
+    BY_ENTITY[entity].name: (kind.input, *(one.input for one in kind.more)) for entity, kind in KINDS.items()
+}
+"""Resource name → the tables that its rows have facts in."""
+
 
 @dataclass(frozen=True, slots=True)
 class Step(Generic[F]):

@@ -91,7 +91,7 @@ class Delivery:
 
     def close(self, *, at_once: bool = False) -> None:
         """Need nothing any more. `at_once`: the cache need not keep it for the agent's return."""
-        self._cache.impatient.pop(self._subscriber, None)
+        self._cache.impatient.discard(self._subscriber)
         for scope in self._needed:
             self._cache.release(scope, self._subscriber, at_once=at_once)
         self._needed.clear()
@@ -312,7 +312,7 @@ class Delivery:
             turn.messages.append(Heads(epoch=epoch, generation=generation, through=shards))
         self.in_sync = True
         if any(value < self._newest for value in through.values()):
-            self._cache.impatient[self._subscriber] = None
+            self._cache.impatient.add(self._subscriber)
 
     def _complete(self, blocked: set[Scope]) -> dict[int, int]:
         """Shard → the revision through which the agent has all its scopes; -1 if one is of an older epoch."""

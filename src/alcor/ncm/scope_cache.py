@@ -184,10 +184,12 @@ class ScopeCache:
         self._grace_s = grace_s
         self._shards: dict[int, Shard] = {}
         self._scopes: dict[Scope, HeldScope] = {}
+        self.taken_s = 0.0
+        """When the bus last brought anything (loop time)."""
         # Grows when the references of any scope change: who computed a closure before computes it again.
         self.references = 0
-        # Who was given something newer than the heads it was told, in that order: they hear of the next ones at once.
-        self.impatient: dict[Subscriber, None] = {}
+        # Who was given something newer than the heads it was told, and must hear of the next ones at once.
+        self.impatient: set[Subscriber] = set()
 
     # --- subscribers ---
 
@@ -266,7 +268,7 @@ class ScopeCache:
             for held in self._scopes.values():
                 if held.loaded and held.epoch < heads.epoch and shard_of(held.scope) in begun:
                     self._reload(held)
-        impatient, self.impatient = self.impatient, {}
+        impatient, self.impatient = self.impatient, set()
         for subscriber in impatient:
             subscriber.wake()
 

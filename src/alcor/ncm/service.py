@@ -69,6 +69,7 @@ class Ncm:
         try:
             async for batch in self._bus.updates():
                 heads = False
+                self.cache.taken_s = asyncio.get_running_loop().time()
                 for message in batch:
                     if isinstance(message, Question):
                         self._ask(message)

@@ -25,6 +25,7 @@ from alcor.bus.interface import (
     Refused,
     Reply,
     Resume,
+    ScopeUpdate,
     Welcome,
 )
 from alcor.goalstate.item import HostItem, ItemKind, Key
@@ -74,7 +75,7 @@ class Session:
     ) -> None:
         self.host_id = hello.host_id
         self.number = number
-        self._peer, self._hello, self._codec = peer, hello, codec
+        self._peer, self._hello, self._codec, self._cache = peer, hello, codec, cache
         self._heartbeat_s, self._now_ms, self._report = heartbeat_s, now_ms, report
         self._shown = Shown.of(peer, hello, now_ms())
         self._proof: Envelope | None = None
@@ -91,6 +92,8 @@ class Session:
         self._own = self._delivery.need(host_scope(hello.host_id))
         self._reported_ms = 0
         self._detail = ""
+        # How long what was sent last had been here before.
+        self._held_ms = 0.0
         # Questions not sent yet, and those not answered: number → where the answer goes.
         self._asked: list[Question] = []
         self._askers: dict[int, Callable[[Reply], None]] = {}
@@ -175,6 +178,9 @@ class Session:
                 self._verify()
                 messages, finished = self._delivery.turn()
                 if messages:
+                    if any(isinstance(message, ScopeUpdate) for message in messages):
+                        now_s = asyncio.get_running_loop().time()
+                        self._held_ms = (now_s - self._cache.taken_s) * 1000
                     await self._peer.send(messages)
             await self._woken.wait()
 
@@ -211,6 +217,8 @@ class Session:
                 ports=message.ports,
                 claims=message.claims,
                 losses=message.losses,
+                receive_ms=self._held_ms + message.receive_ms,
+                install_ms=message.install_ms,
             )
         elif isinstance(message, Heartbeat):
             changed, self._detail = message.detail != self._detail, message.detail
@@ -250,6 +258,8 @@ class Session:
         claims: Sequence[ClaimReport] = (),
         losses: Sequence[LossReport] = (),
         position_max: int = 0,
+        receive_ms: float = 0.0,
+        install_ms: float = 0.0,
     ) -> None:
         self._reported_ms = self._now_ms()
         self._report(
@@ -266,5 +276,7 @@ class Session:
                 session=self.number,
                 claims=tuple(claims),
                 losses=tuple(losses),
+                receive_ms=receive_ms,
+                install_ms=install_ms,
             )
         )

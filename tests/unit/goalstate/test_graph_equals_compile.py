@@ -1,5 +1,7 @@
 """I3: for every sequence of changes the graph equals the specification, and a receiver of its steps equals both."""
 
+from collections import Counter
+from collections.abc import Mapping
 from itertools import combinations
 
 import pytest
@@ -8,9 +10,11 @@ from hypothesis import strategies as st
 
 from alcor.goalstate.graph import Graph, item_nodes
 from alcor.goalstate.intent import Input
-from alcor.goalstate.item import ItemKind, Key, LocalPort, refers
+from alcor.goalstate.item import ItemKind, Key, LocalPort, State, refers
 from alcor.goalstate.node.contract import ItemNode, Placement
 from alcor.goalstate.scope import CLOSURE_DEPTH_MAX, REGION, Scope, host_scope, shard_of
+from alcor.goalstate.told import scopes_of
+from alcor.model.catalogue import BY_ENTITY
 from alcor.model.change import Change
 from alcor.model.host import Host
 from tests.support.goalstate import (
@@ -64,7 +68,9 @@ def test_the_graph_equals_the_specification(history: tuple[Rows, Cuts]) -> None:
     of all nodes finds nothing."""
     start, cuts = history
 
-    _walk(a_graph(*start.values()), start, cuts)
+    graph = a_graph(*start.values())
+    _walk(graph, start, cuts)
+    _assert_subjects(graph, cuts[-1][1])
 
 
 _INPUTS = sorted({(node.name, input) for node in item_nodes() for input in node.inputs})
@@ -86,9 +92,13 @@ def _walk(graph: Graph, start: Rows, cuts: Cuts) -> None:
     held = states_of(graph)
     assert held == expected(start.values())
     for revision, (changes, rows) in enumerate(cuts, start=2):
+        needed = _needed(graph, held)
         outcome = graph.advance(changes, revision)
 
         held = applied(held, outcome)
+        told = {id for change in outcome.scopes for id in graph.hosts_of(change.scope)}
+        now = _needed(graph, held)
+        assert {id for id in needed.keys() & now.keys() if needed[id] != now[id]} <= told
         wanted = expected(rows.values())
         assert states_of(graph) == wanted
         assert held == wanted
@@ -96,8 +106,37 @@ def _walk(graph: Graph, start: Rows, cuts: Cuts) -> None:
         _assert_closed(graph, rows)
 
 
+def _needed(graph: Graph, held: Mapping[Scope, State]) -> dict[str, dict[Scope, State]]:
+    """What each host must hold."""
+    return {
+        id: {scope: dict(held.get(scope, {})) for scope in graph.closure(id)} for id in graph.intent.hosts
+    }
+
+
+def _assert_found(graph: Graph) -> None:
+    """The hosts of a scope are those whose closure it is in."""
+    closures = {id: set(graph.closure(id)) for id in graph.intent.hosts}
+    for scope in {*graph.scopes(), *(scope for closure in closures.values() for scope in closure)}:
+        assert set(graph.hosts_of(scope)) == {id for id, closure in closures.items() if scope in closure}
+
+
+def _assert_subjects(graph: Graph, rows: Rows) -> None:
+    """Every scope with an item of a row's id is among those that speak of the row; hosts in a network aside."""
+    named = Counter(row.id for row in rows.values())
+    for row in (row for row in rows.values() if named[row.id] == 1):
+        scopes = scopes_of(graph, BY_ENTITY[type(row)].name, row.id)
+        about = {
+            scope
+            for scope in graph.scopes()
+            for key in graph.state(scope)
+            if key.id == row.id and key.kind is not ItemKind.NETWORK_HOST
+        }
+        assert about <= set(scopes or ())
+
+
 def _assert_closed(graph: Graph, rows: Rows) -> None:
     """A host's closure is what following references gives, and no deeper than allowed (I6)."""
+    _assert_found(graph)
     for host in (row for row in rows.values() if isinstance(row, Host)):
         wave: set[Scope] = {REGION, host_scope(host.id)}
         closure: set[Scope] = set()

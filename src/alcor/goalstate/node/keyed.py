@@ -62,6 +62,13 @@ class KeyedNode(Generic[I]):
                 found += items
         self.table.replace(found)
 
+    def told_by(self, intent: Intent, input: Input, fact: Any) -> Iterator[str]:
+        """The ids of the scopes with items that a fact may have a part in. Cost: O(keys it touches)."""
+        touched = self._touched.get(input)
+        for key in dict.fromkeys(touched(intent, fact)) if touched is not None else ():
+            for scope_id, _ in self._held.get(key, ()):
+                yield scope_id
+
     def _follow(self, intent: Intent, turn: Turn, *, input: Input) -> bool:
         touched, differs = self._touched[input], self._differs.get(input)
         keys: dict[str, None] = {}
