@@ -113,7 +113,7 @@ async def test_a_server_s_port_from_its_plug_to_its_end(tmp_path: Path) -> None:
             switch,
             ProtobufCodec(),
             host_id=host["id"],
-            token=host["token"],
+            token=lambda: host["token"],
             version="test",
             now_ms=lambda: time.time_ns() / 1e6,
             random=random.random,

@@ -127,7 +127,7 @@ async def an_agent(data: Path, host: dict[str, Any]) -> AsyncIterator[SimulatedS
         switch,
         ProtobufCodec(),
         host_id=host["id"],
-        token=host["token"],
+        token=lambda: host["token"],
         version=__version__,
         now_ms=lambda: time.time_ns() / 1e6,
         random=random.random,

@@ -16,10 +16,11 @@ import httpx
 from alcor.api.app import build
 from alcor.api.auth import TokenAuthenticator
 from alcor.api.limit import Limits
-from alcor.api.needs import Ready
+from alcor.api.needs import DataPlane, Ready
 from alcor.managers.interface import Manager, Service
 from alcor.managers.quota.limit import Limits as Quotas
 from alcor.managers.registry import managers
+from alcor.model.realized import Realized
 from alcor.model.resource import Resource
 from alcor.model.token import Token
 from alcor.store.interface import Store, Transaction
@@ -116,6 +117,16 @@ async def add_token(store: Store, text: str, project_id: str, *, is_admin: bool)
     return (await store.write(work)).value
 
 
+class NoHosts:
+    """A data plane without hosts: everything is everywhere at once."""
+
+    async def wait(self, revision: int, within_s: float) -> Realized:
+        return Realized(revision=revision)
+
+    async def standing(self, kind: str, ids: Sequence[str]) -> list[Realized]:
+        return [Realized(revision=1) for _ in ids]
+
+
 @asynccontextmanager
 async def serving(
     store: Store,
@@ -129,6 +140,7 @@ async def serving(
     clock: Callable[[], float] = lambda: 0.0,
     overrides: Mapping[str, str] = {},
     quotas: Quotas | None = None,
+    data_plane: DataPlane | None = NoHosts(),
 ) -> AsyncIterator[Api]:
     """A client of an application on `store`; errors of the application are answers, not exceptions.
 
@@ -145,6 +157,7 @@ async def serving(
         public_endpoint=public_endpoint,
         overrides=overrides,
         quota_limit=None if quotas is None else quotas.of,
+        data_plane=data_plane,
     )
     headers = {} if token is None else {"X-Auth-Token": token}
     transport = httpx.ASGITransport(app)

@@ -12,13 +12,17 @@ from alcor.api.discovery import Discovery
 from alcor.api.docs import Docs, swagger_folder
 from alcor.api.gateway import Gateway
 from alcor.api.limit import Limits
-from alcor.api.needs import Authenticator, QuotaLimit, Ready
+from alcor.api.needs import Authenticator, DataPlane, QuotaLimit, Ready
+from alcor.api.noted import NotedStore
 from alcor.api.openapi import document
+from alcor.api.openapi_waits import with_waits
 from alcor.api.operations import Operations
 from alcor.api.policy import Policy, default_rules
+from alcor.api.policy.defaults import DATA_PLANE
 from alcor.api.service import Routes
 from alcor.api.tagging import Tagging
 from alcor.api.view import encode
+from alcor.api.waiting import Standings, Waits
 from alcor.api.writing import Writing
 from alcor.managers.interface import Manager, Service
 from alcor.model.catalogue import RESOURCES
@@ -40,6 +44,7 @@ def build(
     limits: Limits = Limits(),
     overrides: Mapping[str, str] = {},
     quota_limit: QuotaLimit | None = None,
+    data_plane: DataPlane | None = None,
 ) -> ASGIApp:
     """The application.
 
@@ -48,20 +53,27 @@ def build(
     ready:           what keeps the process from serving; by default, whether the store answers.
     overrides:       an operator's policy rules, instead of the built-in ones of the same names.
     quota_limit:     how many rows a project may have; by default there is no limit.
+    data_plane:      who knows what hosts have confirmed; by default nobody.
     Raises:          ValueError if a service is not known, or two endpoints have one path; PolicyError.
     """
     chosen = _chosen(managers, services)
     policy = policy_of(managers, overrides)
     # Every kind there is, also those of which only the history shows rows.
     reach = Reach(RESOURCES, policy)
-    around = Surroundings(store, limits, policy, reach.hidden, quota_limit)
+    standings = Standings(data_plane, policy)
+    around = Surroundings(
+        NotedStore(store), limits, policy, reach.hidden, quota_limit, counts=standings.counts
+    )
     collections = _collections(chosen, managers, around)
     routes = [Routes(part, around) for part in chosen if isinstance(part, Service)]
-    described = encode(document(collections, [part.service for part in routes], version, limits))
+    described = encode(
+        with_waits(document(collections, [part.service for part in routes], version, limits), collections)
+    )
     return Gateway(
         _merged(
             *(one.reading_endpoints() for one in collections),
             *(Writing(one).endpoints() for one in collections),
+            *(standings.endpoints(one) for one in collections),
             *(Tagging(one).endpoints() for one in collections if one.resource.is_tagged),
             *(one.endpoints() for one in routes),
             Discovery(collections, chosen).endpoints(),
@@ -72,6 +84,7 @@ def build(
         limits,
         public_endpoint=public_endpoint,
         reach=reach.of,
+        waits=Waits(data_plane, policy),
     )
 
 
@@ -81,6 +94,7 @@ def policy_of(managers: Sequence[Part], overrides: Mapping[str, str] = {}) -> Po
     for part in managers:
         if isinstance(part, Service):
             defaults |= {route.rule: route.default for route in part.routes}
+    defaults |= DATA_PLANE
     return Policy.of(defaults, overrides)
 
 

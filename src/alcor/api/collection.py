@@ -3,7 +3,7 @@
 Here: where its endpoints are, and reading. What writes is in `writing`, tags in `tagging`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -22,19 +22,26 @@ from alcor.api.policy import Policy
 from alcor.api.view import Selection, View, encode
 from alcor.managers.interface import Caller, Child, Hidden, Manager
 from alcor.model.errors import NotFound
+from alcor.model.realized import REACHING
 from alcor.model.resource import Entity
 from alcor.store.interface import Store, TooOld
+
+Counts = Callable[[str, Sequence[str]], Awaitable[list[dict[str, Any]]]]
+"""(resource's name, row ids) → the attribute `data_plane` of each. Raises: Unavailable."""
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What every collection needs. `quota_limit` None: nothing is limited; `hidden`: what a caller does not see."""
+    """What every collection needs. `quota_limit` None: nothing is limited; `hidden`: what a caller does not see;
+    `counts`: of rows of a kind, how many hosts have them.
+    """
 
     store: Store
     limits: Limits
     policy: Policy
     hidden: Callable[[Caller], Hidden]
     quota_limit: QuotaLimit | None = None
+    counts: Counts | None = None
 
 
 class Collection:
@@ -87,7 +94,8 @@ class Collection:
         if listing.query.marker is not None and self.manager.source is None:
             await self._check_marker(call, listing.query.marker)
         page = await self._page(listing, call)
-        documents = await self.view.shown(self.around.store, caller, page.rows, selection)
+        counted = await self._counted([row.id for row in page.rows], listing.fields)
+        documents = await self.view.shown(self.around.store, caller, page.rows, selection, counted)
         answer: dict[str, Any] = {self.view.collection: documents}
         if found := links(f"{call.base}{call.path}", pairs, listing, page):
             answer[f"{self.view.collection}_links"] = found
@@ -114,7 +122,16 @@ class Collection:
         if moments:
             return await self._show_past(call, moments[-1], fields)
         row = await self.finder.find(self.around.store.reader, call.caller, call.names)
-        return await self.answer_one(call.caller, row, self.view.selection(call.caller, fields), {})
+        shown = await self._counted([row.id], fields)
+        selection = self.view.selection(call.caller, fields)
+        return await self.answer_one(call.caller, row, selection, shown[0] if shown else {})
+
+    async def _counted(self, ids: Sequence[str], fields: Sequence[str]) -> list[dict[str, Any]]:
+        """`data_plane` of each row, if it is asked for by name: hosts are asked for it, or those who know them."""
+        counts, name = self.around.counts, self.resource.name
+        if counts is None or name not in REACHING or "data_plane" not in fields or not ids:
+            return []
+        return [{"data_plane": one} for one in await counts(name, ids)]
 
     async def _show_past(self, call: Call, text: str, fields: Sequence[str]) -> Response:
         """What was stored at a moment. What is made from other rows is left out: it would be of today."""

@@ -20,6 +20,7 @@ from alcor.api.needs import Authenticator
 from alcor.api.request_id import RequestIds
 from alcor.api.router import Router
 from alcor.api.view import encode
+from alcor.api.waiting import Waits
 from alcor.managers.interface import Caller
 from alcor.model.errors import AlcorError
 from alcor.telemetry.log import get_log
@@ -52,12 +53,14 @@ class Gateway:
         *,
         public_endpoint: str | None,
         reach: Callable[[Caller], frozenset[str]] = lambda _caller: frozenset(),
+        waits: Waits | None = None,
     ) -> None:
         self._router = Router(endpoints)
         self._authenticator = authenticator
         self._limits = limits
         self._ids = RequestIds()
         self._reach = reach
+        self._waits = waits
         self._public = public_endpoint.rstrip("/") if public_endpoint else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -115,7 +118,8 @@ class Gateway:
                     sees_all=self._reach(known),
                 )
                 facts["project_id"] = known.project_id
-            return await _handler(endpoint, facts["method"], facts["path"])(call)
+            handler = _handler(endpoint, facts["method"], facts["path"])
+            return await (handler(call) if self._waits is None else self._waits.answer(call, handler))
         except AlcorError as error:
             failure = failure_of(error, realm=call.base)
             facts["error"] = failure.type

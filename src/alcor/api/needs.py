@@ -1,9 +1,10 @@
 """What the REST edge needs of others, as small Protocols; `runtime` supplies them."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from alcor.managers.interface import Caller
+from alcor.model.realized import Realized
 from alcor.store.interface import Transaction
 
 
@@ -23,6 +24,22 @@ class Authenticator(Protocol):
 
 Ready = Callable[[], Awaitable[Mapping[str, str]]]
 """What keeps the process from serving: part → reason. Empty: it serves. Must answer within a second."""
+
+
+class DataPlane(Protocol):
+    """Who knows what hosts have confirmed.
+
+    Law: of a revision that `wait` calls complete, every host that must have it has it in its switch.
+    """
+
+    async def wait(self, revision: int, within_s: float) -> Realized:
+        """Who has a revision, once every living host that must have it does, or after `within_s` seconds.
+
+        Raises: Unavailable if nobody can tell.
+        """
+
+    async def standing(self, kind: str, ids: Sequence[str]) -> list[Realized]:
+        """Who has rows of a kind (a resource's name) as they are now, in the same order. Raises: Unavailable."""
 
 
 QuotaLimit = Callable[[Transaction, str, str], Awaitable[int]]

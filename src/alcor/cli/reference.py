@@ -95,7 +95,8 @@ def resources_page() -> str:
         "# REST API\n\nThe full description, with schemas and errors, is the OpenAPI 3.1 document a region serves at "
         "`/openapi.json` and shows at `/docs`, offline. Below: what each resource has. *decided*: the manager chooses "
         "if nothing is said. Every collection takes `fields`, `sort_key`, `sort_dir`, `limit`, `marker` and "
-        "`page_reverse`; `tenant_id` is another name of `project_id`.\n"
+        "`page_reverse`; `tenant_id` is another name of `project_id`. Every write takes `wait`, and rows that reach "
+        "hosts have `GET <row>/data-plane` (docs/design/api.md, Waiting for hosts).\n"
     )
     parts = managers()
     for part in parts:

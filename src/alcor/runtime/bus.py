@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 
-from alcor.bus.consult import consult
+from alcor.bus.consult import ANSWER_S, consult
 from alcor.bus.goal_client import GoalClient
 from alcor.bus.goal_server import GoalServer
 from alcor.bus.grpc_tls import ChannelTls
@@ -83,7 +83,7 @@ async def listening(config: RegionConfig, codec: ItemCodec) -> AsyncIterator[Goa
         await server.stop()
 
 
-async def consult_dataplane(config: RegionConfig, body: bytes) -> bytes:
+async def consult_dataplane(config: RegionConfig, body: bytes, *, within_s: float = ANSWER_S) -> bytes:
     """Ask the dataplane that leads, from a process of its own machine or as `bus.dataplane` says.
 
     Raises: NotFound, InvalidInput, Unavailable.
@@ -96,7 +96,7 @@ async def consult_dataplane(config: RegionConfig, body: bytes) -> bytes:
         raise Unavailable(f"the bus secret cannot be read: {error}") from error
     except ConfigurationError as error:
         raise Unavailable(str(error)) from error
-    return await consult(address, secret, body, tls=tls)
+    return await consult(address, secret, body, tls=tls, within_s=within_s)
 
 
 def _nearest(config: RegionConfig) -> str:

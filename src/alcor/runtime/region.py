@@ -276,6 +276,7 @@ async def _api(
         services=services,
         overrides=overrides,
         ready=health,
+        data_plane=tracer,
     )
     api = config.api
     patience = Patience(

@@ -1,6 +1,6 @@
-"""Traces of a process: by the dataplane it runs, if that one leads, else by the one that does."""
+"""What a process asks of hosts (traces, who has what): its own dataplane if that leads, else the one that does."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -8,18 +8,26 @@ import orjson
 
 from alcor.bus.goal_server import GoalServer
 from alcor.bus.interface import DataplaneBus
+from alcor.dataplane.barrier import Barriers
 from alcor.dataplane.service import Dataplane
 from alcor.goalstate.graph import Graph
 from alcor.model.errors import Unavailable
+from alcor.model.realized import Realized
 from alcor.runtime.bus import consult_dataplane
 from alcor.runtime.config import RegionConfig
 from alcor.runtime.database import is_shared
 from alcor.trace.question import TraceQuestion
 from alcor.trace.service import Tracer
 
+# What an answer may take longer than the wait it was asked for.
+WAIT_MARGIN_S = 2.0
+
 
 class ProcessTracer:
-    """Implements the Tracer of `managers.trace`. `lead` says that this process has the present dataplane."""
+    """Implements the Tracer of `managers.trace` and the DataPlane of `api.needs`.
+
+    `lead` says that this process has the present dataplane.
+    """
 
     def __init__(self, config: RegionConfig) -> None:
         self._config = config
@@ -42,6 +50,26 @@ class ProcessTracer:
         answer: dict[str, Any] = orjson.loads(await consult_dataplane(self._config, body))
         return answer
 
+    async def wait(self, revision: int, within_s: float) -> Realized:
+        """As `DataPlane`."""
+        if self._leads or not is_shared(self._config):
+            return await self._barriers().wait(revision, within_s)
+        body = orjson.dumps({"wait": {"revision": revision, "within_s": within_s}})
+        answer = await consult_dataplane(self._config, body, within_s=within_s + WAIT_MARGIN_S)
+        return msgspec.json.decode(answer, type=Realized)
+
+    async def standing(self, kind: str, ids: Sequence[str]) -> list[Realized]:
+        """As `DataPlane`."""
+        if self._leads or not is_shared(self._config):
+            return [self._barriers().standing(kind, id) for id in ids]
+        body = orjson.dumps({"standing": {"kind": kind, "ids": list(ids)}})
+        return msgspec.json.decode(await consult_dataplane(self._config, body), type=list[Realized])
+
+    def _barriers(self) -> Barriers:
+        if self._dataplane is None:
+            raise Unavailable("this process of the region has no dataplane")
+        return self._dataplane.barriers
+
     @property
     def _leads(self) -> bool:
         """Whether the dataplane of this process still is the one that others attach to."""
@@ -51,6 +79,11 @@ class ProcessTracer:
     async def _consulted(self, body: bytes) -> bytes:
         """Another process of the region asks."""
         said = orjson.loads(body)
+        if "wait" in said:
+            return msgspec.json.encode(await self._barriers().wait(**said["wait"]))
+        if "standing" in said:
+            asked = said["standing"]
+            return msgspec.json.encode([self._barriers().standing(asked["kind"], id) for id in asked["ids"]])
         question = msgspec.convert(said["trace"], TraceQuestion)
         return orjson.dumps((await self._tracer.trace(question, actual=said["actual"])).as_json())
 

@@ -12,6 +12,9 @@ from alcor.model.resource import Attribute, Resource, Who
 ADMIN = "rule:admin_only"
 # One's own project may be named by everybody.
 _PROJECT = f"{ADMIN} or rule:context_can_set_project_id or rule:owner"
+HOSTS_RULE = "get_data_plane_hosts"
+DATA_PLANE = {HOSTS_RULE: ADMIN}
+"""Who is told the names of hosts that do not have a change, beside how many there are."""
 _VERBS = ("create", "get", "update", "delete")
 
 

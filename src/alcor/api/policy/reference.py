@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from alcor.api.policy.defaults import action_name, default_rules
+from alcor.api.policy.defaults import DATA_PLANE, action_name, default_rules
 from alcor.api.policy.named import BASE_RULES
 from alcor.managers.interface import Manager, Service
 from alcor.managers.registry import managers
@@ -87,7 +87,7 @@ def _path(resource: Resource) -> str:
 
 def _routes() -> dict[str, str]:
     routes = [route for part in managers() if isinstance(part, Service) for route in part.routes]
-    return {route.rule: route.default for route in routes}
+    return {route.rule: route.default for route in routes} | DATA_PLANE
 
 
 def _table(rules: Mapping[str, str]) -> str:
