@@ -23,6 +23,7 @@ from alcor.goalstate.item import HostItem, Item, Key, LocalPort
 from alcor.goalstate.scope import REGION, Scope, host_scope, neighbours_scope, network_scope, shard_of
 from alcor.identity.name import Peer
 from alcor.ncm.delivery import CHUNK_BYTES
+from alcor.ncm.scope_cache import LAZY_ABOVE, LAZY_BELOW
 from alcor.ncm.service import Ncm
 from tests.support.bus import FakePublisher, a_local_port, a_neighbour, a_network, a_region
 
@@ -63,6 +64,8 @@ class FakeAgent:
     frames: list[Sequence[NcmMessage]] = field(default_factory=list)
     early: list[Scope] = field(default_factory=list)
     gaps: list[ScopeUpdate] = field(default_factory=list)
+    lazy: set[Scope] = field(default_factory=set)
+    absent: list[tuple[Scope, str]] = field(default_factory=list)
     in_sync: bool = False
     certified: Peer | None = None
 
@@ -109,7 +112,12 @@ class FakeAgent:
                 token=self.token,
                 agent_version="1.0",
                 epoch=self.epoch,
-                positions=dict(self.position),
+                positions={
+                    scope: position
+                    for scope, position in self.position.items()
+                    if self.epochs[scope] == self.epoch
+                },
+                held={scope: tuple(self.held[scope]) for scope in self.lazy},
             )
         )
 
@@ -158,13 +166,15 @@ class FakeAgent:
                     self.position[scope] = max(position, message.through.get(shard_of(scope), 0))
         elif isinstance(message, Dropped):
             self.held.pop(message.scope, None)
+            self.lazy.discard(message.scope)
             self.position.pop(message.scope, None)
             self.epochs.pop(message.scope, None)
 
     def _update(self, update: ScopeUpdate) -> None:
         scope = update.scope
         position = self.position[scope] if self.epochs.get(scope) == update.epoch else -1
-        if update.through <= position:
+        is_turn = update.lazy or scope in self.lazy
+        if update.through < position or (update.through == position and not is_turn):
             return
         for envelope in update.put:
             self.early += [target for target in envelope.refers if target not in self.held]
@@ -174,7 +184,7 @@ class FakeAgent:
             if update.more:
                 return
             self.held[scope] = self._chunks.pop(scope)
-        elif position < update.from_revision:
+        elif position < update.from_revision or (scope in self.lazy and not update.lazy):
             self.gaps.append(update)
             return
         else:
@@ -184,6 +194,8 @@ class FakeAgent:
                 self.held[scope].pop(key, None)
         self.epochs[scope] = update.epoch
         self.position[scope] = update.through
+        (self.lazy.add if update.lazy else self.lazy.discard)(scope)
+        self.absent += [(scope, text) for text in update.absent]
 
 
 class GatedBus(LocalBus):
@@ -287,6 +299,8 @@ async def a_site(
     idle_heads_s: float = 0.0,
     admit_s: float = 5.0,
     chunk_bytes: int = CHUNK_BYTES,
+    lazy_above: int = LAZY_ABOVE,
+    lazy_below: int = LAZY_BELOW,
 ) -> AsyncIterator[Site]:
     """A running ncm, and a publisher that knows the region and the hosts `host-1` and `host-2`."""
     bus = GatedBus()
@@ -301,6 +315,8 @@ async def a_site(
         idle_heads_s=idle_heads_s,
         admit_s=admit_s,
         chunk_bytes=chunk_bytes,
+        lazy_above=lazy_above,
+        lazy_below=lazy_below,
     )
     publisher.change(
         {

@@ -114,7 +114,7 @@ class ScopeStore:
         if update.through > position and not held.gap:
             # One question per gap: its answer covers what else comes meanwhile.
             held.gap = True
-            self.resume.append(Resume(scope, max(position, 0)))
+            self.resume.append(Resume(scope, max(position, 0) if fits else 0))
         return None
 
     def _refused(self, shard: int, epoch: int, generation: int) -> bool:

@@ -5,26 +5,36 @@ Promises
 - A scope is sent ahead of the item that refers to it, earlier on the same stream. A scope with an item whose reference
   is not loaded yet waits for it; other scopes go on.
 - Heads announce a revision only when every scope of the shard that the agent holds has been sent through it.
+- A scope held on demand is ruled by the same position: what of it the agent holds is complete through it. An agent
+  that comes from an ncm that was ahead gets no answer from before its position.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from zlib import crc32
 
 from alcor.bus.interface import Dropped, Envelope, Heads, NcmMessage, ScopeUpdate
-from alcor.goalstate.scope import CLOSURE_DEPTH_MAX, REGION, Scope, shard_of
+from alcor.goalstate.item import ItemKind, Key
+from alcor.goalstate.scope import CLOSURE_DEPTH_MAX, REGION, Scope, ScopeKind, shard_of
+from alcor.ncm.interest import Holder
 from alcor.ncm.scope_cache import HeldScope, ScopeCache, Subscriber, envelope_bytes
-from alcor.telemetry.metrics import RESUMES, SNAPSHOTS
+from alcor.telemetry.metrics import LOOKUPS, RESUMES, SNAPSHOTS
 
 # What one turn gives to the stream; below the transport's frame of 1 MiB, because sizes are estimates.
 CHUNK_BYTES = 960 << 10
+# What an agent holds of a scope that turns stays held, up to so many items; a larger one it begins with nothing.
+KEPT_ITEMS_MAX = 20_000
+# Subjects asked for before it is known how the agent holds the scope; the agent asks again for what is beyond.
+EARLY_MAX = 1_024
 
 
 @dataclass(slots=True)
 class _Holding:
-    """What the agent has of one scope."""
+    """What the agent has of one scope; all of it, or what `holder` says."""
 
     epoch: int
     position: int
+    holder: Holder | None = None
 
 
 @dataclass(slots=True)
@@ -36,6 +46,7 @@ class _Snapshot:
     generation: int
     through: int
     envelopes: list[Envelope]
+    holder: Holder | None = None
     sent: int = 0
 
 
@@ -51,7 +62,8 @@ class _Turn:
 class Delivery:
     """The state of one agent's delivery. `turn` until it says that it is finished, again after each wake.
 
-    own: the scope of the agent's host. positions: what the agent says it holds, of `epoch`.
+    own: the scope of the agent's host. positions: what the agent says it holds, of `epoch`; keys: of scopes that it
+    holds on demand, whatever their epoch.
     Memory: one small object per scope, and 8 octets per item of a snapshot that is being sent.
     Cost of a turn: O(scopes of the closure) + O(items sent); a closure is a few scopes per network of the host.
     """
@@ -64,6 +76,7 @@ class Delivery:
         *,
         epoch: int,
         positions: Mapping[Scope, int],
+        keys: Mapping[Scope, Sequence[Key]] | None = None,
         chunk_bytes: int = CHUNK_BYTES,
     ) -> None:
         self._cache, self._subscriber, self._own = cache, subscriber, own
@@ -74,7 +87,9 @@ class Delivery:
         self._holdings: dict[Scope, _Holding] = {}
         # What the agent says it holds, until it is judged; what of it is outside the closure it must forget.
         self._offered_epoch = epoch
-        self._offered: dict[Scope, int] = dict(positions)
+        self._offered_keys: dict[Scope, Sequence[Key]] = dict(keys or {})
+        self._offered: dict[Scope, int] = dict.fromkeys(self._offered_keys, 0) | dict(positions)
+        self._early: dict[Scope, dict[str, None]] = {}
         self._owed: set[Scope] = set()
         self._snapshot: _Snapshot | None = None
         self._epoch = 0
@@ -91,8 +106,9 @@ class Delivery:
 
     def close(self, *, at_once: bool = False) -> None:
         """Need nothing any more. `at_once`: the cache need not keep it for the agent's return."""
-        self._cache.impatient.discard(self._subscriber)
-        for scope in self._needed:
+        self._cache.impatient.pop(self._subscriber, None)
+        for scope, held in self._needed.items():
+            self._leave(held, self._holdings.pop(scope, None))
             self._cache.release(scope, self._subscriber, at_once=at_once)
         self._needed.clear()
 
@@ -103,9 +119,57 @@ class Delivery:
         holding = self._holdings.pop(scope, None)
         if scope not in self._needed:
             self._offered[scope] = position
+        elif holding is not None and holding.holder is not None:
+            # What was removed since is not known of a part: all of the part is said again.
+            self._holdings[scope] = _Holding(holding.epoch, 0, holding.holder)
         elif holding is not None and position > 0:
             self._holdings[scope] = _Holding(holding.epoch, position)
             self._owed.add(scope)
+
+    # --- what the agent says of scopes that it holds on demand ---
+
+    def look_up(self, scope: Scope, subjects: Sequence[str]) -> None:
+        """The agent asks who has these. Cost: O(subjects)."""
+        holder = self._holder(scope)
+        if holder is not None:
+            found = holder.interest.look_up(holder, subjects)
+            LOOKUPS.labels("found").inc(found)
+            LOOKUPS.labels("absent").inc(len(subjects) - found)
+        elif scope in self._offered or scope in self._holdings:
+            early = self._early.setdefault(scope, {})
+            early.update(dict.fromkeys(subjects[: EARLY_MAX - len(early)]))
+
+    def forget(self, scope: Scope, keys: Sequence[Key]) -> None:
+        """The agent does not need these any more."""
+        holder = self._holder(scope)
+        if holder is not None:
+            holder.interest.forget(holder, keys)
+
+    def confirm(self, scope: Scope, keys: Sequence[Key], digests: Sequence[int]) -> None:
+        """The agent holds these, as it believes: what is otherwise is told, and what it holds is held here too."""
+        holder = self._holder(scope)
+        if holder is None:
+            return
+        entries = self._needed[scope].entries
+        for key, digest in zip(keys, digests, strict=True):
+            found = entries.get(key)
+            if found is None:
+                holder.news[key] = None
+            elif crc32(found[1].body) != digest or not holder.interest.holds(holder, key):
+                holder.interest.hold(holder, key)
+
+    def _holder(self, scope: Scope) -> Holder | None:
+        """The agent's part of a scope, if it holds it on demand as the scope is now."""
+        held, holding = self._needed.get(scope), self._holdings.get(scope)
+        holder = holding.holder if holding is not None else None
+        return (
+            holder if held is not None and holder is not None and holder.interest is held.interest else None
+        )
+
+    def _leave(self, held: HeldScope, holding: _Holding | None) -> None:
+        self._early.pop(held.scope, None)
+        if holding is not None and holding.holder is not None and holding.holder.interest is held.interest:
+            holding.holder.interest.leave(holding.holder)
 
     def turn(self) -> tuple[list[NcmMessage], bool]:
         """What to send next, at most a chunk, and whether nothing more is lacking now.
@@ -149,13 +213,15 @@ class Delivery:
         """What left the closure: after the step that removed the last reference, the agent forgets it."""
         closure = {held.scope for held in self._closure}
         for scope in [scope for scope in self._needed if scope not in closure]:
-            del self._needed[scope]
+            held, holding = self._needed.pop(scope), self._holdings.pop(scope, None)
             self._owed.discard(scope)
+            self._leave(held, holding)
             self._cache.release(scope, self._subscriber)
-            if self._holdings.pop(scope, None) is not None:
+            if holding is not None:
                 turn.messages.append(Dropped(scope))
         turn.messages += [Dropped(scope) for scope in self._offered if scope not in closure]
         self._offered.clear()
+        self._offered_keys.clear()
 
     # --- one scope ---
 
@@ -166,13 +232,23 @@ class Delivery:
             turn.blocked.add(scope)
             return True
         if scope in self._offered:
+            if self._must_wait(held):
+                self._cache.impatient[self._subscriber] = None
+                turn.blocked.add(scope)
+                return True
             self._judge(held, self._offered.pop(scope))
+        in_part = self._is_in_part(held)
         while True:
             holding = self._holdings.get(scope)
-            if holding is None or holding.epoch != held.epoch:
+            if in_part and not self._can_keep(held, holding):
+                if self._bring_part(held, holding, turn):
+                    return True
+            elif holding is None or holding.epoch != held.epoch or holding.holder is not None:
                 self._send_snapshot(held, turn)
             elif holding.position >= held.changed and scope not in self._owed:
-                return True
+                if not in_part or self._is_ahead(held, holding):
+                    return True
+                self._turn(held, holding, turn)
             elif holding.position > 0 and (
                 holding.position >= held.floor or self._can_share(held, holding.position)
             ):
@@ -182,13 +258,26 @@ class Delivery:
             if turn.room <= 0 or self._snapshot is not None:
                 return False
 
+    def _must_wait(self, held: HeldScope) -> bool:
+        """Whether the agent comes from an ncm that was ahead, with a part of a scope: what we know was before that."""
+        scope = held.scope
+        is_ahead = self._offered_epoch == held.epoch and self._offered[scope] > held.position
+        return is_ahead and scope in self._offered_keys
+
     def _judge(self, held: HeldScope, position: int) -> None:
         """Whether the agent can go on from what it says it holds.
 
         A position above ours is kept: either the agent comes from an ncm that was ahead, and what is newer will come;
         or the database lost history, and a new epoch will begin. Going back is never right (I9).
         """
-        if self._offered_epoch == held.epoch and position >= held.floor:
+        if self._offered_epoch != held.epoch:
+            return
+        if held.scope in self._offered_keys:
+            if held.is_lazy and self._is_in_part(held) and position > 0:
+                holder = self._join(held, self._offered_keys[held.scope], position)
+                self._holdings[held.scope] = _Holding(held.epoch, position, holder)
+                RESUMES.inc()
+        elif position >= held.floor:
             self._holdings[held.scope] = _Holding(held.epoch, position)
             RESUMES.inc()
 
@@ -245,6 +334,10 @@ class Delivery:
     def _send_snapshot(self, held: HeldScope, turn: _Turn) -> None:
         """Begin a snapshot: its first chunk, or all of it."""
         SNAPSHOTS.inc()
+        holding = self._holdings.get(held.scope)
+        self._leave(held, holding)
+        if holding is not None:
+            holding.holder = None
         self._snapshot = _Snapshot(held.scope, held.epoch, held.fence, held.position, held.snapshot())
         self._send_chunk(self._snapshot, turn)
 
@@ -279,13 +372,162 @@ class Delivery:
                 through=snapshot.through,
                 put=tuple(snapshot.envelopes[begins : snapshot.sent]),
                 more=more,
+                lazy=snapshot.holder is not None,
             )
         )
         if not more:
             self._snapshot = None
-            self._holdings[snapshot.scope] = _Holding(snapshot.epoch, snapshot.through)
+            self._holdings[snapshot.scope] = _Holding(snapshot.epoch, snapshot.through, snapshot.holder)
             self._owed.discard(snapshot.scope)
             self._newest = max(self._newest, snapshot.through)
+
+    # --- one scope, in part ---
+
+    def _is_in_part(self, held: HeldScope) -> bool:
+        """Whether the agent is to hold it on demand: a large scope, unless the host is a relay of the network."""
+        if not held.is_lazy:
+            return False
+        relay = Key(ItemKind.RELAY, held.scope.id)
+        if held.scope.kind is ScopeKind.NEIGHBOURS and relay in self._needed[self._own].entries:
+            held.eager[self._subscriber] = None
+            return False
+        held.eager.pop(self._subscriber, None)
+        return True
+
+    def _can_keep(self, held: HeldScope, holding: _Holding | None) -> bool:
+        """Whether the agent, which has all of it, is brought up to date before it holds just that."""
+        return (
+            holding is not None
+            and holding.holder is None
+            and holding.epoch == held.epoch
+            and holding.position > 0
+            and (holding.position >= held.floor or self._can_share(held, holding.position))
+            and len(held.entries) <= KEPT_ITEMS_MAX
+        )
+
+    def _is_ahead(self, held: HeldScope, holding: _Holding) -> bool:
+        """Whether the agent knows more of the scope than we do: what we could say was before that."""
+        if holding.epoch != held.epoch or holding.position <= held.position:
+            return False
+        self._cache.impatient[self._subscriber] = None
+        return True
+
+    def _turn(self, held: HeldScope, holding: _Holding, turn: _Turn) -> None:
+        """From here on the agent, which has all of it through its position, holds just that."""
+        holding.holder = self._join(held, list(held.entries), held.changed)
+        turn.messages.append(
+            ScopeUpdate(
+                scope=held.scope,
+                epoch=held.epoch,
+                generation=held.fence,
+                from_revision=holding.position,
+                through=holding.position,
+                lazy=True,
+            )
+        )
+
+    def _join(self, held: HeldScope, keys: Sequence[Key], position: int) -> Holder:
+        """Have the agent hold these; what of them is not as it was at `position` is news."""
+        assert held.interest is not None  # it is held on demand
+        holder = held.interest.join(self._subscriber.wake, keys)
+        for key in keys:
+            found = held.entries.get(key)
+            if found is None or found[0] > position:
+                holder.news[key] = None
+        early = self._early.pop(held.scope, None)
+        if early:
+            held.interest.look_up(holder, early)
+        return holder
+
+    def _bring_part(self, held: HeldScope, holding: _Holding | None, turn: _Turn) -> bool:
+        """Send what the agent lacks of what it holds; whether it lacks nothing now."""
+        if holding is not None and self._is_ahead(held, holding):
+            return True
+        before = holding.holder if holding is not None else None
+        holder = self._holder(held.scope)
+        if holding is None or holding.epoch != held.epoch or holding.position <= 0 or before is None:
+            if holder is None:
+                known = (
+                    self._offered_keys.get(held.scope, ())
+                    if before is None
+                    else before.interest.keys_of(before)
+                )
+                holder = self._join(held, known, held.position)
+            self._send_part(held, holder, turn)
+            return False
+        if holder is None:
+            # The scope was whole for a moment, unseen by the agent.
+            holder = holding.holder = self._join(held, before.interest.keys_of(before), holding.position)
+        if not holder.news and not holder.unsaid:
+            return True
+        self._send_news(held, holding, holder, turn)
+        return not holder.news
+
+    def _send_part(self, held: HeldScope, holder: Holder, turn: _Turn) -> None:
+        """Begin a snapshot of what the agent holds: what it does not say, the agent forgets."""
+        SNAPSHOTS.inc()
+        keys = holder.interest.keys_of(holder)
+        # Until it is whole, another epoch must not lose what is held; and what is news from here on comes after it.
+        self._holdings[held.scope] = _Holding(0, 0, holder)
+        self._owed.discard(held.scope)
+        holder.news.clear()
+        envelopes = [held.entries[key][1] for key in keys]
+        self._snapshot = _Snapshot(held.scope, held.epoch, held.fence, held.position, envelopes, holder)
+        self._send_chunk(self._snapshot, turn)
+
+    def _send_news(self, held: HeldScope, holding: _Holding, holder: Holder, turn: _Turn) -> None:
+        """The step from the agent's position, of what it holds; as much as one turn takes."""
+        position = holding.position
+        update = held.lazy_step()
+        if update is not None and self._fits(update, holder, position):
+            holder.news.clear()
+            turn.room -= held.latest_bytes
+        else:
+            update = self._news(held, holder, position, turn)
+        holding.position = update.through
+        self._newest = max(self._newest, update.through)
+        turn.messages.append(update)
+
+    def _fits(self, update: ScopeUpdate, holder: Holder, position: int) -> bool:
+        """Whether the last step is exactly the news: then all its holders get the same object."""
+        keys = [envelope.key for envelope in update.put]
+        return (
+            not holder.unsaid
+            and update.from_revision <= position < update.through
+            and len(keys) + len(update.removed) == len(holder.news)
+            and all(key in holder.news and holder.interest.holds(holder, key) for key in keys)
+            and all(key in holder.news and not holder.interest.holds(holder, key) for key in update.removed)
+        )
+
+    def _news(self, held: HeldScope, holder: Holder, position: int, turn: _Turn) -> ScopeUpdate:
+        put: list[Envelope] = []
+        removed: list[Key] = []
+        for key in list(holder.news):
+            if turn.room <= 0 and (put or removed):
+                break
+            del holder.news[key]
+            if holder.interest.holds(holder, key):
+                put.append(held.entries[key][1])
+                turn.room -= envelope_bytes(put[-1])
+            else:
+                removed.append(key)
+                turn.room -= len(key.id) + 8
+        absent: tuple[str, ...] = ()
+        if not holder.news:
+            absent = tuple(holder.unsaid.values())
+            holder.unsaid = {}
+        return ScopeUpdate(
+            scope=held.scope,
+            epoch=held.epoch,
+            generation=held.fence,
+            from_revision=position,
+            # A part of the news leaves the position where it is: what follows is still lacking.
+            through=position if holder.news else held.position,
+            put=tuple(put),
+            removed=tuple(removed),
+            lazy=True,
+            absent=absent,
+        )
 
     # --- heads ---
 
@@ -312,7 +554,7 @@ class Delivery:
             turn.messages.append(Heads(epoch=epoch, generation=generation, through=shards))
         self.in_sync = True
         if any(value < self._newest for value in through.values()):
-            self._cache.impatient.add(self._subscriber)
+            self._cache.impatient[self._subscriber] = None
 
     def _complete(self, blocked: set[Scope]) -> dict[int, int]:
         """Shard → the revision through which the agent has all its scopes; -1 if one is of an older epoch."""

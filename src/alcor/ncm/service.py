@@ -15,7 +15,7 @@ from alcor.bus.interface import (
     Reply,
 )
 from alcor.ncm.delivery import CHUNK_BYTES
-from alcor.ncm.scope_cache import GRACE_S, ScopeCache
+from alcor.ncm.scope_cache import GRACE_S, LAZY_ABOVE, LAZY_BELOW, ScopeCache
 from alcor.ncm.session import Refusal, Session
 from alcor.telemetry.log import get_log
 from alcor.telemetry.metrics import AGENTS
@@ -36,6 +36,7 @@ class Ncm:
 
     heartbeat_s: how often agents say that they live; after three missed ones they are reported lost.
     now_ms: unix milliseconds. grace_s: how long a scope nobody needs is kept for an agent's return.
+    lazy_above, lazy_below: neighbours and members of more items are held on demand, of fewer whole again; 0: never.
     """
 
     def __init__(
@@ -49,11 +50,13 @@ class Ncm:
         idle_heads_s: float = IDLE_HEADS_S,
         admit_s: float = ADMIT_S,
         chunk_bytes: int = CHUNK_BYTES,
+        lazy_above: int = LAZY_ABOVE,
+        lazy_below: int = LAZY_BELOW,
     ) -> None:
         self._bus, self._codec = bus, codec
         self._heartbeat_s, self._now_ms = heartbeat_s, now_ms
         self._idle_heads_s, self._admit_s, self._chunk_bytes = idle_heads_s, admit_s, chunk_bytes
-        self.cache = ScopeCache(bus, grace_s=grace_s)
+        self.cache = ScopeCache(bus, grace_s=grace_s, lazy_above=lazy_above, lazy_below=lazy_below)
         self._sessions: dict[str, Session] = {}
         self._number = 0
         self._idle_told_at = float("-inf")
@@ -107,6 +110,7 @@ class Ncm:
     def _tell_idle(self) -> None:
         self._idle_timer = None
         self._idle_told_at = asyncio.get_running_loop().time()
+        self.cache.measure()
         for session in self._sessions.values():
             session.wake()
 

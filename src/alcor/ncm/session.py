@@ -14,11 +14,14 @@ from alcor.bus.interface import (
     AgentMessage,
     AgentPeer,
     ClaimReport,
+    Confirm,
     Envelope,
+    Forget,
     Heartbeat,
     Hello,
     HostReport,
     ItemCodec,
+    Lookup,
     LossReport,
     PortReport,
     Question,
@@ -87,6 +90,7 @@ class Session:
             host_scope(hello.host_id),
             epoch=hello.epoch,
             positions=hello.positions,
+            keys=hello.held,
             chunk_bytes=chunk_bytes,
         )
         self._own = self._delivery.need(host_scope(hello.host_id))
@@ -228,6 +232,15 @@ class Session:
         elif isinstance(message, Resume):
             log.info("gap_reported", host=self.host_id, scope=str(message.scope), position=message.position)
             self._delivery.resume(message.scope, message.position)
+            self.wake()
+        elif isinstance(message, Lookup):
+            self._delivery.look_up(message.scope, message.subjects)
+            self.wake()
+        elif isinstance(message, Forget):
+            self._delivery.forget(message.scope, message.keys)
+            self.wake()
+        elif isinstance(message, Confirm):
+            self._delivery.confirm(message.scope, message.keys, message.digests)
             self.wake()
         elif isinstance(message, Reply):
             answer = self._askers.pop(message.number, None)

@@ -209,6 +209,17 @@ class Ncm(Struct, frozen=True, kw_only=True):
     heartbeat_s: Annotated[
         float, Meta(ge=0.1, le=300, description="Seconds between heartbeats; three missed ones mean down.")
     ] = 10.0
+    lazy_above: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Of a network or security group with more ports than this, hosts hold those they talk to; "
+            "0: always all.",
+        ),
+    ] = 0
+    lazy_below: Annotated[
+        int, Meta(ge=0, description="With fewer than this they hold all again; not above `lazy_above`.")
+    ] = 800
 
 
 class Dataplane(Struct, frozen=True, kw_only=True):

@@ -228,7 +228,14 @@ async def _ncm(
             client = await stack.enter_async_context(attached(config, beside=Role.DATAPLANE in roles))
             health.watch("bus", lambda: client.trouble)
             bus = client
-        ncm = Ncm(bus, codec, heartbeat_s=config.ncm.heartbeat_s, now_ms=_now_ms)
+        ncm = Ncm(
+            bus,
+            codec,
+            heartbeat_s=config.ncm.heartbeat_s,
+            now_ms=_now_ms,
+            lazy_above=config.ncm.lazy_above,
+            lazy_below=config.ncm.lazy_below,
+        )
         unix = config.ncm.socket or f"{config.data.folder.absolute()}/agents.sock"
         tls = listening_tls(config, config.tls.agents, "ncm")
         server = AgentServer(ncm.handle, addresses=[config.ncm.listen, f"unix:{unix}"], tls=tls)

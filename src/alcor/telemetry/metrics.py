@@ -57,6 +57,16 @@ AGENTS = Gauge("alcor_ncm_agents", "Agents attached.", registry=REGISTRY)
 SCOPES = Gauge("alcor_ncm_scopes", "Scopes held.", registry=REGISTRY)
 SNAPSHOTS = Counter("alcor_ncm_snapshots_total", "Scope snapshots sent to agents.", registry=REGISTRY)
 RESUMES = Counter("alcor_ncm_resumes_total", "Scopes resumed from an agent's position.", registry=REGISTRY)
+LOOKUPS = Counter(
+    "alcor_ncm_lookups_total",
+    "Subjects that agents asked for, by what was found.",
+    ("answer",),
+    registry=REGISTRY,
+)
+SCOPES_LAZY = Gauge("alcor_ncm_scopes_lazy", "Scopes that hosts hold on demand.", registry=REGISTRY)
+KEYS_HELD = Gauge(
+    "alcor_ncm_keys_held", "Items of such scopes that hosts hold: pairs of item and host.", registry=REGISTRY
+)
 INSTALL_SECONDS = _histogram(
     "alcor_agent_install_seconds", "Time from a frame's arrival to the barrier reply."
 )

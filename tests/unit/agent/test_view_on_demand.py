@@ -94,13 +94,13 @@ def test_a_snapshot_makes_it_whole_again() -> None:
 
 
 def test_a_step_makes_nothing_whole() -> None:
-    """A step that knows nothing of holding on demand is a gap."""
+    """A step that knows nothing of holding on demand is a gap: the whole is asked for."""
     view = on_demand(lazily((5, 5), ONE))
 
     changes = view.apply([update(NEIGHBOURS, (5, 6), TWO)])
 
     assert held_ips(view) == set(ONE.ips)
-    assert changes.resume == [Resume(NEIGHBOURS, 5)]
+    assert changes.resume == [Resume(NEIGHBOURS, 0)]
 
 
 def test_a_snapshot_on_demand_replaces_what_is_held() -> None:
