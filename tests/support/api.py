@@ -18,12 +18,14 @@ from alcor.api.auth import TokenAuthenticator
 from alcor.api.limit import Limits
 from alcor.api.needs import DataPlane, Ready
 from alcor.managers.interface import Manager, Service
+from alcor.managers.node.authority import Certifier
 from alcor.managers.quota.limit import Limits as Quotas
 from alcor.managers.registry import managers
 from alcor.model.realized import Realized
 from alcor.model.resource import Resource
 from alcor.model.token import Token
 from alcor.store.interface import Store, Transaction
+from tests.support.identity import an_authority
 
 URL = "http://alcor.test:9696"
 ADMIN_TOKEN = "admin-secret"
@@ -141,6 +143,7 @@ async def serving(
     overrides: Mapping[str, str] = {},
     quotas: Quotas | None = None,
     data_plane: DataPlane | None = NoHosts(),
+    certifier: Certifier | None = None,
 ) -> AsyncIterator[Api]:
     """A client of an application on `store`; errors of the application are answers, not exceptions.
 
@@ -148,7 +151,7 @@ async def serving(
     """
     app = build(
         store,
-        managers(quota_limits=quotas) if served is None else served,
+        managers(quota_limits=quotas, certifier=certifier or a_certifier()) if served is None else served,
         TokenAuthenticator(store, clock=clock),
         version="0.0.0",
         limits=limits,
@@ -163,6 +166,13 @@ async def serving(
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url=URL, headers=headers) as client:
         yield Api(client, _document((await client.get("/openapi.json")).content))
+
+
+@cache
+def a_certifier() -> Certifier:
+    """Who certifies hosts, by one authority for all tests."""
+    authority = an_authority()
+    return Certifier(lambda: authority)
 
 
 @lru_cache(2)

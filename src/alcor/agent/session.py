@@ -38,6 +38,7 @@ RETRY_S_BASE = 0.1
 RETRY_S_MAX = 10.0
 # A refusal (a wrong token, an unknown host) ends by an operator's hand, not by itself.
 REFUSED_RETRY_S = 30.0
+REFUSED_RETRY_S_MAX = 600.0
 WELCOME_S_MAX = 10.0
 # Questions answered at a time; each is one look at the switch.
 ANSWERS_MAX = 8
@@ -197,7 +198,7 @@ class Session:
 
     async def run(self) -> None:
         """Connect, serve, and connect again; ends only by cancellation."""
-        attempt = 0
+        attempt = refusals = 0
         while True:
             self.state, opened = "connecting", self.connections
             try:
@@ -205,7 +206,9 @@ class Session:
                 reason = "the region ended the stream"
             except _RefusedError as refusal:
                 self._failed("refused", str(refusal))
-                await self._sleep(REFUSED_RETRY_S * (1 + self._random()))
+                refusals = refusals + 1 if self.connections == opened else 1
+                wait_s = min(REFUSED_RETRY_S * 2 ** (refusals - 1), REFUSED_RETRY_S_MAX)
+                await self._sleep(wait_s * (1 + self._random()))
                 continue
             except (ConnectionError, ValueError, TimeoutError) as error:
                 reason = str(error) or type(error).__name__

@@ -212,7 +212,7 @@ def _route(service: Service, route: Route) -> dict[str, Any]:
     always = ["400", "401", "403", "404", "405", "409", "413", "414", "415", "431", "500", "503"]
     responses: dict[str, Any] = {code: _ref("responses", f"error{code}") for code in always}
     responses[str(route.status)] = _answer(dict(route.schema) or _ref("schemas", "Free"))
-    if route.method == "DELETE":
+    if route.method == "DELETE" or route.status == 204:
         responses["204"] = {"description": "Done."}
     operation: dict[str, Any] = {
         "operationId": "".join(type_name(word.replace(".", "_").replace("-", "_")) for word in words),
@@ -221,6 +221,8 @@ def _route(service: Service, route: Route) -> dict[str, Any]:
         "parameters": _path_parameters(route.path),
         "responses": dict(sorted(responses.items())),
     }
+    if route.is_open:
+        operation["security"] = []
     if route.body_schema:
         operation["requestBody"] = {
             "required": True,

@@ -21,9 +21,12 @@ class Routes:
     def endpoints(self) -> dict[str, Endpoint]:
         """Path template → endpoint."""
         found: dict[str, dict[str, Handler]] = {}
+        # A path's methods are open all or none: a token is asked for before the method is known.
+        is_open: dict[str, bool] = {}
         for route in self.service.routes:
             found.setdefault(route.path, {})[route.method] = self._handler(route)
-        return {path: Endpoint(_label(path), handlers) for path, handlers in found.items()}
+            is_open[route.path] = is_open.get(route.path, True) and route.is_open
+        return {path: Endpoint(_label(path), handlers, is_open[path]) for path, handlers in found.items()}
 
     def _handler(self, route: Route) -> Handler:
         words = [part[1:-1] for part in route.path.split("/") if part.startswith("{")]

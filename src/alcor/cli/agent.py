@@ -12,6 +12,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import typer
 
 from alcor import __version__
+from alcor.cli import agent_join
 
 T = TypeVar("T")
 
@@ -110,6 +111,11 @@ def status(
         from alcor.cli.agent_status import print_status
 
         print_status(facts)
+
+
+app.command()(agent_join.join)
+app.command()(agent_join.renew)
+app.command()(agent_join.leave)
 
 
 @app.command()

@@ -11,6 +11,8 @@ import typer
 
 from alcor import __version__
 from alcor.cli import resource, trace
+from alcor.cli.ca import ca_app
+from alcor.cli.host import host_app
 from alcor.cli.selftest import selftest
 
 T = TypeVar("T")
@@ -23,6 +25,8 @@ app = typer.Typer(
 )
 token_app = typer.Typer(help="The admin token of an embedded region.", no_args_is_help=True)
 app.add_typer(token_app, name="token")
+app.add_typer(host_app, name="host")
+app.add_typer(ca_app, name="ca")
 
 ConfigOption = Annotated[
     Path | None,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -14,10 +15,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from alcor.identity.key import PrivateKey, load_key, make_key, pem_of_key
 from alcor.identity.name import fingerprint_of, host_uri, role_dns, role_uri
+from alcor.identity.proof import decode_octets, encode_octets
 
 AUTHORITY_DAYS = 3650
 # Clocks of two machines may differ by this much without a certificate being "not valid yet".
 SKEW_MAX = timedelta(minutes=5)
+_SEAL = b"alcor trusted\n"
 
 _Public = ec.EllipticCurvePublicKey
 
@@ -34,6 +37,10 @@ class Authority:
     def fingerprint(self) -> str:
         """What an invitation pins."""
         return fingerprint_of(self.certificate)
+
+    def seal(self) -> str:
+        """Its signature of `trusted_pem`: who believes this authority may believe the others beside it."""
+        return encode_octets(self.key.sign(_SEAL + self.trusted_pem, ec.ECDSA(SHA256())))
 
     def issue_host(
         self, public_key: _Public, host_id: str, addresses: Sequence[str], *, now: datetime, days: float
@@ -112,6 +119,18 @@ def load_authority(key_pem: bytes, trusted_pem: bytes) -> Authority:
         raise ValueError("none of the certificates is of the authority's key")
     others = b"".join(pem_of(one) for one in found if one is not own)
     return Authority(key, own, pem_of(own) + others)
+
+
+def is_sealed(authority: x509.Certificate, trusted_pem: bytes, seal: str) -> bool:
+    """Whether an authority vouches for a list of authorities."""
+    public = authority.public_key()
+    if not isinstance(public, ec.EllipticCurvePublicKey):
+        return False
+    try:
+        public.verify(decode_octets(seal), _SEAL + trusted_pem, ec.ECDSA(SHA256()))
+    except (InvalidSignature, ValueError):
+        return False
+    return True
 
 
 def key_pem_of(authority: Authority) -> bytes:

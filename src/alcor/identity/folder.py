@@ -12,6 +12,7 @@ from cryptography import x509
 from alcor.identity.authority import Authority, key_pem_of, load_authority, make_authority
 from alcor.identity.credential import FileSource, IssuedSource, Source
 from alcor.identity.key import PrivateKey, load_key, write_file
+from alcor.identity.name import fingerprint_of
 
 CA, CA_KEY = "ca.pem", "ca.key"
 HOST, HOST_KEY = "host.pem", "host.key"
@@ -92,6 +93,11 @@ class HostFolder:
     def certificate(self) -> x509.Certificate:
         """The host's. Raises: OSError, ValueError."""
         return x509.load_pem_x509_certificate((self.path / HOST).read_bytes())
+
+    def trusted_fingerprints(self) -> list[str]:
+        """Of the authorities the host believes. Raises: OSError, ValueError."""
+        found = x509.load_pem_x509_certificates((self.path / CA).read_bytes())
+        return [fingerprint_of(one) for one in found]
 
     def key(self) -> PrivateKey:
         """Its private key. Raises: OSError, ValueError."""

@@ -19,30 +19,31 @@ from alcor.identity.key import PrivateKey
 from alcor.identity.name import digest_of_key
 
 PREFIX = "key"
+HELLO, LEAVE = "hello", "leave"
 AGE_S_MAX = 300
 _CHARACTERS_MAX = 512
 
 
-def make_proof(key: PrivateKey, host_id: str, *, now_ms: int) -> str:
-    """What an agent shows in place of a token."""
+def make_proof(key: PrivateKey, host_id: str, *, now_ms: int, deed: str = HELLO) -> str:
+    """What an agent shows in place of a token. `deed`: what it is good for."""
     public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    signature = key.sign(_said(host_id, now_ms), ec.ECDSA(SHA256()))
-    return f"{PREFIX}.{_text(public)}.{now_ms}.{_text(signature)}"
+    signature = key.sign(_said(deed, host_id, now_ms), ec.ECDSA(SHA256()))
+    return f"{PREFIX}.{encode_octets(public)}.{now_ms}.{encode_octets(signature)}"
 
 
-def read_proof(text: str, host_id: str, *, now_ms: int) -> str:
+def read_proof(text: str, host_id: str, *, now_ms: int, deed: str = HELLO) -> str:
     """The digest of the key that a proof shows (`digest_of`). Raises: ValueError with the reason."""
     if len(text) > _CHARACTERS_MAX:
         raise ValueError("it is too long")
     try:
         _, public, at_ms, signature = text.split(".")
-        der = _octets(public)
+        der = decode_octets(public)
         key = load_der_public_key(der)
         if not isinstance(key, ec.EllipticCurvePublicKey):
             raise ValueError("it is of no EC key")
-        key.verify(_octets(signature), _said(host_id, int(at_ms)), ec.ECDSA(SHA256()))
+        key.verify(decode_octets(signature), _said(deed, host_id, int(at_ms)), ec.ECDSA(SHA256()))
     except InvalidSignature as error:
-        raise ValueError("its signature is not of its key, or it is for another host") from error
+        raise ValueError("its signature is not of its key, or it is for another host or deed") from error
     if abs(now_ms - int(at_ms)) > AGE_S_MAX * 1000:
         raise ValueError(f"it is not of the last {AGE_S_MAX} s: the host's clock and the region's differ")
     return digest_of_key(der)
@@ -53,15 +54,17 @@ def canonical(said: Mapping[str, Any]) -> bytes:
     return json.dumps(dict(said), sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
 
 
-def _said(host_id: str, at_ms: int) -> bytes:
-    return f"alcor hello\n{host_id}\n{at_ms}".encode()
+def _said(deed: str, host_id: str, at_ms: int) -> bytes:
+    return f"alcor {deed}\n{host_id}\n{at_ms}".encode()
 
 
-def _text(octets: bytes) -> str:
+def encode_octets(octets: bytes) -> str:
+    """URL-safe base64 without padding."""
     return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()
 
 
-def _octets(text: str) -> bytes:
+def decode_octets(text: str) -> bytes:
+    """As `encode_octets` made it. Raises: ValueError."""
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except binascii.Error as error:

@@ -150,7 +150,7 @@ class Route:
 
     `path` is absolute. `rule` is the policy rule asked before, with the target {"project_id": names["project_id"] or
     the caller's}; `default` is what it says unless an operator says otherwise. The answer is sent as JSON, None as 204.
-    `kinds`: media types of bodies it takes beside JSON.
+    `kinds`: media types of bodies it takes beside JSON. `is_open`: no token is asked for; the answer decides.
     """
 
     method: str
@@ -163,6 +163,7 @@ class Route:
     schema: Mapping[str, Any] = field(default_factory=dict)
     body_schema: Mapping[str, Any] = field(default_factory=dict)
     kinds: tuple[str, ...] = ()
+    is_open: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,9 @@ from alcor.managers.metering import manager as metering
 from alcor.managers.network_acl import manager as network_acl
 from alcor.managers.node import agents
 from alcor.managers.node import manager as node
+from alcor.managers.node.authority import Certifier
+from alcor.managers.node.invite import invite_manager
+from alcor.managers.node.join import join_service
 from alcor.managers.node.ncm import ncm_manager
 from alcor.managers.node.upload import upload_service
 from alcor.managers.peering import manager as peering
@@ -82,12 +85,14 @@ def managers(
     network: NetworkSettings = NetworkSettings(),
     quota_limits: Limits | None = None,
     tracer: Tracer | None = None,
+    certifier: Certifier | None = None,
 ) -> tuple[Manager | Service, ...]:
     """Every manager that has an endpoint, parents before children: a line per family.
 
     `network`: what the configuration says of networks; `underlay_mtu_bytes`: another value of its `tunnel_mtu_bytes`.
     `reserved_macs`: never given to a port; the address that answers DHCP for the hosts must be among them.
     `quota_limits`: what projects may have; by default what the reference server gives them.
+    `certifier`: who certifies hosts; by default nobody does.
     `tracer`: who answers traces; None where the process does not hold the goal state.
     """
     if underlay_mtu_bytes is not None:
@@ -127,7 +132,7 @@ def managers(
         standby.service(reserved),
         trunk.manager(),
         *_addresses(reserved),
-        *_region(network, quota_limits, tracer),
+        *_region(network, quota_limits, tracer, certifier or Certifier()),
         *security_group.family(),
         *qos.family(),
         rbac.manager({("network", AS_EXTERNAL): vpc.become_external}),
@@ -153,11 +158,13 @@ def _addresses(reserved: Collection[Mac]) -> tuple[Manager, ...]:
 
 
 def _region(
-    network: NetworkSettings, quota_limits: Limits | None, tracer: Tracer | None
+    network: NetworkSettings, quota_limits: Limits | None, tracer: Tracer | None, certifier: Certifier
 ) -> tuple[Manager | Service, ...]:
     """What is of the region, and of no network: its hosts, flavors, limits, history and traces."""
     return (
         node.manager(),
+        invite_manager(certifier),
+        join_service(certifier),
         agents.agent_manager(),
         agents.zone_manager(network.zones),
         *flavors(),

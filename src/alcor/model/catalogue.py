@@ -15,6 +15,7 @@ from alcor.model.floatingip import FLOATINGIP
 from alcor.model.flow_classifier import FLOW_CLASSIFIER
 from alcor.model.gateway_standing import GATEWAY_STANDING
 from alcor.model.host import HOST
+from alcor.model.host_invite import HOST_INVITE
 from alcor.model.ip_allocation import IP_ALLOCATION
 from alcor.model.ip_range import IP_RANGE
 from alcor.model.local_ip import LOCAL_IP, LOCAL_IP_ASSOCIATION
@@ -34,6 +35,7 @@ from alcor.model.qos_policy import QOS_POLICY
 from alcor.model.qos_rule import QOS_RULES
 from alcor.model.quota import QUOTA
 from alcor.model.rbac_policy import RBAC_POLICY
+from alcor.model.region_authority import REGION_AUTHORITY
 from alcor.model.resource import Entity, Resource
 from alcor.model.route_table import ROUTE_TABLE
 from alcor.model.router import ROUTER
@@ -57,6 +59,8 @@ RESOURCES: tuple[Resource, ...] = (
     MAC_RANGE,
     NCM,
     HOST,
+    HOST_INVITE,
+    REGION_AUTHORITY,
     GATEWAY_STANDING,
     QOS_POLICY,
     *QOS_RULES.values(),

@@ -7,11 +7,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from alcor import __version__
 from alcor.agent.answer.registry import MAKERS
 from alcor.agent.bgp.handler import Settings as BgpSettings
 from alcor.agent.bgp.handler import bgp_speaker
 from alcor.agent.handler import Maker
+from alcor.agent.joining import Joined, JoinError, renew
 from alcor.agent.metadata.handler import Settings, host_services
 from alcor.agent.metadata.link import service_port
 from alcor.agent.metadata.service import Compute
@@ -21,12 +24,21 @@ from alcor.agent.status import serve as serve_status
 from alcor.bus.codec import ProtobufCodec
 from alcor.bus.grpc_client import GrpcConnector
 from alcor.bus.grpc_tls import ChannelTls, is_secured
+from alcor.identity.authority import utc_now
+from alcor.identity.credential import renewal_of
 from alcor.identity.folder import HostFolder
 from alcor.identity.proof import make_proof
 from alcor.model.ids import is_uuid
 from alcor.runtime.agent_config import Agent as AgentSettings
 from alcor.runtime.agent_config import AgentConfig
 from alcor.runtime.settings import ConfigurationError
+from alcor.telemetry.log import get_log
+
+log = get_log("agent")
+
+NCM = "127.0.0.1:9697"
+# Between tries of a renewal; one third of the certificate's life is left for them.
+RENEW_RETRY_S = 60.0
 
 
 def service_settings(config: AgentConfig) -> Settings:
@@ -74,6 +86,49 @@ def makers_of(config: AgentConfig) -> tuple[Maker, ...]:
     return found
 
 
+def with_joined(settings: AgentSettings, identity: HostFolder) -> AgentSettings:
+    """The settings, completed by what joining answered. Raises: ConfigurationError."""
+    try:
+        joined = Joined.read(identity) if identity.is_joined else None
+    except JoinError as error:
+        raise ConfigurationError(str(error)) from error
+    if joined is None:
+        return msgspec.structs.replace(settings, ncm=settings.ncm or NCM)
+    mode = settings.tls
+    if mode == "auto" and not settings.ncm:
+        mode = "on" if joined.tls else "off"
+    return msgspec.structs.replace(
+        settings,
+        host_id=settings.host_id or joined.host_id,
+        region=settings.region or joined.region,
+        ncm=settings.ncm or joined.agents[0],
+        tls=mode,
+    )
+
+
+async def keep_renewed(identity: HostFolder, settings: AgentSettings) -> None:
+    """Renew the host's certificate after two thirds of its life, and try until it is done; for ever."""
+    if not (identity.is_joined and settings.region):
+        return
+    told = ""
+    while True:
+        try:
+            certificate = identity.certificate()
+            wait_s = (renewal_of(certificate) - utc_now()).total_seconds()
+            if wait_s <= 0:
+                await asyncio.to_thread(renew, identity, settings.host_id, settings.region)
+                log.info("certificate_renewed", host=settings.host_id)
+                told = ""
+                continue
+        except (JoinError, OSError, ValueError) as error:
+            if str(error) != told:
+                told = str(error)
+                log.warning("certificate_not_renewed", reason=told)
+            wait_s = RENEW_RETRY_S * (0.5 + random.random())
+        # At most an hour: the clock may be set meanwhile.
+        await asyncio.sleep(min(wait_s, 3600))
+
+
 def file_token(settings: AgentSettings) -> Callable[[], str]:
     """The token of a host that was registered by hand. Raises: ConfigurationError."""
     try:
@@ -115,13 +170,13 @@ async def serve(config: AgentConfig, *, stop: asyncio.Event) -> None:
 
     Raises: ConfigurationError if the host id, or what it proves itself by, are missing.
     """
-    settings = config.agent
+    identity = HostFolder(config.agent.identity_folder)
+    settings = with_joined(config.agent, identity)
     if not is_uuid(settings.host_id):
         raise ConfigurationError(
-            f"agent.host_id = '{settings.host_id}' is not a host ID. Register the host (POST /hosts) and use the "
-            "id of the answer."
+            f"agent.host_id = '{settings.host_id}' is not a host ID. Join this host to its region by `alcor-agent "
+            "join`; or register it (POST /hosts) and use the id of the answer."
         )
-    identity = HostFolder(settings.identity_folder)
     token = key_proof(identity, settings.host_id) if identity.is_joined else file_token(settings)
     codec = ProtobufCodec()
     switch = OvsSwitch(
@@ -146,10 +201,11 @@ async def serve(config: AgentConfig, *, stop: asyncio.Event) -> None:
     async with serve_status(settings.status_socket, _Here(agent, settings)):
         work = asyncio.create_task(agent.run(), name="agent")
         ended = asyncio.create_task(stop.wait(), name="stop")
+        renewing = asyncio.create_task(keep_renewed(identity, settings), name="renew")
         await asyncio.wait({work, ended}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (work, ended):
+        for task in (work, ended, renewing):
             task.cancel()
-        results = await asyncio.gather(work, ended, return_exceptions=True)
+        results = await asyncio.gather(work, ended, renewing, return_exceptions=True)
         for result in results:
             if isinstance(result, Exception):
                 raise result

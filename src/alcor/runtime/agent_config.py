@@ -11,7 +11,9 @@ from alcor.pipeline.host_service import SERVER_DEVICE
 class Agent(Struct, frozen=True, kw_only=True):
     """One host's agent."""
 
-    host_id: Annotated[str, Meta(description="The host's ID, as its registration answered.")] = ""
+    host_id: Annotated[
+        str, Meta(description="The host's ID, as its registration answered; what joining answered, if empty.")
+    ] = ""
     token_file: Annotated[Path, Meta(description="A file with the token the registration answered.")] = Path(
         "/etc/alcor/agent.token"
     )
@@ -19,15 +21,25 @@ class Agent(Struct, frozen=True, kw_only=True):
         Path, Meta(description="Where `alcor-agent join` keeps the host's key and certificates.")
     ] = Path("/etc/alcor/identity")
     region: Annotated[
-        str, Meta(description="The URL of the region's API, where the host's certificate is renewed.")
+        str,
+        Meta(
+            description="The region's API, where the certificate is renewed; where the host joined, if empty."
+        ),
     ] = ""
     tls: Annotated[
         Literal["auto", "on", "off"],
-        Meta(description="Mutual TLS to the ncm: `auto` is TLS to TCP addresses that are not loopback."),
+        Meta(
+            description="Mutual TLS to the ncm: `auto` is as joining answered, else to TCP addresses that are not "
+            "loopback."
+        ),
     ] = "auto"
     ncm: Annotated[
-        str, Meta(description="Where the region serves agents: `address:port` or `unix:/path/agents.sock`.")
-    ] = "127.0.0.1:9697"
+        str,
+        Meta(
+            description="Where the region serves agents: `address:port` or `unix:/path/agents.sock`; what joining "
+            "answered, else 127.0.0.1:9697, if empty."
+        ),
+    ] = ""
     ovsdb: Annotated[Path, Meta(description="Open vSwitch's database socket.")] = Path(
         "/var/run/openvswitch/db.sock"
     )

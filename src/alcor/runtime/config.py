@@ -206,6 +206,10 @@ class Ncm(Struct, frozen=True, kw_only=True):
     socket: Annotated[
         str, Meta(description="Unix socket for agents in network namespaces; `<data>/agents.sock` if empty.")
     ] = ""
+    public_addresses: Annotated[
+        tuple[str, ...],
+        Meta(description="Where hosts that join are told to attach, if it is not the listening address."),
+    ] = ()
     heartbeat_s: Annotated[
         float, Meta(ge=0.1, le=300, description="Seconds between heartbeats; three missed ones mean down.")
     ] = 10.0

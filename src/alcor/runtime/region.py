@@ -22,6 +22,7 @@ from alcor.bus.local import LocalBus
 from alcor.dataplane.realize import Told
 from alcor.dataplane.service import Dataplane
 from alcor.goalstate.item import RegionItem
+from alcor.managers.node.authority import Certifier
 from alcor.managers.quota.limit import Limits
 from alcor.managers.registry import managers
 from alcor.managers.security_group.template import ensure_template
@@ -42,7 +43,7 @@ from alcor.runtime.network import network_settings
 from alcor.runtime.operations import Health, OperationsApp
 from alcor.runtime.patience import Patience
 from alcor.runtime.settings import ConfigurationError
-from alcor.runtime.tls import ensure_authority, listening_tls
+from alcor.runtime.tls import claim_authority, listening_tls
 from alcor.runtime.trace import ProcessTracer
 from alcor.store.interface import Store
 from alcor.telemetry.log import get_log
@@ -99,8 +100,6 @@ async def serve(
     async with contextlib.AsyncExitStack() as stack:
         health = Health()
         store: Store | None = None
-        if Role.API in roles:
-            ensure_authority(config)
         if Role.API in roles or Role.DATAPLANE in roles:
             store = await open_store(config)
             stack.push_async_callback(store.close)
@@ -137,6 +136,9 @@ async def _start(
     token = endpoint = clouds = None
     local = None if is_shared(config) else LocalBus(codec)
     tracer = ProcessTracer(config)
+    certifier = (
+        await claim_authority(config, store) if store is not None and Role.API in roles else Certifier()
+    )
     if store is not None and Role.API in roles:
         # Where Keystone says who is who, a token of ours is of no use.
         token = None if config.keystone.auth_url else await ensure_admin_token(store, config.data.folder)
@@ -153,7 +155,7 @@ async def _start(
     if store is not None and Role.API in roles:
         policy, overrides = load_policy(config.policy)
         who = await stack.enter_async_context(authenticator(config, store, policy))
-        api = _api(store, config, services, who, overrides, health, tracer)
+        api = _api(store, config, services, who, overrides, health, tracer, certifier)
         endpoint = await stack.enter_async_context(api)
         clouds = write_clouds(config.data.folder, endpoint, token) if token else None
         operations = endpoint
@@ -262,6 +264,7 @@ async def _api(
     overrides: Mapping[str, str],
     health: Health,
     tracer: ProcessTracer,
+    certifier: Certifier,
 ) -> AsyncIterator[str]:
     listener = listen(config.api.listen, "api.listen", "--listen")
     limits = Limits(msgspec.structs.asdict(config.quota))
@@ -275,6 +278,7 @@ async def _api(
             reserved_macs={_responder_mac(config)},
             quota_limits=limits,
             tracer=tracer,
+            certifier=certifier,
         ),
         who,
         quota_limit=limits.of,

@@ -7,9 +7,16 @@ import grpc
 from alcor.bus.grpc_listen import Tls
 from alcor.bus.grpc_tls import ChannelTls, Mode, is_secured, server_credentials
 from alcor.identity.authority import utc_now
-from alcor.identity.folder import RegionFolder
+from alcor.identity.folder import CA, CA_KEY, RegionFolder
+from alcor.identity.name import fingerprint_of
+from alcor.managers.node.authority import Certifier, Welcome
+from alcor.model.region_authority import REGION_AUTHORITY_ID, RegionAuthority
 from alcor.runtime.config import RegionConfig
 from alcor.runtime.settings import ConfigurationError
+from alcor.store.interface import Store, Transaction
+from alcor.telemetry.log import get_log
+
+log = get_log("runtime")
 
 
 def region_folder(config: RegionConfig) -> RegionFolder:
@@ -28,6 +35,46 @@ def ensure_authority(config: RegionConfig) -> RegionFolder:
     except OSError as error:
         raise ConfigurationError(f"tls.folder = '{folder.path}': {error.strerror or error}") from error
     return folder
+
+
+async def claim_authority(config: RegionConfig, store: Store) -> Certifier:
+    """Who certifies hosts here: by the authority that the region began with, or, without its key, nobody.
+
+    Raises: ConfigurationError if the folder's authority is of another region.
+    """
+    known = await store.reader.find(RegionAuthority, REGION_AUTHORITY_ID)
+    folder = region_folder(config)
+    if known is None:
+        ensure_authority(config)
+        first = folder.authority()
+        if first is not None:
+            known = await _claim(store, first.fingerprint)
+    try:
+        here = [fingerprint_of(one) for one in folder.trusted()] if (folder.path / CA).exists() else []
+    except OSError as error:
+        raise ConfigurationError(f"tls.folder = '{folder.path}': {_text(error)}") from error
+    if known is not None and here and known.fingerprint not in here:
+        raise ConfigurationError(
+            f"tls.folder = '{folder.path}': its authority is not the region's; another API process made that one. Copy "
+            "its `tls` folder here, and remove this one."
+        )
+    if folder.path.exists() and not (folder.path / CA_KEY).exists():
+        log.info("hosts_not_certified_here", folder=str(folder.path))
+    welcome = Welcome(
+        config.ncm.public_addresses or (config.ncm.listen,), is_secured(config.tls.agents, config.ncm.listen)
+    )
+    return Certifier(folder.authority, days=config.tls.host_days, welcome=welcome)
+
+
+async def _claim(store: Store, fingerprint: str) -> RegionAuthority:
+    async def work(tx: Transaction) -> RegionAuthority:
+        known = await tx.find(RegionAuthority, REGION_AUTHORITY_ID)
+        if known is None:
+            known = RegionAuthority(id=REGION_AUTHORITY_ID, name="region", fingerprint=fingerprint)
+            tx.insert(known)
+        return known
+
+    return (await store.write(work)).value
 
 
 def listening_tls(config: RegionConfig, mode: Mode, role: str) -> Tls:

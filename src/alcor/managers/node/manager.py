@@ -31,7 +31,7 @@ def manager() -> Manager:
         delete=delete,
         computed={"status": load_status, "health_state": load_state},
         children={"health": load_health},
-        actions={"rotate_token": rotate_token},
+        actions={"rotate_token": rotate_token, "revoke": revoke},
     )
 
 
@@ -44,37 +44,43 @@ async def create(tx: Transaction, _caller: Caller, many: Sequence[Values]) -> li
     """
     made = []
     for values in many:
-        id, name = tx.new_id(), values["name"]
-        if not await tx.claim(_NAMES, name, id):
-            raise Conflict(
-                f"Host name '{name}' is taken; choose another, or delete that host first.",
-                kind="host",
-                problem=Problem.NAME_TAKEN,
-            )
-        vteps = tuple(values["vtep_addresses"])
-        await _take_vteps(tx, vteps, id)
-        await assign(tx, None, values.get("ncm_id"))
         secret = tx.new_secret()
-        tx.insert(
-            Host(
-                id=id,
-                name=name,
-                description=values.get("description", ""),
-                vtep_addresses=vteps,
-                admin_state_up=values.get("admin_state_up", True),
-                availability_zone=values.get("availability_zone", "nova"),
-                control_address=values.get("control_address"),
-                mac_address=values.get("mac_address"),
-                cluster=values.get("cluster", ""),
-                ncm_id=values.get("ncm_id"),
-                rotation=values.get("rotation", IN),
-                gateway=values.get("gateway", False),
-                bridge_mappings=values.get("bridge_mappings", {}),
-                token_digest=digest(secret),
-            )
-        )
-        made.append(Made(await tx.get(Host, id), {"token": secret}))
+        made.append(Made(await register(tx, values, token_digest=digest(secret)), {"token": secret}))
     return made
+
+
+async def register(tx: Transaction, values: Values, *, token_digest: str = "", key_digest: str = "") -> Host:
+    """One host, whose agent proves itself by a token or a key. Raises: as `create`."""
+    id, name = tx.new_id(), values["name"]
+    if not await tx.claim(_NAMES, name, id):
+        raise Conflict(
+            f"Host name '{name}' is taken; choose another, or delete that host first.",
+            kind="host",
+            problem=Problem.NAME_TAKEN,
+        )
+    vteps = tuple(values["vtep_addresses"])
+    await _take_vteps(tx, vteps, id)
+    await assign(tx, None, values.get("ncm_id"))
+    tx.insert(
+        Host(
+            id=id,
+            name=name,
+            description=values.get("description", ""),
+            vtep_addresses=vteps,
+            admin_state_up=values.get("admin_state_up", True),
+            availability_zone=values.get("availability_zone", "nova"),
+            control_address=values.get("control_address"),
+            mac_address=values.get("mac_address"),
+            cluster=values.get("cluster", ""),
+            ncm_id=values.get("ncm_id"),
+            rotation=values.get("rotation", IN),
+            gateway=values.get("gateway", False),
+            bridge_mappings=values.get("bridge_mappings", {}),
+            token_digest=token_digest,
+            key_digest=key_digest,
+        )
+    )
+    return await tx.get(Host, id)
 
 
 def digest(secret: str) -> str:
@@ -128,6 +134,16 @@ async def rotate_token(tx: Transaction, _caller: Caller, row: Host, values: Valu
     secret = tx.new_secret()
     await replace_row(tx, row, {"token_digest": digest(secret)})
     return {"token": secret}
+
+
+async def revoke(tx: Transaction, _caller: Caller, row: Host, values: Values) -> dict[str, Any]:
+    """Forget the host's key and token: its agent is refused from now on, until it joins again.
+
+    Raises: InvalidInput if the body is not empty.
+    """
+    if values:
+        raise InvalidInput(f"revoke takes no members, got {sorted(values)}.")
+    return {"host": await replace_row(tx, row, {"token_digest": "", "key_digest": ""})}
 
 
 async def _check_empty(tx: Transaction, row: Host) -> None:

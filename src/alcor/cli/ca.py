@@ -1,0 +1,71 @@
+"""`alcor ca`: the region's authority, and certificates for its processes on other machines."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from alcor.cli.client import fail
+
+ca_app = typer.Typer(
+    help="The region's authority, which certifies hosts and processes.", no_args_is_help=True
+)
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="Configuration file.")]
+DataOption = Annotated[Path | None, typer.Option("--data", help="Data folder of the region.")]
+
+
+@ca_app.command()
+def show(config: ConfigOption = None, data: DataOption = None) -> None:
+    """Print the authority's fingerprint, its files and how long it is valid."""
+    from alcor.identity.name import fingerprint_of
+
+    folder, _ = _folder(config, data)
+    try:
+        found = folder.trusted()
+    except OSError as error:
+        fail(f"{folder.path}: {error.strerror or error}. `alcor up` makes an authority on first start.")
+    for one in found:
+        print(f"{fingerprint_of(one)}  until {one.not_valid_after_utc:%Y-%m-%d}  {folder.path}/ca.pem")
+
+
+@ca_app.command()
+def issue(
+    role: Annotated[str, typer.Argument(help="ncm, dataplane or api.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write <role>.pem, <role>.key and ca.pem to.")],
+    config: ConfigOption = None,
+    data: DataOption = None,
+) -> None:
+    """Certify a process that runs where the authority's key is not: copy the folder to its `tls.folder`."""
+    from alcor.identity.authority import utc_now
+    from alcor.identity.credential import IssuedSource
+    from alcor.identity.key import write_file
+
+    if role not in ("ncm", "dataplane", "api"):
+        fail(f"'{role}' is not a role; there are ncm, dataplane and api")
+    folder, days = _folder(config, data)
+    try:
+        authority = folder.authority()
+        if authority is None:
+            fail(f"{folder.path} has no ca.key; run this where the region's first API process ran")
+        made = IssuedSource(authority, role, days=days, now=utc_now).current()
+        out.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_file(out / f"{role}.key", made.key, 0o600)
+        write_file(out / f"{role}.pem", made.certificate, 0o644)
+        write_file(out / "ca.pem", made.trusted, 0o644)
+    except OSError as error:
+        fail(f"{error.filename or folder.path}: {error.strerror or error}")
+    print(f"{out}/{role}.pem, {role}.key and ca.pem are written, valid for {days:g} days")
+
+
+def _folder(config: Path | None, data: Path | None) -> tuple[Any, float]:
+    import os
+
+    from alcor.runtime.config import RegionConfig
+    from alcor.runtime.settings import ConfigurationError, load
+    from alcor.runtime.tls import region_folder
+
+    try:
+        settings = load(RegionConfig, file=config, environ=os.environ, flags={"data.folder": data})
+    except ConfigurationError as error:
+        fail(str(error))
+    return region_folder(settings), settings.tls.role_days
