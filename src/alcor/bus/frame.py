@@ -25,6 +25,7 @@ from alcor.bus.interface import (
     Hello,
     Lookup,
     LossReport,
+    Marks,
     NcmMessage,
     PortReport,
     Question,
@@ -154,7 +155,7 @@ def decode_reply(message: wire.Reply) -> Reply:
     return Reply(message.number, message.body, message.error)
 
 
-def _wire_of_ncm(message: NcmMessage) -> wire.NcmMessage:
+def _wire_of_ncm(message: NcmMessage | Marks) -> wire.NcmMessage:
     match message:
         case Welcome():
             return wire.NcmMessage(welcome=wire.Welcome(epoch=message.epoch, heartbeat_s=message.heartbeat_s))
@@ -163,6 +164,10 @@ def _wire_of_ncm(message: NcmMessage) -> wire.NcmMessage:
         case Heads():
             return wire.NcmMessage(
                 heads=wire.Heads(epoch=message.epoch, generation=message.generation, through=message.through)
+            )
+        case Marks():
+            return wire.NcmMessage(
+                marks=wire.Marks(source=message.source, covered=message.covered, awaited=message.awaited)
             )
         case Dropped():
             return wire.NcmMessage(dropped=wire.Dropped(scope=encode_scope(message.scope)))
@@ -246,7 +251,7 @@ def encode_ncm_frame(messages: Iterable[NcmMessage]) -> bytes:
     return b"".join(_ncm_record(message) for message in messages)
 
 
-def _ncm_record(message: NcmMessage) -> bytes:
+def _ncm_record(message: NcmMessage | Marks) -> bytes:
     return wire.NcmFrame(message=[_wire_of_ncm(message)]).SerializeToString(deterministic=True)
 
 
@@ -266,7 +271,7 @@ class FrameEncoder:
         self._kept: OrderedDict[int, tuple[ScopeUpdate, bytes]] = OrderedDict()
         self.encoded = 0  # steps encoded so far; a cost that tests and benchmarks assert
 
-    def encode(self, messages: Sequence[NcmMessage]) -> list[bytes]:
+    def encode(self, messages: Sequence[NcmMessage | Marks]) -> list[bytes]:
         """The frames, in order. A message larger than a frame stands alone in one of its own."""
         frames: list[bytes] = []
         records: list[bytes] = []
@@ -282,7 +287,7 @@ class FrameEncoder:
             frames.append(b"".join(records))
         return frames
 
-    def _record(self, message: NcmMessage) -> bytes:
+    def _record(self, message: NcmMessage | Marks) -> bytes:
         if not isinstance(message, ScopeUpdate):
             return _ncm_record(message)
         found = self._kept.get(id(message))
@@ -383,6 +388,11 @@ def decode_ncm_message(message: wire.NcmMessage) -> NcmMessage:
             return Question(question.number, question.body, decode_id(question.host_id))
         case _:
             raise ValueError("a message of a kind unknown to this version")
+
+
+def decode_marks(marks: wire.Marks) -> Marks:
+    """Only in a dataplane's frame."""
+    return Marks(source=marks.source, covered=dict(marks.covered), awaited=dict(marks.awaited))
 
 
 def _decode_agent_message(message: wire.AgentMessage) -> AgentMessage:

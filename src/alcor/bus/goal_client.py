@@ -16,8 +16,9 @@ from alcor.bus.goal_link import CONNECT_S, DELAY_MAX_S, DELAY_MIN_S, GoalLink, L
 from alcor.bus.grpc_tls import ChannelTls
 from alcor.bus.heads import HeadBook
 from alcor.bus.host_memory import HostMemory
-from alcor.bus.interface import Heads, HostReport, Question, Reply, ScopeUpdate
+from alcor.bus.interface import GoalMessage, Heads, HostReport, Marks, Question, Reply, ScopeUpdate
 from alcor.bus.local import merge_reports
+from alcor.bus.normal_client import NormalClient
 from alcor.goalstate.scope import SHARDS, Scope, shard_of
 from alcor.telemetry.log import get_log
 
@@ -106,6 +107,7 @@ class GoalClient:
     ncm_id:  tells this process from other ncms. secret: read at each attempt, so that it may come later; it raises
              OSError with the reason if it is not there.
     tls:     as whom to connect to an address; None for a plain connection. Raises: ConnectionError.
+    normal:  the broker, if there is one: its frames are joined with each dataplane's stream.
     random:  a number in [0, 1) for the pauses.
     Bound:   a position per wanted scope, one `HostMemory` per attached host, one merged report per host.
     """
@@ -121,6 +123,7 @@ class GoalClient:
         delay_min_s: float = DELAY_MIN_S,
         delay_max_s: float = DELAY_MAX_S,
         tls: Callable[[str], ChannelTls | None] = lambda _address: None,
+        normal: NormalClient | None = None,
     ) -> None:
         self._addresses = (addresses,) if isinstance(addresses, str) else tuple(addresses)
         self._manner = Manner(
@@ -131,7 +134,9 @@ class GoalClient:
             delay_min_s=delay_min_s,
             delay_max_s=delay_max_s,
             tls=tls,
+            normal=normal,
         )
+        self._normal = normal
         self._shards = [_Shard() for _ in range(SHARDS)]
         self._links: dict[str, tuple[GoalLink, asyncio.Task[None]]] = {}
         self._ended: set[asyncio.Task[None]] = set()
@@ -220,24 +225,37 @@ class GoalClient:
             shard.forget()
         for address in self._addresses:
             self._dial(address)
+        broker = asyncio.create_task(self._read_broker(), name="bus-normal")
+        broker.add_done_callback(_say_if_failed)
         try:
             while reader == self._reader:
                 letter = await queue.get()
                 # Judged now and not when it came: what was unwanted meanwhile is not given.
                 batch = self._open(letter) if letter is not None else []
+                batch += self._frames()
                 loose, self._loose = self._loose, []
                 if batch or loose:
                     yield [*batch, *loose]
         finally:
+            broker.cancel()
+            await asyncio.gather(broker, return_exceptions=True)
             if reader == self._reader:
                 await self._hang_up()
+
+    async def _read_broker(self) -> None:
+        if self._normal is not None:
+            await self._normal.run(lambda: self.links, self._wake)
+
+    def _wake(self) -> None:
+        # One that is full wakes the reader as well.
+        with contextlib.suppress(asyncio.QueueFull):
+            self._queue.put_nowait(None)
 
     async def close(self) -> None:
         """End the connections and their reader."""
         self._reader += 1
         await self._hang_up()
-        with contextlib.suppress(asyncio.QueueFull):
-            self._queue.put_nowait(None)
+        self._wake()
 
     # --- links -------------------------------------------------------------------------------------------
 
@@ -286,9 +304,27 @@ class GoalClient:
         if letter.frame.holdings is not None:
             self._meet(link)
             self._route()
+        now = self._normal.clock() if self._normal is not None else 0.0
+        parts = link.wanted_parts(letter.frame)
+        return self._sort(link, [each for part in parts for each in link.join.take(part, now)])
+
+    def _frames(self) -> list[Message]:
+        """What the reader gets of the broker's frames that came."""
+        batch: list[Message] = []
+        if self._normal is not None:
+            due, self._normal.due = self._normal.due, {}
+            now = self._normal.clock()
+            for source, shard in due:
+                for link in self.links:
+                    if link.join.source == source:
+                        batch += self._sort(link, list(link.join.look(shard, now)))
+        return batch
+
+    def _sort(self, link: GoalLink, messages: Sequence[GoalMessage]) -> list[Message]:
+        """What the reader gets of what a link's join let pass."""
         batch: list[Message] = []
         free = HeadBook()
-        for message in link.wanted_parts(letter.frame):
+        for message in messages:
             if isinstance(message, ScopeUpdate) and free.through(shard_of(message.scope), message.epoch):
                 # The step may begin at these heads.
                 batch += free.messages()
@@ -365,8 +401,10 @@ class GoalClient:
 
     # --- what comes --------------------------------------------------------------------------------------
 
-    def _read(self, link: GoalLink, message: Message, free: HeadBook) -> list[Message]:
+    def _read(self, link: GoalLink, message: GoalMessage, free: HeadBook) -> list[Message]:
         """What the reader gets of a message at once; heads that it may hear of go to `free`."""
+        if isinstance(message, Marks):
+            return []
         if isinstance(message, Question):
             return [self._number(link, message)]
         if isinstance(message, Heads):
@@ -407,8 +445,7 @@ class GoalClient:
         """Give the reader heads that an act of the ncm itself set free."""
         if heads:
             self._loose += heads
-            with contextlib.suppress(asyncio.QueueFull):
-                self._queue.put_nowait(None)
+            self._wake()
 
 
 def _say_if_failed(task: "asyncio.Task[None]") -> None:

@@ -16,6 +16,7 @@ from alcor.bus.frame import (
     FrameEncoder,
     decode_claim,
     decode_loss,
+    decode_marks,
     decode_ncm_message,
     decode_port,
     decode_reply,
@@ -26,7 +27,17 @@ from alcor.bus.frame import (
     encode_reply,
     encode_scope,
 )
-from alcor.bus.interface import Envelope, Heads, Holdings, HostReport, Question, Reply, ScopeUpdate
+from alcor.bus.interface import (
+    Envelope,
+    GoalMessage,
+    Heads,
+    Holdings,
+    HostReport,
+    Marks,
+    Question,
+    Reply,
+    ScopeUpdate,
+)
 from alcor.goalstate.scope import Scope
 
 # What an envelope takes beside its body and its references, at most.
@@ -48,7 +59,18 @@ class Unwant(msgspec.Struct, frozen=True, gc=False):
     scope: Scope
 
 
-WantMessage = Want | Unwant | HostReport | Reply
+class NormalReading(msgspec.Struct, frozen=True, gc=False):
+    """Ncm: whether it reads the normal path, and what of it it has taken in.
+
+    reached: shard → number of the last frame of `source` taken in, all before it taken in too.
+    """
+
+    reading: bool
+    source: int = 0
+    reached: dict[int, int] = {}
+
+
+WantMessage = Want | Unwant | HostReport | Reply | NormalReading
 
 
 # --- from the ncm ------------------------------------------------------------------------------------------
@@ -62,6 +84,10 @@ def encode_want_message(message: WantMessage) -> bytes:
         one = wire.WantMessage(unwant=wire.Unwant(scope=encode_scope(message.scope)))
     elif isinstance(message, Reply):
         one = wire.WantMessage(reply=encode_reply(message))
+    elif isinstance(message, NormalReading):
+        one = wire.WantMessage(
+            normal=wire.NormalReading(reading=message.reading, source=message.source, reached=message.reached)
+        )
     else:
         one = wire.WantMessage(report=_wire_of_report(message))
     return wire.WantFrame(message=[one]).SerializeToString(deterministic=True)
@@ -115,6 +141,9 @@ def _decode_want_message(message: wire.WantMessage) -> WantMessage:
             return _decode_report(message.report)
         case "reply":
             return decode_reply(message.reply)
+        case "normal":
+            normal = message.normal
+            return NormalReading(normal.reading, normal.source, dict(normal.reached))
         case _:
             raise ValueError("a message of a kind unknown to this version")
 
@@ -143,7 +172,7 @@ def _decode_report(message: wire.HostReport) -> HostReport:
 
 def encode_goal_frames(
     encoder: FrameEncoder,
-    batch: Iterable[ScopeUpdate | Heads | Question],
+    batch: Iterable[GoalMessage],
     taken: int,
     holdings: Holdings | None = None,
 ) -> list[bytes]:
@@ -180,31 +209,36 @@ def _decode_holdings(said: wire.Holdings) -> Holdings:
     )
 
 
-def _parts(message: ScopeUpdate | Heads | Question) -> Iterator[ScopeUpdate | Heads | Question]:
-    if not isinstance(message, ScopeUpdate) or message.from_revision or len(message.put) < 2:
+def _parts(message: GoalMessage) -> Iterator[GoalMessage]:
+    if isinstance(message, ScopeUpdate) and not message.from_revision:
+        yield from divide(message, FRAME_BYTES)
+    else:
         yield message
-        return
+
+
+def divide(update: ScopeUpdate, octets_max: int) -> Iterator[ScopeUpdate]:
+    """An update as chunks whose items take `octets_max` at most; an item that is larger stands alone."""
     chunk: list[Envelope] = []
     size = 0
-    for envelope in message.put:
+    for envelope in update.put:
         octets = (
             len(envelope.body)
             + len(envelope.key.id)
             + _ENVELOPE_BYTES
             + _REFERENCE_BYTES * len(envelope.refers)
         )
-        if chunk and size + octets > FRAME_BYTES:
-            yield msgspec.structs.replace(message, put=tuple(chunk), more=True)
+        if chunk and size + octets > octets_max:
+            yield msgspec.structs.replace(update, put=tuple(chunk), removed=(), more=True)
             chunk, size = [], 0
         chunk.append(envelope)
         size += octets
-    yield message if len(chunk) == len(message.put) else msgspec.structs.replace(message, put=tuple(chunk))
+    yield update if len(chunk) == len(update.put) else msgspec.structs.replace(update, put=tuple(chunk))
 
 
 class GoalFrame(NamedTuple):
     """A frame to an ncm. `taken`: the number of the frame of wants it counts from; `holdings` come first."""
 
-    messages: list[ScopeUpdate | Heads | Question]
+    messages: list[GoalMessage]
     taken: int
     holdings: Holdings | None = None
 
@@ -213,10 +247,13 @@ def decode_goal_frame(frame: bytes) -> GoalFrame:
     """Raises: ValueError."""
     try:
         read = wire.GoalFrame.FromString(frame)
-        messages = [decode_ncm_message(each) for each in read.message]
+        messages = [
+            decode_marks(each.marks) if each.HasField("marks") else decode_ncm_message(each)
+            for each in read.message
+        ]
     except (ValueError, DecodeError) as error:
         raise ValueError(f"a frame of {len(frame)} octets cannot be read: {error}") from error
-    found = [message for message in messages if isinstance(message, ScopeUpdate | Heads | Question)]
+    found = [message for message in messages if isinstance(message, ScopeUpdate | Heads | Marks | Question)]
     if len(found) != len(messages):
         raise ValueError("the frame holds a message that is not for an ncm")
     holdings = _decode_holdings(read.holdings) if read.HasField("holdings") else None

@@ -14,6 +14,7 @@ import msgspec
 from alcor.bus.frame import FRAME_BYTES, FRAME_BYTES_MAX
 from alcor.bus.goal_frame import (
     GoalFrame,
+    NormalReading,
     Unwant,
     Want,
     decode_goal_frame,
@@ -22,8 +23,10 @@ from alcor.bus.goal_frame import (
 )
 from alcor.bus.goal_server import METHOD, NCM_KEY, SECRET_KEY, SERVICE, TAKEN_KEY
 from alcor.bus.grpc_tls import ChannelTls, open_channel
-from alcor.bus.interface import Envelope, Heads, Holdings, HostReport, Question, Reply, ScopeUpdate
+from alcor.bus.interface import Envelope, GoalMessage, Holdings, HostReport, Reply, ScopeUpdate
 from alcor.bus.local import merge_reports
+from alcor.bus.normal_client import NormalClient
+from alcor.bus.normal_join import FrameStore, Join
 from alcor.goalstate.scope import Scope
 from alcor.telemetry.log import get_log
 
@@ -61,6 +64,7 @@ class Manner(msgspec.Struct, frozen=True, kw_only=True):
     delay_min_s: float = DELAY_MIN_S
     delay_max_s: float = DELAY_MAX_S
     tls: Callable[[str], ChannelTls | None] = lambda _address: None
+    normal: NormalClient | None = None
 
 
 class Letter(NamedTuple):
@@ -102,6 +106,10 @@ class GoalLink:
         self._moves: dict[Scope, Want | Unwant] = {}
         self._reports: dict[str, HostReport] = {}
         self._replies: list[Reply] = []
+        self._frames = FrameStore() if manner.normal is None else manner.normal.frames
+        self.join = Join(self._frames)
+        """What joins the stream with the broker's frames."""
+        self._normal: list[NormalReading] = []
         self._chunks: dict[Scope, list[Envelope]] = {}
         self._stirred = asyncio.Event()
         self._said = ""
@@ -111,12 +119,14 @@ class GoalLink:
     def want(self, scope: Scope, epoch: int = 0, position: int = 0) -> None:
         """Have a scope answered from `position` on, or whole. What answers an earlier want is dropped."""
         self._wanted[scope] = 0
+        self.join.forget(scope)
         # Only the last one counts: one per scope is enough.
         self._moves[scope] = Want(scope, epoch, position)
         self._stirred.set()
 
     def unwant(self, scope: Scope) -> None:
         """From here on nothing of the scope comes."""
+        self.join.forget(scope)
         if self._wanted.pop(scope, None) is not None:
             self._moves[scope] = Unwant(scope)
             self._stirred.set()
@@ -136,6 +146,12 @@ class GoalLink:
         """Answer a question."""
         self._replies.append(reply)
         self._stirred.set()
+
+    def tell_normal(self, said: NormalReading) -> None:
+        """Say what this ncm does on the normal path; a new connection says by itself that it is read."""
+        if self.call is not None:
+            self._normal.append(said)
+            self._stirred.set()
 
     # --- the connection ------------------------------------------------------------------------------------
 
@@ -170,7 +186,9 @@ class GoalLink:
         self._moves.clear()
         self._reports.clear()
         self._replies.clear()
+        self._normal.clear()
         self._chunks.clear()
+        self.join = Join(self._frames)
 
     def _lost(self, reason: str) -> None:
         self.trouble = reason
@@ -208,6 +226,8 @@ class GoalLink:
             raise
         self.trouble = self._said = ""
         self.call = call
+        if manner.normal is not None and manner.normal.reading:
+            self._normal.append(NormalReading(True))
         log.info("dataplane_attached", address=self.address)
         return channel, call
 
@@ -221,7 +241,7 @@ class GoalLink:
                 await call.write(frame)
             except _BROKEN:
                 return  # who receives sees it too, and says why
-            if not (self._moves or self._reports or self._replies):
+            if not (self._moves or self._reports or self._replies or self._normal):
                 self._stirred.clear()
                 await self._stirred.wait()
 
@@ -241,6 +261,8 @@ class GoalLink:
         while self._replies and size < FRAME_BYTES:
             records.append(encode_want_message(self._replies.pop(0)))
             size += len(records[-1])
+        records.extend(encode_want_message(said) for said in self._normal)
+        self._normal.clear()
         records.append(encode_number(number))
         return b"".join(records)
 
@@ -269,13 +291,11 @@ class GoalLink:
             self.holdings, self.member_id = holdings, holdings.member_id
         return True
 
-    def wanted_parts(self, frame: GoalFrame) -> list[ScopeUpdate | Heads | Question]:
+    def wanted_parts(self, frame: GoalFrame) -> list[GoalMessage]:
         """What is to be heard of a frame that was taken, by what is wanted now."""
         return [each for message in frame.messages if (each := self._wanted_part(message, frame.taken))]
 
-    def _wanted_part(
-        self, message: ScopeUpdate | Heads | Question, taken: int
-    ) -> ScopeUpdate | Heads | Question | None:
+    def _wanted_part(self, message: GoalMessage, taken: int) -> GoalMessage | None:
         """What is to be heard of a message: nothing of what answers an earlier want; snapshots in one piece."""
         if not isinstance(message, ScopeUpdate):
             return message

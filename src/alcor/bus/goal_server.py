@@ -22,16 +22,35 @@ import grpc.aio
 
 from alcor.bus import consult
 from alcor.bus.frame import FRAME_BYTES_MAX, FrameEncoder
-from alcor.bus.goal_frame import Unwant, Want, WantMessage, decode_want_frame, encode_goal_frames
+from alcor.bus.goal_frame import (
+    NormalReading,
+    Unwant,
+    Want,
+    WantMessage,
+    decode_want_frame,
+    encode_goal_frames,
+)
 from alcor.bus.grpc_listen import Addresses, Tls
 from alcor.bus.heads import HeadBook
 from alcor.bus.host_memory import HostMemory, with_unplugged
-from alcor.bus.interface import Heads, Holdings, HostReport, ItemCodec, Publication, Reply, Unchanged
+from alcor.bus.interface import (
+    Heads,
+    Holdings,
+    HostReport,
+    ItemCodec,
+    Publication,
+    Reply,
+    ScopeUpdate,
+    Unchanged,
+)
 from alcor.bus.local import LocalBus
+from alcor.bus.normal_lane import Lane
+from alcor.bus.normal_path import NormalPath
 from alcor.goalstate.item import Item, Key
 from alcor.goalstate.scope import SHARDS, Scope
 from alcor.model.errors import Unavailable
 from alcor.telemetry.log import get_log
+from alcor.telemetry.metrics import BUS_BYTES, BUS_STEPS
 
 log = get_log("bus")
 
@@ -99,18 +118,24 @@ class _Channel:
 
     ncm_id: str
     peer: str
-    bus: LocalBus
+    lane: Lane
     holdings: Holdings | None = None
     taken: int = 0
     hosts: dict[str, HostMemory] = field(default_factory=dict)
     over: asyncio.Event = field(default_factory=asyncio.Event)
     ended: bool = False
 
+    @property
+    def bus(self) -> LocalBus:
+        """What waits for its stream."""
+        return self.lane.bus
+
 
 class GoalServer:
     """Implements `DataplaneBus` for ncms that attach over gRPC.
 
     addresses: `host:port` (port 0: any free one) or `unix:/path`. secret: what an ncm must show.
+    normal: the normal path, if there is a broker.
     """
 
     def __init__(
@@ -122,10 +147,12 @@ class GoalServer:
         grace_s: float = GRACE_S,
         unix_mode: int = 0o600,
         tls: Tls = lambda _address: None,
+        normal: NormalPath | None = None,
     ) -> None:
         if not secret:
             raise ValueError("without a secret the bus would be open to everybody")
         self.codec = OnceCodec(codec)
+        self._normal = normal
         self._proof = f"Bearer {secret}".encode()
         self._grace_s = grace_s
         self._encoder = FrameEncoder()
@@ -190,9 +217,17 @@ class GoalServer:
 
     def publish(self, updates: Sequence[Publication], heads: Heads) -> None:
         """As `DataplaneBus.publish`. Cost: one set look-up per step and ncm; O(items) where a scope is wanted."""
-        for channel in self._channels:
-            channel.bus.publish(updates, heads)
+        if self._normal is not None:
+            self._normal.publish([channel.lane for channel in self._channels], updates, heads)
+        else:
+            for channel in self._channels:
+                channel.bus.publish(updates, heads)
         self._heads.take(heads)
+
+    def fall_back(self, reason: str) -> None:
+        """The broker failed: say on the streams what was left to it."""
+        if self._normal is not None:
+            self._normal.fall_back([channel.lane for channel in self._channels], reason)
 
     def serve(self, snapshot: Callable[[Scope], Publication], unchanged: Unchanged | None = None) -> None:
         """As `DataplaneBus.serve`; one publisher for the life of the server."""
@@ -210,7 +245,7 @@ class GoalServer:
         if before.realizes != holdings.realizes:
             self._forget_hosts()
         for channel in self._channels:
-            channel.bus.hold(holdings)
+            channel.lane.hold(holdings)
             channel.holdings = holdings
             channel.bus.stir()
 
@@ -263,7 +298,9 @@ class GoalServer:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, reason)
         # The ncm waits for these to know that it is taken.
         await context.send_initial_metadata(((TAKEN_KEY, "yes"),))
-        channel = _Channel(metadata.get(NCM_KEY) or context.peer(), context.peer(), LocalBus(self.codec))
+        channel = _Channel(
+            metadata.get(NCM_KEY) or context.peer(), context.peer(), Lane(LocalBus(self.codec))
+        )
         self._open(channel)
         try:
             # Before anything is sent: who comes back gets its snapshots before the heads.
@@ -310,10 +347,12 @@ class GoalServer:
             task.result()
 
     async def _send(self, channel: _Channel, context: _Context) -> None:
-        async for batch in channel.bus.updates():
+        async for batch in channel.bus.messages():
+            BUS_STEPS.labels("fast").inc(sum(isinstance(message, ScopeUpdate) for message in batch))
             # `taken` is that of this moment: nothing was awaited since the batch was made.
             holdings, channel.holdings = channel.holdings, None
             for frame in encode_goal_frames(self._encoder, batch, channel.taken, holdings):
+                BUS_BYTES.labels("fast").inc(len(frame))
                 try:
                     # Returns when flow control has taken the frame: this is where a slow ncm slows its sender.
                     await context.write(frame)
@@ -341,9 +380,12 @@ class GoalServer:
         if channel.over.is_set():
             return
         if isinstance(message, Want):
-            channel.bus.want(message.scope, message.epoch, message.position)
+            channel.lane.want(message.scope, message.epoch, message.position)
         elif isinstance(message, Unwant):
-            channel.bus.unwant(message.scope)
+            channel.lane.unwant(message.scope)
+        elif isinstance(message, NormalReading):
+            if self._normal is not None:
+                self._normal.hear(channel.lane, message)
         elif isinstance(message, Reply):
             channel.bus.reply(message)
         else:

@@ -56,6 +56,20 @@ class ScopeUpdate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     absent: tuple[str, ...] = ()
 
 
+class Marks(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """How a broker (the normal path) and this stream join; from a dataplane to an ncm that reads both, before the heads
+    it concerns. Shard → number of a `NormalFrame`.
+
+    source:  whose numbers these are: the dataplane's in this life.
+    covered: what frames through this number say was said on this stream too; they need not be awaited.
+    awaited: heads of the shard after this count only when the frames through this number were taken in.
+    """
+
+    source: int
+    covered: dict[int, int] = {}
+    awaited: dict[int, int] = {}
+
+
 class Heads(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Through which revision each shard has processed the log, also when none of its scopes changed."""
 
@@ -175,6 +189,10 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
 Unchanged = Callable[[Scope, int, int], Publication | None]
 """(scope, epoch, position) → an empty step, if nothing changed in the scope after this position of this epoch, so that
 who holds it may go on; None: only a snapshot will do."""
+
+
+GoalMessage = ScopeUpdate | Heads | Marks | Question
+"""What a dataplane says to an ncm on its stream."""
 
 
 class DataplaneBus(Protocol):

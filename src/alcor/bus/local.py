@@ -6,17 +6,19 @@ snapshot is asked of the publisher, which therefore covers all that was publishe
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
 from alcor.bus.heads import HeadBook
 from alcor.bus.interface import (
     ClaimReport,
     Envelope,
+    GoalMessage,
     Heads,
     Holdings,
     HostReport,
     ItemCodec,
     LossReport,
+    Marks,
     PortReport,
     Publication,
     Put,
@@ -34,8 +36,8 @@ BATCH_SCOPES = 64
 _NOTHING = (0, 0)
 
 
-class _Step:
-    """The pending step of one scope: everything since the reader last took it, merged."""
+class Step:
+    """A step of one scope that somebody lacks: everything since `from_revision`, merged."""
 
     __slots__ = ("epoch", "from_revision", "generation", "put", "removed", "scope", "through")
 
@@ -86,15 +88,16 @@ class LocalBus:
         self._wanted: set[Scope] = set()
         # Wanted and not answered yet → (epoch, position) that who wants it holds; (0, 0): nothing.
         self._fresh: dict[Scope, tuple[int, int]] = {}
-        self._steps: dict[Scope, _Step] = {}
+        self._steps: dict[Scope, Step] = {}
         # What the reader is being given now: a scope that is unwanted meanwhile leaves these too.
         self._taken_fresh: dict[Scope, tuple[int, int]] = {}
-        self._taken_steps: dict[Scope, _Step] = {}
+        self._taken_steps: dict[Scope, Step] = {}
         # Scope → (epoch, through) of what the reader was given last.
         self._given: dict[Scope, tuple[int, int]] = {}
         # All heads published so far, and those the reader was not given yet.
         self._published = HeadBook()
         self._heads = HeadBook()
+        self._marks: Marks | None = None
         self._ready = asyncio.Event()
         self._reports: dict[str, HostReport] = {}
         self._reported = asyncio.Event()
@@ -106,11 +109,16 @@ class LocalBus:
 
     def publish(self, updates: Sequence[Publication], heads: Heads) -> None:
         """As `GoalBus.publish`. Cost: O(items) for wanted scopes, one set look-up for others."""
+        self.add(updates)
+        self._published.take(heads)
+        self._heads.take(heads)
+        self._ready.set()
+
+    def add(self, updates: Iterable[Publication]) -> None:
+        """Steps that heads published before cover already, or those of `publish`."""
         for update in updates:
             if update.scope in self._wanted:
                 self._add(update)
-        self._published.take(heads)
-        self._heads.take(heads)
         self._ready.set()
 
     def _add(self, update: Publication) -> None:
@@ -123,7 +131,7 @@ class LocalBus:
         elif (update.epoch, update.generation) < (step.epoch, step.generation):
             return  # from a publisher that was replaced (I9)
         elif update.from_revision == 0:
-            self._steps[scope] = _Step(update, 0)
+            self._steps[scope] = Step(update, 0)
         elif update.epoch != step.epoch or (
             update.through > step.through and not step.merges(update, self._head(scope, update.epoch))
         ):
@@ -144,7 +152,7 @@ class LocalBus:
             if from_revision == 0:
                 self._fresh[scope] = _NOTHING  # a step from 0 would say that it is everything
                 return
-        self._steps[scope] = _Step(update, from_revision)
+        self._steps[scope] = Step(update, from_revision)
 
     def _head(self, scope: Scope, epoch: int) -> int:
         return self._published.through(shard_of(scope), epoch)
@@ -222,11 +230,36 @@ class LocalBus:
         self._steps.pop(scope, None)
         self._taken_steps.pop(scope, None)
 
+    def wants(self, scope: Scope) -> bool:
+        """Whether the reader wants it."""
+        return scope in self._wanted
+
+    def settled(self, scope: Scope, epoch: int) -> int:
+        """Through which revision of `epoch` the reader was given a scope; 0 if anything of it is still to be given."""
+        if any(scope in held for held in (self._steps, self._taken_steps, self._fresh, self._taken_fresh)):
+            return 0
+        given = self._given.get(scope, _NOTHING)
+        return given[1] if given[0] == epoch else 0
+
+    def settle(self, scope: Scope, epoch: int, through: int) -> None:
+        """The reader got a scope through `through` by another way; only for a scope that is settled."""
+        self._given[scope] = (epoch, through)
+
+    def mark(self, marks: Marks) -> None:
+        """Have the reader given marks, before the heads of what was published since it was given the last ones."""
+        self._marks = merge_marks(self._marks, marks)
+        self._ready.set()
+
     async def updates(self) -> AsyncIterator[Sequence[ScopeUpdate | Heads | Question]]:
         """As `GoalBus.updates`. A new reader knows nothing: each wanted scope starts with its snapshot.
 
         Raises: ValueError if a published item has no wire form.
         """
+        async for batch in self.messages():
+            yield [message for message in batch if not isinstance(message, Marks)]
+
+    async def messages(self) -> AsyncIterator[Sequence[GoalMessage]]:
+        """As `updates`, for a stream that a broker's frames are joined with: marks too."""
         self._steps = {}
         self._taken_steps = {}
         self._taken_fresh = {}
@@ -242,20 +275,25 @@ class LocalBus:
                 asked, self._asked = self._asked, []
                 yield asked
             # Heads are taken together with the steps published before them, and given after the last of these.
-            heads, self._heads = self._heads, HeadBook()
+            heads = self._take_heads()
             self._taken_steps, self._steps = self._steps, {}
             if self._snapshot is not None:
                 self._taken_fresh, self._fresh = self._fresh, {}
             while self._taken_steps or self._taken_fresh:
-                batch: list[ScopeUpdate | Heads] = list(self._take(BATCH_SCOPES))
+                batch: list[ScopeUpdate | Heads | Marks] = list(self._take(BATCH_SCOPES))
                 if heads and not self._taken_steps and not self._taken_fresh:
-                    batch += heads.messages()
-                    heads = HeadBook()
+                    batch += heads
+                    heads = []
                 yield batch
                 # The reader may be synchronous; the publisher must get its turn between batches.
                 await asyncio.sleep(0)
             if heads:
-                yield heads.messages()
+                yield heads
+
+    def _take_heads(self) -> list[Heads | Marks]:
+        heads, self._heads = self._heads, HeadBook()
+        marks, self._marks = self._marks, None
+        return [*([] if marks is None else [marks]), *heads.messages()]
 
     def _take(self, scopes_max: int) -> list[ScopeUpdate]:
         taken: list[ScopeUpdate] = []
@@ -265,7 +303,7 @@ class LocalBus:
         while self._taken_fresh and len(taken) < scopes_max:
             scope = next(iter(self._taken_fresh))
             answer = self._answer(scope, *self._taken_fresh.pop(scope))
-            taken.append(self._encode(_Step(answer, answer.from_revision)))
+            taken.append(self._encode(Step(answer, answer.from_revision)))
         return taken
 
     def _answer(self, scope: Scope, epoch: int, position: int) -> Publication:
@@ -277,7 +315,7 @@ class LocalBus:
                 return empty
         return self._snapshot(scope)
 
-    def _encode(self, step: _Step) -> ScopeUpdate:
+    def _encode(self, step: Step) -> ScopeUpdate:
         self._given[step.scope] = (step.epoch, step.through)
         return ScopeUpdate(
             scope=step.scope,
@@ -285,12 +323,7 @@ class LocalBus:
             generation=step.generation,
             from_revision=step.from_revision,
             through=step.through,
-            put=tuple(
-                [
-                    Envelope(key, put.since, refers(put.item), self._codec.encode(put.item))
-                    for key, put in step.put.items()
-                ]
-            ),
+            put=encode_puts(self._codec, step.put.values()),
             # A snapshot says everything: what is not in it is gone.
             removed=tuple(step.removed) if step.from_revision else (),
         )
@@ -300,6 +333,28 @@ class LocalBus:
         before = self._reports.pop(report.host_id, None)
         self._reports[report.host_id] = report if before is None else merge_reports(before, report)
         self._reported.set()
+
+
+def encode_puts(codec: ItemCodec, puts: Iterable[Put]) -> tuple[Envelope, ...]:
+    """Items as they travel. Raises: ValueError if one has no wire form."""
+    return tuple(
+        [Envelope(key_of(put.item), put.since, refers(put.item), codec.encode(put.item)) for put in puts]
+    )
+
+
+def merge_marks(before: Marks | None, after: Marks) -> Marks:
+    """What marks of one source say together."""
+    if before is None:
+        return after
+    return Marks(
+        source=after.source,
+        covered=_merge_numbers(before.covered, after.covered),
+        awaited=_merge_numbers(before.awaited, after.awaited),
+    )
+
+
+def _merge_numbers(before: Mapping[int, int], after: Mapping[int, int]) -> dict[int, int]:
+    return {shard: max(before.get(shard, 0), after.get(shard, 0)) for shard in {**before, **after}}
 
 
 def merge_reports(before: HostReport, after: HostReport) -> HostReport:

@@ -53,6 +53,24 @@ RECOMPUTED = Counter(
     "alcor_dataplane_recomputed_total", "Nodes recomputed whole.", ("node",), registry=REGISTRY
 )
 REVISION = Gauge("alcor_revision", "The last revision a part has processed.", ("part",), registry=REGISTRY)
+BUS_STEPS = Counter(
+    "alcor_bus_steps_total",
+    "Steps of scopes for ncms, one per ncm: on its own stream (fast), or left to the broker (normal).",
+    ("path",),
+    registry=REGISTRY,
+)
+BUS_BYTES = Counter(
+    "alcor_bus_bytes_total",
+    "Octets sent to ncms on their streams (fast), or once to the broker (normal).",
+    ("path",),
+    registry=REGISTRY,
+)
+BUS_FALLBACKS = Counter(
+    "alcor_bus_fallbacks_total",
+    "Returns to the streams: the broker failed, or an ncm could not read it.",
+    ("cause",),
+    registry=REGISTRY,
+)
 AGENTS = Gauge("alcor_ncm_agents", "Agents attached.", registry=REGISTRY)
 SCOPES = Gauge("alcor_ncm_scopes", "Scopes held.", registry=REGISTRY)
 SNAPSHOTS = Counter("alcor_ncm_snapshots_total", "Scope snapshots sent to agents.", registry=REGISTRY)
