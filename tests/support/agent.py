@@ -24,6 +24,7 @@ from alcor.bus.interface import (
     ScopeUpdate,
     Welcome,
 )
+from alcor.bus.subject import Code
 from alcor.goalstate.item import (
     Address,
     BgpRoutesItem,
@@ -219,6 +220,9 @@ class KeptItems:
         """As the protocol says."""
         self.items.append(item)
         return str(len(self.items) - 1).encode()
+
+    def codes(self, key: Key, body: bytes) -> list[Code]:
+        return CODEC.codes(key, body)
 
     def decode(self, key: Key, body: bytes) -> Item:
         """As the protocol says."""

@@ -15,8 +15,10 @@ import msgspec
 from google.protobuf.message import DecodeError, Message
 
 from alcor.bus import wire_pb2 as wire
+from alcor.bus.subject import MAC_BIT, Code, code_of, code_of_ip
 from alcor.goalstate import item as goal
 from alcor.goalstate.item import Item, ItemKind, Key
+from alcor.goalstate.subject import subjects
 from alcor.model.ids import is_uuid
 
 UUID_BYTES = 16
@@ -395,3 +397,14 @@ class ProtobufCodec:
             return _unpack(key, body) if decoder is None else decoder(key.id, body)
         except (ValueError, DecodeError, msgspec.MsgspecError) as error:
             raise ValueError(f"{key.kind.value} {key.id} cannot be read: {error}") from error
+
+    def codes(self, key: Key, body: bytes) -> list[Code]:
+        """As `ItemCodec`. Cost: 1 µs for a neighbour, whose item is not made; that of `decode` for others."""
+        if key.kind is not ItemKind.NEIGHBOUR:
+            return list(dict.fromkeys(map(code_of, subjects(self.decode(key, body)))))
+        message = wire.Neighbour.FromString(body)
+        found: list[Code] = [code_of_ip(ip) for ip in message.ip]
+        found.append(int.from_bytes(message.mac) | MAC_BIT)
+        if message.dns_name:
+            found.append(message.dns_name)
+        return found

@@ -46,6 +46,7 @@ from alcor.bus.interface import (
 from alcor.bus.local import LocalBus
 from alcor.bus.normal_lane import Lane
 from alcor.bus.normal_path import NormalPath
+from alcor.bus.subject import Code
 from alcor.goalstate.item import Item, Key
 from alcor.goalstate.scope import SHARDS, Scope
 from alcor.model.errors import Unavailable
@@ -109,6 +110,10 @@ class OnceCodec:
     def decode(self, key: Key, body: bytes) -> Item:
         """As the codec."""
         return self._codec.decode(key, body)
+
+    def codes(self, key: Key, body: bytes) -> list[Code]:
+        """As the codec."""
+        return self._codec.codes(key, body)
 
 
 @dataclass(eq=False, slots=True)

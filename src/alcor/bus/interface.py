@@ -10,6 +10,7 @@ from typing import Protocol
 
 import msgspec
 
+from alcor.bus.subject import Code
 from alcor.goalstate.item import Item, Key
 from alcor.goalstate.scope import Scope
 from alcor.identity.name import Peer
@@ -385,3 +386,6 @@ class ItemCodec(Protocol):
 
     def decode(self, key: Key, body: bytes) -> Item:
         """The item. Raises: ValueError."""
+
+    def codes(self, key: Key, body: bytes) -> list[Code]:
+        """The codes of an item's subjects (`goalstate.subject`), each once. Raises: ValueError."""

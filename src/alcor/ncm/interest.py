@@ -19,12 +19,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from alcor.bus.interface import Envelope
-from alcor.bus.subject import Code, code_of, codes_of
+from alcor.bus.subject import Code, code_of
 from alcor.goalstate.item import Key
 
 # What one holder may have been told to be nobody's, and is told of when it appears; the oldest is forgotten, for which
 # the agent's own memory of it is shorter.
 ABSENT_MAX = 1_024
+
+
+Codes = Callable[[Key, bytes], Sequence[Code]]
+"""Reads the codes of an item's subjects from its bytes (`ItemCodec.codes`)."""
 
 
 class Holder:
@@ -51,8 +55,8 @@ class Interest:
     per pair of key and holder 8. Measured by `benchmarks/lookups.py`.
     """
 
-    def __init__(self, entries: Mapping[Key, tuple[int, Envelope]]) -> None:
-        self._entries = entries
+    def __init__(self, entries: Mapping[Key, tuple[int, Envelope]], codes: Codes) -> None:
+        self._entries, self._codes = entries, codes
         self._index: dict[Code, Key | list[Key]] = {}
         # How many prefixes of each length there are, by IP version: those of single addresses are not counted.
         self._lengths: Counter[tuple[int, int]] = Counter()
@@ -65,7 +69,7 @@ class Interest:
         self._waiting: dict[Code, array[int]] = {}
         self._stirred: dict[Holder, None] = {}
         for key, (_, envelope) in entries.items():
-            for code in codes_of(key, envelope.body):
+            for code in codes(key, envelope.body):
                 self._add(code, key)
 
     # --- holders ---------------------------------------------------------------------------------------
@@ -142,8 +146,8 @@ class Interest:
     def changed(self, key: Key, before: Envelope | None, after: Envelope | None) -> None:
         """An item is now as `after` says (None: it is gone). Wakes nobody yet: `stirred`."""
         if before is None or after is None or before.body != after.body:
-            old = codes_of(key, before.body) if before is not None else []
-            new = codes_of(key, after.body) if after is not None else []
+            old = self._codes(key, before.body) if before is not None else []
+            new = self._codes(key, after.body) if after is not None else []
             for code in old:
                 if code not in new:
                     self._discard(code, key)

@@ -22,7 +22,7 @@ from alcor.bus.interface import Envelope, Heads, NcmBus, ScopeUpdate
 from alcor.goalstate.item import Key
 from alcor.goalstate.scope import Scope, shard_of
 from alcor.goalstate.subject import LAZY_KINDS
-from alcor.ncm.interest import Interest
+from alcor.ncm.interest import Codes, Interest
 from alcor.telemetry.log import get_log
 from alcor.telemetry.metrics import KEYS_HELD, SCOPES, SCOPES_LAZY
 
@@ -194,15 +194,13 @@ class HeldScope:
         self.latest = self.latest_lazy = None
         self.interest = None
 
-    def find_mode(self, above: int, below: int) -> bool:
+    def find_mode(self, above: int, below: int, codes: Codes) -> bool:
         """Hold it on demand above so many items, whole below so many; returns whether that is another way than before.
 
         Cost: O(1); O(items) when it turns, 3 µs each.
         """
-        if self.scope.kind not in LAZY_KINDS:
-            return False
         if self.interest is None and len(self.entries) > above:
-            self.interest = Interest(self.entries)
+            self.interest = Interest(self.entries, codes)
             return True
         if self.interest is not None and len(self.entries) < below:
             self.interest = None
@@ -227,17 +225,21 @@ class HeldScope:
 
 
 class ScopeCache:
-    """All scopes of one ncm. Cost of a step: O(its items) and one wake per subscriber of the scope."""
+    """All scopes of one ncm. Cost of a step: O(its items) and one wake per subscriber of the scope.
+
+    codes: reads what items are asked for by; None: nothing is held on demand.
+    """
 
     def __init__(
         self,
         bus: NcmBus,
         *,
         grace_s: float = GRACE_S,
+        codes: Codes | None = None,
         lazy_above: int = LAZY_ABOVE,
         lazy_below: int = LAZY_BELOW,
     ) -> None:
-        self._bus = bus
+        self._bus, self._codes = bus, codes
         self._grace_s = grace_s
         self._lazy_above = lazy_above or sys.maxsize
         self._lazy_below = min(lazy_below, self._lazy_above)
@@ -428,7 +430,9 @@ class ScopeCache:
     def _changed(self, held: HeldScope, references: set[Scope]) -> None:
         if held.refers.keys() != references:
             self.references += 1
-        turned = held.find_mode(self._lazy_above, self._lazy_below)
+        turned = False
+        if self._codes is not None and held.scope.kind in LAZY_KINDS:
+            turned = held.find_mode(self._lazy_above, self._lazy_below, self._codes)
         if turned:
             log.info("scope_turned", scope=str(held.scope), items=len(held.entries), lazy=held.is_lazy)
         (self._lazy.add if held.is_lazy else self._lazy.discard)(held.scope)

@@ -56,7 +56,9 @@ class Ncm:
         self._bus, self._codec = bus, codec
         self._heartbeat_s, self._now_ms = heartbeat_s, now_ms
         self._idle_heads_s, self._admit_s, self._chunk_bytes = idle_heads_s, admit_s, chunk_bytes
-        self.cache = ScopeCache(bus, grace_s=grace_s, lazy_above=lazy_above, lazy_below=lazy_below)
+        self.cache = ScopeCache(
+            bus, grace_s=grace_s, codes=codec.codes, lazy_above=lazy_above, lazy_below=lazy_below
+        )
         self._sessions: dict[str, Session] = {}
         self._number = 0
         self._idle_told_at = float("-inf")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alcor.bus.interface import Envelope
-from alcor.bus.subject import code_of, codes_of
+from alcor.bus.subject import code_of
 from alcor.goalstate.item import Claim, Item, Key, Member, Neighbour, key_of
 from alcor.goalstate.subject import subjects
 from alcor.ncm.interest import ABSENT_MAX, Holder, Interest
@@ -26,7 +26,7 @@ class Scope:
         self.woken: list[str] = []
         for item in items:
             self.entries[key_of(item)] = (0, envelope(item))
-        self.interest = Interest(self.entries)
+        self.interest = Interest(self.entries, CODEC.codes)
 
     def holder(self, name: str = "h", *items: Item) -> Holder:
         """A holder of these."""
@@ -214,7 +214,7 @@ def test_the_absent_are_bounded() -> None:
 @given(st.one_of(support.items["neighbour"], support.items["member"], support.items["claim"]))
 def test_codes_are_those_of_the_subjects(item: Item) -> None:
     """Read from the bytes, they say what the item says."""
-    assert set(codes_of(key_of(item), CODEC.encode(item))) == set(map(code_of, subjects(item)))
+    assert set(CODEC.codes(key_of(item), CODEC.encode(item))) == set(map(code_of, subjects(item)))
 
 
 @given(
