@@ -1,6 +1,6 @@
 """Missing and stale knowledge closes, and never opens (I10): in random regions, with random packets."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import hypothesis.strategies as st
 import msgspec
@@ -8,7 +8,9 @@ from hypothesis import assume, given
 
 from alcor.goalstate.item import ItemKind, Key, State
 from alcor.goalstate.scope import REGION, Scope
+from alcor.goalstate.subject import LAZY_KINDS
 from alcor.model.floatingip import FloatingIp
+from alcor.model.host import Host
 from alcor.model.port import Port
 from alcor.model.resource import Entity
 from alcor.model.router import Router
@@ -117,6 +119,41 @@ def test_no_one_gets_what_the_whole_state_would_not_give(data: st.DataObject) ->
         one = data.draw(sent(site, number))
         if one is not None and knows(whole, one):
             compare(site, (whole,), part, one, by_owner=key.kind is ItemKind.FLOATING_IP)
+
+
+@st.composite
+def on_demand(draw: st.DrawFn, site: Region) -> Region:
+    """The region with some scopes held on demand, of which hosts hold some items; with relays, or without."""
+    states = site.states()
+    scopes = [scope for scope in sorted(states) if scope.kind in LAZY_KINDS]
+    lazy = frozenset(str(scope) for scope in scopes if draw(st.booleans()))
+    items = [key.id for scope in scopes if str(scope) in lazy for key in sorted(states[scope])]
+    held = frozenset((host, id) for host in site.hosts for id in items if draw(st.integers(0, 2)) == 0)
+    rows = tuple(
+        msgspec.structs.replace(row, gateway=True) if isinstance(row, Host) else row for row in site.rows
+    )
+    return replace(
+        site,
+        rows=rows if draw(st.booleans()) else site.rows,
+        lazy=lazy,
+        held=held,
+        relay_above=draw(st.integers(0, 2)),
+    )
+
+
+@HALF
+@given(st.data())
+def test_on_demand_gives_nobody_what_the_whole_state_would_not(data: st.DataObject) -> None:
+    """Whatever hosts hold of what they hold on demand, packets and answers reach nobody, or whom they should; the way
+    by a relay is a way to the same."""
+    site = data.draw(regions())
+    part = data.draw(on_demand(site))
+    whole = Region(part.rows, next_hops=site.next_hops, relay_above=part.relay_above)
+    fabrics = Fabric(whole), Fabric(part)
+    for number in range(PACKETS):
+        one = data.draw(sent(site, number))
+        if one is not None and knows(fabrics[0], one):
+            compare(whole, (fabrics[0],), fabrics[1], one)
 
 
 @st.composite

@@ -8,8 +8,8 @@ import msgspec
 from alcor.goalstate.compile import compile as compile_states
 from alcor.goalstate.fact import ClaimFact
 from alcor.goalstate.intent import Intent
-from alcor.goalstate.item import RegionItem, State
-from alcor.goalstate.scope import Scope
+from alcor.goalstate.item import ItemKind, RegionItem, State
+from alcor.goalstate.scope import Scope, ScopeKind, host_scope
 from alcor.model.address import Ip, ip_int, ip_version
 from alcor.model.address_claim import AddressClaim
 from alcor.model.host import Host
@@ -51,6 +51,8 @@ class Site:
     """Rows of intent (names are ids), and what is so on the hosts.
 
     `unplugged`: ports without a VIF. `closed`: ports whose network the host does not know for certain.
+    `lazy`: scopes (as text) that hosts hold on demand, relays excepted; `held`: (host, item id), what they hold of
+    them; `relay_above`: as of the region.
     `claims`: what ports were seen to claim. `without_tunnels`: hosts that have no tunnel port. `lost_vteps`: of hosts
     that are down. `next_hops`: what agents have found out, ((external network, address), MAC) each.
     """
@@ -62,6 +64,9 @@ class Site:
     lost_vteps: frozenset[str] = frozenset()
     next_hops: tuple[tuple[tuple[str, str], str], ...] = ()
     claims: tuple[ClaimFact, ...] = ()
+    lazy: frozenset[str] = frozenset()
+    held: frozenset[tuple[str, str]] = frozenset()
+    relay_above: int = 0
 
     def but(self, id: str, **fields: object) -> "Site":
         """The same with other values in one row."""
@@ -93,11 +98,29 @@ class Site:
             )
             for claim in self.claims
         ]
-        return compile_states(Intent.of(A_REGION, (*self.rows, *claims, *OPEN_ROWS)))
+        region = msgspec.structs.replace(A_REGION, relay_above=self.relay_above)
+        return compile_states(Intent.of(region, (*self.rows, *claims, *OPEN_ROWS)))
 
     def held_by(self, host_id: str, states: dict[Scope, State]) -> dict[Scope, State]:
         """What of the goal state a host holds; all of it, unless a site says otherwise."""
-        return states
+        part = {
+            scope: {
+                key: item for key, item in states.get(scope, {}).items() if (host_id, key.id) in self.held
+            }
+            for scope in self.lazy_at(host_id, states)
+        }
+        return states | part
+
+    def lazy_at(self, host_id: str, states: dict[Scope, State]) -> set[Scope]:
+        """The scopes that a host holds on demand."""
+        whole = {key.id for key in states.get(host_scope(host_id), {}) if key.kind is ItemKind.RELAY}
+        found = {Scope(ScopeKind(kind), id) for kind, _, id in (name.partition(":") for name in self.lazy)}
+        return {scope for scope in found if scope.kind is not ScopeKind.NEIGHBOURS or scope.id not in whole}
+
+    def view_of(self, host_id: str, states: dict[Scope, State]) -> View:
+        """What a host knows."""
+        held = self.held_by(host_id, states)
+        return resolve(held, host_id, self.closed, self.lazy_at(host_id, states))
 
     @property
     def ports(self) -> list[Port]:
@@ -156,7 +179,7 @@ class Fabric:
 
     def __init__(self, site: Site) -> None:
         states = site.states()
-        self.views = {id: resolve(site.held_by(id, states), id, site.closed) for id in site.hosts}
+        self.views = {id: site.view_of(id, states) for id in site.hosts}
         self.allocations = {id: allocation_of(site, id, view) for id, view in self.views.items()}
         self.switches = {
             id: SimulatedTables(
@@ -176,7 +199,7 @@ class Fabric:
         """Have the flows of another site, by difference; connections stay. Its ports and networks are the same."""
         states = site.states()
         for id, switch in self.switches.items():
-            view = resolve(states, id, site.closed)
+            view = site.view_of(id, states)
             assert allocation_of(site, id, view) == self.allocations[id], "the numbers would change"
             self.views[id] = view
             desired = flows(view, self.allocations[id])

@@ -34,7 +34,6 @@ from alcor.model.address import Ip, ip_version
 from alcor.model.port import Port
 from alcor.pipeline.compile import flows, groups, meters
 from alcor.pipeline.flow import Flow, FlowKey, GroupSpec, MeterSpec
-from alcor.pipeline.resolve import resolve
 from alcor.pipeline.view import Allocation
 from tests.support.packet_site import TUNNELS, Site, allocation_of
 from tests.support.packets import BROADCAST, ethernet
@@ -426,7 +425,7 @@ class RealSite:
     def _desired(
         self, site: Site, states: dict[Scope, State], host_id: str
     ) -> tuple[dict[FlowKey, Flow], tuple[MeterSpec, ...], tuple[GroupSpec, ...]]:
-        view = resolve(states, host_id, site.closed)
+        view = site.view_of(host_id, states)
         allocation = self._allocation(site, states, host_id)
         specs = tuple(meters(view, allocation).values()), tuple(groups(view, allocation).values())
         return flows(view, allocation), *specs
@@ -438,7 +437,7 @@ class RealSite:
         """
         host = self._hosts[host_id]
         closed_off = host_id in site.without_tunnels or not site.hosts[host_id].vtep_addresses
-        numbers = allocation_of(site, host_id, resolve(states, host_id, site.closed))
+        numbers = allocation_of(site, host_id, site.view_of(host_id, states))
         tunnels = {} if closed_off or not numbers.tunnels else dict(host.tunnels)
         providers = dict.fromkeys(numbers.providers, host.patch)
         ofports = dict(host.vifs)

@@ -21,6 +21,7 @@ from tests.property.test_verdict import HALF
 from tests.support.cases_acl import ACLS
 from tests.support.cases_edge import EDGE, TAGGED
 from tests.support.cases_firewall import FIREWALLS
+from tests.support.cases_on_demand import ASKED, LAZY
 from tests.support.cases_routing import ROUTED
 from tests.support.cases_security import SETS
 from tests.support.cases_segments import CLAIMED, SEGMENTS, TRUNKED
@@ -46,6 +47,8 @@ SITES = (
     SEGMENTS,
     TRUNKED,
     CLAIMED,
+    LAZY,
+    ASKED,
     *(one.site for one in (*ACLS, *FIREWALLS, *SETS)),
 )
 

@@ -21,6 +21,7 @@ from alcor.pipeline import arp_nd, l2
 from alcor.pipeline.feature import Feature, ItemChange, Local, LocalChange
 from alcor.pipeline.flow import Clone, Match, Resubmit, match
 from alcor.pipeline.live import LiveNetwork, LivePort, live_network, live_port
+from alcor.pipeline.on_demand import is_on_demand
 from alcor.pipeline.port_security import ETH_ARP, ETH_IPV6, ICMPV6, NEIGHBOUR_ADVERTISEMENT
 from alcor.pipeline.tables import INGRESS, NETWORK, Priority, Table, UnitKind
 from alcor.pipeline.unit import Rule, Unit
@@ -102,7 +103,8 @@ def _way(claim: Claim, network: LiveNetwork, view: View, allocation: Allocation)
     else:
         way = l2.way_to(claim.vtep, network, view) if is_clear else ()
         yield Rule(Table.L2_REMOTE, Priority.NORMAL, found, way)
-        if view.host is not None and claim.vtep in view.host.vtep_addresses:
+        is_said = is_on_demand(network.id, view) and l2.has_local_mac(network.id, claim.mac, view)
+        if view.host is not None and claim.vtep in view.host.vtep_addresses and not is_said:
             # Its port is here and closed: what comes for it from abroad is nobody else's.
             yield Rule(Table.L2, Priority.KNOWN, found, ())
 

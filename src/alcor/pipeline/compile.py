@@ -23,9 +23,11 @@ from alcor.pipeline.forwarding import FORWARDING
 from alcor.pipeline.host_service import HOST_SERVICE
 from alcor.pipeline.live import LiveNetwork, live_network, live_port
 from alcor.pipeline.network_acl import NETWORK_ACLS
+from alcor.pipeline.on_demand import ON_DEMAND
 from alcor.pipeline.pick_up import PICK_UP
 from alcor.pipeline.provider import PROVIDER
 from alcor.pipeline.qos import QOS
+from alcor.pipeline.relay import RELAY
 from alcor.pipeline.route import ROUTE
 from alcor.pipeline.security_group import SECURITY_GROUPS
 from alcor.pipeline.tables import UnitKind
@@ -46,6 +48,8 @@ FEATURES: tuple[Feature, ...] = (
     ROUTE,
     PROVIDER,
     EXTERNAL,
+    ON_DEMAND,
+    RELAY,
 )
 """Everything the pipeline does."""
 

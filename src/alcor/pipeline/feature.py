@@ -41,6 +41,7 @@ class Local(StrEnum):
     NEXT_HOP = "next_hop"
     FORWARDING = "forwarding"
     ARRIVED = "arrived"
+    LAZY = "lazy"
 
 
 class LocalChange(NamedTuple):
@@ -48,7 +49,7 @@ class LocalChange(NamedTuple):
 
     `id`: of a port that was plugged, unplugged, numbered, opened or closed; of a network or router that got or lost its
     key; of a port that is or no longer is forwarded, or that has arrived by migration; of a next hop
-    `<network id>/<address>`; empty for the others.
+    `<network id>/<address>`; of a scope that began or ceased to be held on demand, as text; empty for the others.
     """
 
     what: Local

@@ -45,7 +45,7 @@ def _port(port: LivePort, view: View, allocation: Allocation) -> Iterator[Rule]:
 
 def _network(network: LiveNetwork, view: View, allocation: Allocation) -> Iterator[Rule]:
     yield from punt.network_rules(network)
-    if not _same_segment(network.knowledge.network, view):
+    if not same_segment(network.knowledge.network, view):
         yield from classify.network_rules(network)
     yield from l2.network_rules(network)
     if view.region is not None:
@@ -162,7 +162,7 @@ def _by_network_item(network_id: str, change: ItemChange, view: View) -> set[Uni
         return {network_unit(network_id)} if items[0].mtu != items[1].mtu else set()
     found = _all_of_network(network_id, view)
     for item in items:
-        found.update(network_unit(id) for id in _same_segment(item, view))
+        found.update(network_unit(id) for id in same_segment(item, view))
     return found
 
 
@@ -188,7 +188,7 @@ def _by_host(change: ItemChange, view: View) -> set[Unit]:
     return _all_networks(view)
 
 
-def _same_segment(item: NetworkItem, view: View) -> list[str]:
+def same_segment(item: NetworkItem, view: View) -> list[str]:
     """The other networks that claim the same segment.
 
     Only while knowledge is in transit: then nobody can say whose a packet from outside is, and it is nobody's.

@@ -2,9 +2,9 @@
 
 Replication happens at the source only, one copy per host of the network, in parts of at most `COPIES_PER_FLOW_MAX`
 copies: what comes from a tunnel is delivered to local ports and never sent into a tunnel again, which the order of
-tables makes certain (L2_REMOTE is reached from a tunnel only by what a router has sent on). There are two exceptions
-in all: a router's, and a port that has just moved away by live migration, whose packets the old host sends after it;
-not back to where it moved, so that two hosts of two opinions do not play ball.
+tables makes certain (L2_REMOTE is reached from a tunnel only by what a router has sent on). There are three exceptions
+in all: a router's, a relay's (`relay`), and a port that has just moved away by live migration, whose packets the old
+host sends after it; not back to where it moved, so that two hosts of two opinions do not play ball.
 
 *Unknown unicast*: the ports without port security are the network's unknown set, because they may own MACs that nobody
 was given; a frame for such a MAC goes to them, here and on the hosts that hold some, and to the provider bridge. A MAC
@@ -34,6 +34,7 @@ from alcor.pipeline.flow import (
 )
 from alcor.pipeline.host_service import SERVER_MAC
 from alcor.pipeline.live import LiveNetwork, LivePort, is_remote, live_port, owns_mac
+from alcor.pipeline.on_demand import flagged, is_on_demand
 from alcor.pipeline.tables import (
     COPIES_PER_FLOW_MAX,
     EGRESS,
@@ -69,15 +70,17 @@ _FLAGS = FLAGS.name.lower()
 _NETWORK = NETWORK.name.lower()
 _ABROAD = Flag.FROM_TUNNEL | Flag.FROM_PROVIDER
 _TO_REMOTE = Resubmit(Table.L2_REMOTE)
+# Out again where it came in, and to an end of another family than it came with: a switch would do neither.
+_FORGET = tuple(SetField(field, 0) for field in (Field.IN_PORT, Field.TUN_IPV4_DST, Field.TUN_IPV6_DST))
+RELAY_MAC = Mac("02:a1:c0:a9:fe:aa")
+"""Whom a relay is addressed by where its sender knows no MAC."""
 
 
 def shared_rules() -> Iterator[Rule]:
     """A unicast frame that is for no local port goes to other hosts, unless it came from one and no router sent it."""
     yield Rule(Table.L2, Priority.MISS, match(**{_FLAGS: (0, _ABROAD)}), (_TO_REMOTE,))
-    # Out again where it came in, and to an end of another family than it came with: a switch would do neither.
-    forget = tuple(SetField(field, 0) for field in (Field.IN_PORT, Field.TUN_IPV4_DST, Field.TUN_IPV6_DST))
     routed = match(**{_FLAGS: (Flag.ROUTED, Flag.ROUTED)})
-    yield Rule(Table.L2, Priority.FALLBACK, routed, (*forget, _TO_REMOTE))
+    yield Rule(Table.L2, Priority.FALLBACK, routed, (*_FORGET, _TO_REMOTE))
     # Of what it routes, a router has already decided.
     too_large = match(**{_FLAGS: (Flag.TOO_LARGE, Flag.TOO_LARGE | Flag.ROUTED)})
     yield Rule(Table.L2_REMOTE, Priority.GUARD, too_large, ())
@@ -121,11 +124,16 @@ def neighbour_rules(
     """The way to the host that has the port, if it is another one; after a port that has just moved there.
 
     One flow: also where there is no way, because what is known is not unknown. Two where the port is on this host: what
-    comes from abroad for it is the unknown set's neither while the port itself is closed or not known (I10).
+    comes from abroad for it is the unknown set's neither while the port itself is closed or not known (I10). Where
+    neighbours are held on demand that is said of the local ports themselves (`flood_rules`).
     """
     mac = addressed(network.key, neighbour.mac)
     is_here = view.host is not None and neighbour.vtep in view.host.vtep_addresses
-    if is_here and neighbour.id == min(network.knowledge.claimants(neighbour.mac)):
+    if (
+        is_here
+        and not is_on_demand(network.id, view)
+        and neighbour.id == min(network.knowledge.claimants(neighbour.mac))
+    ):
         yield Rule(Table.L2, Priority.KNOWN, mac, ())
     if owns_mac(neighbour.id, neighbour.mac, network.id, view):
         yield Rule(Table.L2_REMOTE, Priority.NORMAL, mac, way_to(neighbour.vtep, network, view))
@@ -141,7 +149,10 @@ def way_to(vtep: str, network: LiveNetwork, view: View) -> tuple[Action, ...]:
         return () if is_here else (Resubmit(Table.PROVIDER),)
     if network.tunnel is None or not is_remote(vtep, view):
         return ()
-    return to_host(network.knowledge.network.segmentation_id, vtep, network.tunnel)
+    vni = network.knowledge.network.segmentation_id
+    if network.id in view.relays:
+        return (SetField(Field.TUN_ID, vni), _tunnel_end(vtep), Resubmit(Table.RELAY))
+    return to_host(vni, vtep, network.tunnel)
 
 
 def _after_port(
@@ -212,11 +223,21 @@ def flood_rules(network: LiveNetwork, view: View, allocation: Allocation) -> Ite
     abroad = {vtep: vtep for vtep, takes in hosts.items() if takes}
     unknown_abroad = _numbered(UNKNOWN_REMOTE_PARTS_FROM, abroad, _copies_to_hosts(network))
     to_provider = (Resubmit(Table.PROVIDER),) if network.provider is not None else ()
+    relays = network.id in view.relays and network.tunnel is not None
+    is_lazy = is_on_demand(network.id, view)
+    if is_lazy:
+        for mac in sorted(_local_macs(network.id, view)):
+            yield Rule(Table.L2, Priority.KNOWN, addressed(network.key, mac), ())
     group: dict[str, int | tuple[int, int]] = {_NETWORK: network.key, "eth_dst": (_GROUP_BIT, _GROUP_BIT)}
     for flag in (Flag.FROM_TUNNEL, Flag.FROM_PROVIDER):
         yield Rule(Table.L2, Priority.SPECIFIC, match(**group, **{_FLAGS: (flag, flag)}), _to_parts(local))
-        if unknown:
-            unrouted = _flagged(network, flag, flag | Flag.ROUTED)
+        unrouted = _flagged(network, flag, flag | Flag.ROUTED)
+        if relays and flag is Flag.FROM_TUNNEL:
+            yield Rule(Table.L2, Priority.FALLBACK, unrouted, (*_FORGET, _TO_REMOTE))
+            for source in _other_relays(network, view):
+                between = tuple(sorted((*unrouted, source), key=lambda term: term.field.name))
+                yield Rule(Table.L2, Priority.FALLBACK + 1, between, _to_parts(unknown))
+        elif unknown:
             # Every host hears the wire: what is known to be elsewhere is not unknown here.
             taken = _to_parts(unknown) if flag is Flag.FROM_TUNNEL else (_TO_REMOTE,)
             yield Rule(Table.L2, Priority.FALLBACK, unrouted, taken)
@@ -225,13 +246,41 @@ def flood_rules(network: LiveNetwork, view: View, allocation: Allocation) -> Ite
     )
     to_unknown = (*_to_parts(unknown), *_to_parts(unknown_abroad), *to_provider)
     if to_unknown:
-        yield Rule(Table.L2_REMOTE, Priority.FALLBACK, match(**{_NETWORK: network.key}), to_unknown)
+        value = Flag.RESOLVED if is_lazy else 0
+        mask = value | (Flag.FROM_TUNNEL if relays else 0)
+        on = flagged((in_network(network.key),), value, mask)
+        yield Rule(Table.L2_REMOTE, Priority.FALLBACK, on, to_unknown)
+    if relays:
+        came = _flagged(network, Flag.FROM_TUNNEL, Flag.FROM_TUNNEL)
+        yield Rule(Table.L2_REMOTE, Priority.FALLBACK, came, _to_parts(unknown))
+    if to_unknown or is_lazy or relays:
         responders = (view.region.responder_mac,) if view.region is not None else ()
-        for mac in dict.fromkeys((SERVER_MAC, *responders)):
+        for mac in dict.fromkeys((SERVER_MAC, RELAY_MAC, *responders)):
             yield Rule(Table.L2_REMOTE, Priority.ROUTER, addressed(network.key, mac), ())
     for part, actions in (*local, *remote, *unknown, *unknown_abroad):
         copied = match(**{_NETWORK: network.key, PART.name.lower(): part})
         yield Rule(Table.FLOOD, Priority.NORMAL, copied, actions)
+
+
+def has_local_mac(network_id: str, mac: str, view: View) -> bool:
+    """Whether a port of this host, open or closed, has the MAC in the network. Cost: O(closed ports)."""
+    is_closed = any(port.network_id == network_id and port.mac == mac for port in view.closed.values())
+    return is_closed or bool(view.ports_with(network_id, mac))
+
+
+def _local_macs(network_id: str, view: View) -> set[str]:
+    closed = {port.mac for port in view.closed.values() if port.network_id == network_id}
+    return closed | {view.ports[id].mac for id in view.ports_of(network_id)}
+
+
+def _other_relays(network: LiveNetwork, view: View) -> Iterator[Term]:
+    """From another relay: two of two opinions do not play ball."""
+    relays = network.knowledge.relays
+    for relay in relays.hosts if relays is not None else ():
+        if is_remote(relay.vtep, view):
+            version = ip_version(Ip(relay.vtep))
+            field = Field.TUN_IPV4_SRC if version == 4 else Field.TUN_IPV6_SRC
+            yield Term(field, ip_int(Ip(relay.vtep)))
 
 
 _Part = tuple[int, tuple[Action, ...]]

@@ -21,6 +21,7 @@ from alcor.pipeline.flow import (
 )
 from alcor.pipeline.icmp_error import Reason, failed
 from alcor.pipeline.live import LiveNetwork, LivePort, live_network, owns_ip
+from alcor.pipeline.on_demand import flagged, is_on_demand
 from alcor.pipeline.port_security import ETH_IPV4, ETH_IPV6
 from alcor.pipeline.tables import (
     FLAGS,
@@ -62,15 +63,17 @@ def next_hop_rule(network: LiveNetwork, ip: Ip, mac: str, priority: Priority) ->
 
 
 def neighbour_rules(neighbour: Neighbour, network: LiveNetwork, view: View) -> Iterator[Rule]:
-    """One flow per address, if a router delivers into the network."""
-    if view.routers_into(network.id):
+    """One flow per address, if a router delivers into the network or this host relays it."""
+    if view.routers_into(network.id) or network.id in view.relays:
         for ip in dict.fromkeys(neighbour.ips):
             if owns_ip(neighbour, ip, network.knowledge):
                 yield next_hop_rule(network, Ip(ip), neighbour.mac, Priority.NORMAL)
 
 
 def port_rules(port: LivePort, view: View) -> Iterator[Rule]:
-    """A local port's addresses that no neighbour has: on a host without VTEP ports are nobody's neighbours."""
+    """A local port's addresses that no neighbour has: on a host without VTEP ports are nobody's neighbours, and of what
+    is held on demand they need not be asked for.
+    """
     if view.routers_into(port.network.id):
         for ip in dict.fromkeys(address.ip for address in port.item.addresses):
             claimants = port.network.knowledge.claimants(ip)
@@ -79,13 +82,19 @@ def port_rules(port: LivePort, view: View) -> Iterator[Rule]:
 
 
 def network_rules(network: LiveNetwork, view: View) -> Iterator[Rule]:
-    """Claimed addresses, below those that a port was given; and what nobody has."""
-    if not view.routers_into(network.id):
+    """Claimed addresses, below those that a port was given; and what nobody has.
+
+    Of what is held on demand that is known only when it was asked for.
+    """
+    if not view.routers_into(network.id) and network.id not in view.relays:
         return
     for ip, claim in network.knowledge.claims.items():
         yield next_hop_rule(network, Ip(ip), claim.mac, Priority.FALLBACK)
-    unknown = failed(Reason.HOST_UNREACHABLE)
-    yield Rule(Table.NEXT_HOP, Priority.UNKNOWN, (in_network(network.key),), unknown)
+    mask = Flag.RELAYED if network.id in view.relays else 0
+    value = Flag.RESOLVED if is_on_demand(network.id, view) else 0
+    if view.routers_into(network.id):
+        on = flagged((in_network(network.key),), value, mask | value)
+        yield Rule(Table.NEXT_HOP, Priority.UNKNOWN, on, failed(Reason.HOST_UNREACHABLE))
 
 
 def shared_rules() -> Iterator[Rule]:

@@ -60,14 +60,17 @@ def closure(states: Mapping[Scope, _Items], host_id: str) -> list[Scope]:
     return list(found)
 
 
-def resolve(states: Mapping[Scope, _Items], host_id: str, closed: Collection[str] = ()) -> View:
-    """What a host that received its whole closure knows. `closed`: ports that are closed in any case.
+def resolve(
+    states: Mapping[Scope, _Items], host_id: str, closed: Collection[str] = (), lazy: Collection[Scope] = ()
+) -> View:
+    """What a host that received its whole closure knows. `closed`: ports that are closed in any case; `lazy`: scopes of
+    which it holds on demand what `states` have of them.
 
     Cost: O(items of the closure).
     """
     scopes = sorted(closure(states, host_id))
     known = {scope for scope in scopes if _is_known(states, scope)}
-    view = View()
+    view = View(lazy=set(lazy))
     for scope in scopes:
         network = states.get(scope, {})
         for item in network.values():

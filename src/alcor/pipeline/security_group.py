@@ -13,6 +13,7 @@ connections. Where a port's groups are not all known it has no flows: it drops, 
 from collections.abc import Iterable, Iterator
 
 from alcor.goalstate.item import LocalPort, Member, NetworkItem, Prefix, RulesItem
+from alcor.pipeline import on_demand
 from alcor.pipeline.feature import Feature, ItemChange, Local, LocalChange
 from alcor.pipeline.flow import (
     Action,
@@ -137,6 +138,11 @@ def _verdicts(way: Way, on: tuple[Action, ...]) -> Iterator[Rule]:
             )
 
 
+def _policy(unit: Unit, view: View, allocation: Allocation) -> Iterator[Rule]:
+    yield from policy_rules(unit, view, allocation)
+    yield from on_demand.policy_rules(unit, view)
+
+
 def _units(view: View) -> Iterator[Unit]:
     yield from policy_units(view)
     yield from set_units(view)
@@ -235,7 +241,7 @@ SECURITY_GROUPS = Feature(
     "security groups",
     shared=shared_rules,
     port=port_rules,
-    rules={UnitKind.POLICY: policy_rules, UnitKind.SET: set_rules},
+    rules={UnitKind.POLICY: _policy, UnitKind.SET: set_rules},
     units=_units,
     affected=_affected,
     found=_found,

@@ -162,9 +162,8 @@ def policy_units(view: View) -> Iterator[Unit]:
 
 def policy_rules(unit: Unit, view: View, allocation: Allocation) -> Iterator[Rule]:
     """A policy's rules, while an open port has it and all of its groups are known. Cost: O(its rules)."""
-    groups = tuple(unit.id.split(_SEPARATOR)) if unit.id else ()
-    ports = view.ports_with_groups(groups)
-    if not any(is_guarded(view.ports[id]) for id in ports) or not is_known(groups, view):
+    groups = groups_of(unit, view)
+    if groups is None:
         return
     found: dict[tuple[Way, Match], str] = {}
     for group in groups:
@@ -176,6 +175,13 @@ def policy_rules(unit: Unit, view: View, allocation: Allocation) -> Iterator[Rul
                 found[key] = min(rule.id, found.get(key, rule.id))
     for (way, found_match), id in found.items():
         yield Rule(way.rules, Priority.NORMAL, found_match, (ALLOW,), about=id)
+
+
+def groups_of(unit: Unit, view: View) -> tuple[str, ...] | None:
+    """The groups of a policy's unit, while an open port has it and all of its groups are known. Cost: O(its ports)."""
+    groups = tuple(unit.id.split(_SEPARATOR)) if unit.id else ()
+    is_used = any(is_guarded(view.ports[id]) for id in view.ports_with_groups(groups))
+    return groups if is_used and is_known(groups, view) else None
 
 
 def load_policy(groups: tuple[str, ...]) -> tuple[SetField, ...]:

@@ -48,6 +48,7 @@ class Table(IntEnum):
     ICMP_ERROR = 56
     L2 = 60
     L2_REMOTE = 64
+    RELAY = 65
     PROVIDER = 66
     FLOOD = 68
     ACL_IN = 72
@@ -60,6 +61,9 @@ class Table(IntEnum):
     INGRESS_QOS = 80
     INGRESS_PACKETS = 82
     FIREWALL_IN_RULES = 84
+    ASK = 86
+    ASK_SOURCE = 87
+    ASK_HOST = 88
     OUTPUT = 90
     REPLY = 94
 
@@ -147,6 +151,7 @@ TABLE_TEXTS: dict[Table, str] = {
         "By MAC to the VTEP of the port's host, or to the provider bridge. An unknown MAC: to the ports without port "
         "security, here and elsewhere, and to the provider bridge; too large for a tunnel: dropped."
     ),
+    Table.RELAY: "Of a network that this host relays: into the tunnel, but not back to where it came from.",
     Table.PROVIDER: "To the provider bridge with the network's VLAN; routed packets with the host's own MAC.",
     Table.FLOOD: "One part of a network's flood: copies to local ports, or to the other hosts of the network.",
     Table.ACL_IN: "Network ACLs of the subnet a packet enters.",
@@ -159,6 +164,12 @@ TABLE_TEXTS: dict[Table, str] = {
     Table.INGRESS_QOS: "What a VM may be sent: the meter of its bandwidth. Copies of a flood are not metered.",
     Table.INGRESS_PACKETS: "The meter of the packet rate of what a VM may be sent.",
     Table.FIREWALL_IN_RULES: "Asked by FIREWALL_IN, as FIREWALL_OUT_RULES.",
+    Table.ASK: (
+        "What lacks knowledge that is held on demand, with the reason in a register: to the agent, through the meter "
+        "of look-ups of the port it came from, or of all that did not come from a port."
+    ),
+    Table.ASK_SOURCE: "The same, about who sends to a port, through a meter of the receiving port.",
+    Table.ASK_HOST: "To the agent, through the meter of all look-ups of the host.",
     Table.OUTPUT: "To the port with the egress key, with the tag of a trunk's subport.",
     Table.REPLY: "Responders' packets: back to where the question came from.",
 }
@@ -181,6 +192,7 @@ NEXT_HOP = Field.XXREG0
 ROUTER = Field.REG9
 GATEWAY = Field.REG8
 REASON = Field.REG4
+LACK = Field.REG5
 POLICY = (Field.REG0, Field.REG1)
 SET = (Field.REG2, Field.REG3)
 
@@ -194,6 +206,7 @@ REGISTERS: tuple[Register, ...] = (
     Register(PART, "part of a flood"),
     Register(RESPONDER_MAC, "scratch: the MAC a responder answers with, in the low 48 bits (reg6, reg7)"),
     Register(REASON, "from ROUTE on, to ICMP_ERROR: why a router did not send it on (`icmp_error.Reason`)"),
+    Register(LACK, "to ASK and ASK_SOURCE: what is asked about (`on_demand.Lack`)"),
     Register(NEXT_HOP, "from ROUTE to NEXT_HOP: the next hop's address (IPv4 in reg3)"),
     Register(ROUTER, "from L3_ADMIT on: router key: host-local; its NAT zone is `ROUTER_ZONES_FROM` + key"),
     Register(GATEWAY, "from ROUTE to SNAT, on the way out: number of the router's gateway, the first is 1"),
@@ -217,6 +230,8 @@ class Flag(IntEnum):
     HAIRPINNED = 1 << 3
     TOO_LARGE = 1 << 4
     ALLOWED = 1 << 5
+    RELAYED = 1 << 6
+    RESOLVED = 1 << 7
 
 
 FLAG_TEXTS: dict[Flag, str] = {
@@ -225,6 +240,8 @@ FLAG_TEXTS: dict[Flag, str] = {
     Flag.ROUTED: "a router of this host has sent it on",
     Flag.HAIRPINNED: "translated towards a floating IP of this host",
     Flag.TOO_LARGE: "larger than the MTU of the network it goes to",
+    Flag.RELAYED: "at a relay: sent to it to be answered or addressed; in what is punted: a relay has the packet",
+    Flag.RESOLVED: "sent again by the agent, which has asked: what is unknown still is nobody's",
     Flag.ALLOWED: "a rule of the policy under test allows it; from *_CT to *_ALLOWED, and in FIREWALL_*",
 }
 
@@ -296,6 +313,7 @@ class UnitKind(IntEnum):
     FIREWALL = 12
     CLAIM = 13
     ARRIVAL = 16
+    DEMAND = 17
 
 
 UNIT_TEXTS: dict[UnitKind, str] = {
@@ -313,6 +331,7 @@ UNIT_TEXTS: dict[UnitKind, str] = {
     UnitKind.FIREWALL: "a firewall group",
     UnitKind.CLAIM: "an address that a port claims",
     UnitKind.ARRIVAL: "the connections of a port that has come by live migration",
+    UnitKind.DEMAND: "the way of look-ups to the agent, while anything is held on demand",
 }
 
 # cookie = 0xa1 ‖ kind (8 bits) ‖ hash of the unit (48 bits). The marker says "ours", also beside flows that others
@@ -346,6 +365,14 @@ SERVICE_RATE_PPS = 1000
 SERVICE_BURST_PACKETS = 1000
 
 
+# A look-up is a first packet to or from a peer: more of a port is a scan, or a server that wakes up and is served by
+# the relay meanwhile. Of the whole host: half of what an agent can read (measured: 4,000/s), so that DHCP is answered.
+ASK_RATE_PPS = 100
+ASK_BURST_PACKETS = 100
+ASK_HOST_RATE_PPS = 2_000
+ASK_HOST_BURST_PACKETS = 1_000
+
+
 class MeterUse(IntEnum):
     """What a port's meter is for; `meter_id` makes its number. Others' meters on an adopted bridge are below.
 
@@ -362,7 +389,9 @@ class MeterUse(IntEnum):
 
 
 _METER_USE_SHIFT = 15
-METERS_OURS = range(min(MeterUse) << _METER_USE_SHIFT, (max(MeterUse) + 1) << _METER_USE_SHIFT)
+# Of look-ups a port has two meters, below all others; ports whose keys are 8,192 apart share them.
+_ASK_METERS_FROM, _ASK_KEY_BITS = 1 << 14, 13
+METERS_OURS = range(_ASK_METERS_FROM, (max(MeterUse) + 1) << _METER_USE_SHIFT)
 """Numbers of meters that are ours to change and delete: a meter has no cookie. The switch has 18 bits of them."""
 
 GROUPS_OURS = range(0xA1 << 24, 0xA2 << 24)
@@ -392,3 +421,13 @@ def meter_id(use: MeterUse, port_key: int) -> int:
     if not 0 <= port_key < 1 << _METER_USE_SHIFT:
         raise ValueError(f"port key {port_key} has more than {_METER_USE_SHIFT} bits")
     return use << _METER_USE_SHIFT | port_key
+
+
+def ask_meter_id(port_key: int, *, is_about_sender: bool) -> int:
+    """The number of a port's meter of look-ups: of what it sends, or about who sends to it."""
+    return _ASK_METERS_FROM | is_about_sender << _ASK_KEY_BITS | port_key & ((1 << _ASK_KEY_BITS) - 1)
+
+
+# No port has key 0.
+ASK_HOST_METER = meter_id(MeterUse.SERVICE, 0)
+ASK_ELSEWHERE_METER = meter_id(MeterUse.EGRESS_PACKETS, 0)
