@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from alcor.agent.driver import InternalPort, PatchPort, PortSpec, TunnelPort
+from alcor.goalstate.item import ItemKind
 from alcor.model.address import Ip, ip_version
 from alcor.pipeline.live import is_remote
 from alcor.pipeline.view import Allocation, View
@@ -18,6 +19,20 @@ OVERLAYS = frozenset(("vxlan", "geneve", "gre"))
 DEFAULT_OVERLAY = "vxlan"
 # A name of a port has at most 15 bytes; this leaves room for a prefix of four.
 _NAME_BYTES = 5
+# A probe is a port of the switch and a packet a second; above some hundred they cost a relay more than they are worth.
+WATCHED_BY_RELAY_MAX = 512
+PROVISIONED = frozenset(
+    (
+        ItemKind.HOST,
+        ItemKind.NETWORK,
+        ItemKind.NETWORK_HOST,
+        ItemKind.NETWORK_RELAYS,
+        ItemKind.RELAY,
+        ItemKind.ROUTER,
+        ItemKind.GATEWAY,
+    )
+)
+"""What `provisions` looks at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +88,22 @@ def provisions(view: View, metadata: InternalPort | None) -> Provisions:
 
 
 def probed_vteps(view: View) -> set[str]:
-    """The hosts whose life this host watches: those that serve gateways of its routers.
+    """The hosts whose life this host watches: those that serve gateways of its routers, and relays of its networks.
 
-    A watch needs both ends, so a gateway host watches every host with ports behind the gateways it serves.
+    A watch needs both ends, so a gateway host watches every host with ports behind the gateways it serves, and a relay
+    every host of the networks it relays, if there are not more than `WATCHED_BY_RELAY_MAX`: of relays of larger
+    networks only the region's word counts.
     """
     return {vtep for vtep in _watched(view) if is_remote(vtep, view)}
 
 
 def _watched(view: View) -> Iterator[str]:
+    for id, large in view.networks.items():
+        if large.relays is None or len(large.hosts) > WATCHED_BY_RELAY_MAX:
+            continue
+        yield from (host.vtep for host in large.relays.hosts)
+        if id in view.relays:
+            yield from (host.vtep for host in large.hosts.values())
     for router in view.routers.values():
         for gateway_host in router.gateway_hosts:
             yield gateway_host.vtep

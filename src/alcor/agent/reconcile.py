@@ -16,7 +16,7 @@ from alcor.agent.hold import Hold
 from alcor.agent.kept_hops import KeptHops
 from alcor.agent.limited import limited_in, limited_of
 from alcor.agent.migration import Arrivals, Departures
-from alcor.agent.provision import Provisions, provisions
+from alcor.agent.provision import PROVISIONED, Provisions, provisions
 from alcor.agent.quarantine import Quarantine
 from alcor.agent.untold import Untold
 from alcor.agent.view import Changes, HostView
@@ -52,10 +52,6 @@ _LOCAL = {Numbered.PORT: Local.PORT, Numbered.NETWORK: Local.NETWORK, Numbered.R
 # Meters and groups are of ports, routers, policies and ways out: what there are many of cannot change them.
 _WITHOUT_BOUNDS = frozenset(
     (ItemKind.NEIGHBOUR, ItemKind.CLAIM, ItemKind.MEMBER, ItemKind.PREFIX, ItemKind.SUBNET, ItemKind.RULES)
-)
-# What `provisions` looks at.
-_PROVISIONED = frozenset(
-    (ItemKind.HOST, ItemKind.NETWORK, ItemKind.NETWORK_HOST, ItemKind.ROUTER, ItemKind.GATEWAY)
 )
 
 
@@ -174,10 +170,12 @@ class Reconciler:
             work.owners[Numbered.LIMIT].update(limited)
             work.numbers |= not set(limited_of(change.before)) <= set(limited)
             work.bounds |= kind not in _WITHOUT_BOUNDS
-            work.provisions |= kind in _PROVISIONED
+            work.provisions |= kind in PROVISIONED
             self._untold.item(change)
         for port_id in changes.reopened:
             self._changed(LocalChange(Local.PORT, port_id))
+        for scope in changes.turned:
+            self._changed(LocalChange(Local.LAZY, str(scope)))
         for port_id in self._departures.note(changes.items, view):
             self._changed(LocalChange(Local.FORWARDING, port_id))
         for port_id in self._arrivals.note(changes.items):

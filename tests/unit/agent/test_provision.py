@@ -1,8 +1,16 @@
 """Which ports a host's switch must have."""
 
 from alcor.agent.driver import InternalPort, PatchPort, TunnelPort
-from alcor.agent.provision import provisions
-from alcor.goalstate.item import BridgeMapping, GatewayHost, GatewayItem, HostItem, NetworkHost
+from alcor.agent.provision import probed_vteps, provisions
+from alcor.goalstate.item import (
+    BridgeMapping,
+    GatewayHost,
+    GatewayItem,
+    HostItem,
+    NetworkHost,
+    NetworkRelays,
+    RelayItem,
+)
 from alcor.model.address import Ip
 from alcor.pipeline.view import Allocation, NetworkView, View
 from tests.support.agent import HOST, VTEP, network, router
@@ -66,6 +74,18 @@ def test_a_gateway_host_watches_back() -> None:
 
     view.gateways["a"] = GatewayItem(id="a", networks=())
     assert [vtep for _, vtep in provisions(view, None).probes] == [FAR]
+
+
+def test_relays_and_the_hosts_of_their_networks_watch_each_other() -> None:
+    """A host watches the relays of its networks, a relay the hosts of the networks it relays."""
+    view = a_view()
+    network = view.networks["net"]
+    network.hosts = {id: NetworkHost(id=id, vtep=vtep) for id, vtep in ((HOST, VTEP), ("far", FAR))}
+    network.relays = NetworkRelays(id="net", hosts=(GatewayHost("gw", "192.0.2.77"),))
+
+    assert probed_vteps(view) == {"192.0.2.77"}
+    view.relays["net"] = RelayItem(id="net")
+    assert probed_vteps(view) == {"192.0.2.77", FAR}
 
 
 def test_an_end_of_a_family_the_host_lacks_is_not_watched() -> None:
