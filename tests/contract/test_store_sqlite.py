@@ -21,7 +21,7 @@ from alcor.model.network import Network
 from alcor.model.port import Port
 from alcor.model.resource import Attribute, Resource
 from alcor.model.subnet import Subnet
-from alcor.store.interface import Condition, Done, Query, TooOld, Transaction
+from alcor.store.interface import Condition, Done, HostObservation, Query, TooOld, Transaction
 from alcor.store.schema import SCHEMA_VERSION, render_schema
 from alcor.store.sqlite import SqliteStore, StoreLocked, StoreTooNew
 from alcor.store.sqlite.connection import connect
@@ -418,3 +418,40 @@ def set_version(folder: Path, version: int) -> None:
     """Say that the database has another schema version."""
     with closing(sqlite3.connect(folder / "alcor.db", isolation_level=None)) as connection:
         connection.execute("UPDATE meta SET value = ? WHERE key = 'schema_version'", (str(version),))
+
+
+class TestRestore:
+    """A database that knows less than hosts were seen to hold is a backup."""
+
+    async def test_a_new_epoch_begins_once(self, tmp_path: Path) -> None:
+        """It begins when the backup is opened, and never again for the same loss."""
+        here, backup = tmp_path / "region", tmp_path / "backup.db"
+        async with sqlite_store(here) as store:
+            await insert(store, a_network("net-1"))
+            with closing(connect(here / "alcor.db")) as live, closing(connect(backup)) as copy:
+                live.backup(copy)
+            await insert(store, a_network("net-2"))
+            seen = await store.head()
+            fact = HostObservation("host-1", alive=True, seen_at_ms=1, realized_revision=seen.revision)
+            await store.observations.put([], [fact])
+        for file in here.glob("alcor.db*"):
+            file.unlink()
+        backup.rename(here / "alcor.db")
+
+        async with sqlite_store(here) as store:
+            begun = await store.head()
+            assert begun.epoch > seen.epoch
+            assert (await store.observations.hosts(["host-1"]))["host-1"].realized_revision == 0
+        async with sqlite_store(here) as store:
+            assert await store.head() == begun
+
+    async def test_a_restart_is_no_restore(self, tmp_path: Path) -> None:
+        """Hosts that confirmed all there is, and no more, say nothing of a loss."""
+        async with sqlite_store(tmp_path) as store:
+            await insert(store, a_network("net-1"))
+            head = await store.head()
+            fact = HostObservation("host-1", alive=True, seen_at_ms=1, realized_revision=head.revision)
+            await store.observations.put([], [fact])
+
+        async with sqlite_store(tmp_path) as store:
+            assert await store.head() == head

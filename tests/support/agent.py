@@ -25,10 +25,9 @@ from alcor.bus.interface import (
     Welcome,
 )
 from alcor.bus.subject import Code
+from alcor.goalstate.bgp_item import BgpRoutesItem, BgpSpeakerItem
 from alcor.goalstate.item import (
     Address,
-    BgpRoutesItem,
-    BgpSpeakerItem,
     Claim,
     FirewallItem,
     FloatingIpItem,
@@ -49,6 +48,7 @@ from alcor.goalstate.item import (
     QosItem,
     RegionItem,
     RelayItem,
+    ReleaseItem,
     RouterInterface,
     RouterItem,
     RulesItem,
@@ -183,7 +183,7 @@ def scope_of(item: Item, of: str = "net") -> Scope:
             return host_scope(HOST)
         case BgpSpeakerItem() | BgpRoutesItem() | RelayItem():
             return host_scope(HOST)
-        case RegionItem():
+        case RegionItem() | ReleaseItem():
             return REGION
         case NetworkItem() | NetworkRelays():
             return network_scope(item.id)

@@ -16,14 +16,11 @@ from alcor.bus.interface import (
     Question,
     ScopeUpdate,
 )
+from alcor.goalstate.bgp_item import BgpPeerItem, BgpRoute, BgpRoutesItem, BgpSpeakerItem
 from alcor.goalstate.item import (
     AclRule,
     Address,
     AddressPair,
-    BgpPeerItem,
-    BgpRoute,
-    BgpRoutesItem,
-    BgpSpeakerItem,
     BridgeMapping,
     Claim,
     DhcpOption,
@@ -51,6 +48,7 @@ from alcor.goalstate.item import (
     QosItem,
     RegionItem,
     RelayItem,
+    ReleaseItem,
     Route,
     RouterGateway,
     RouterInterface,
@@ -439,6 +437,7 @@ items: dict[str, st.SearchStrategy[Item]] = {
         ip_version=st.sampled_from((4, 6)),
         peers=_some(st.builds(BgpPeerItem, ips, _uint, _text)),
     ),
+    "release": st.builds(ReleaseItem, id=ids, epoch=_uint, number=_uint),
     "bgp_routes": st.builds(
         BgpRoutesItem,
         id=ids,

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from alcor.model.address_claim import AddressClaim, claim_id
 from alcor.model.address_group import AddressGroup
 from alcor.model.bgp import BgpPeer, BgpSpeaker
+from alcor.model.epoch_release import RELEASE_ID, EpochRelease
 from alcor.model.firewall import FirewallGroup, FirewallPolicy, FirewallRule
 from alcor.model.floatingip import FloatingIp
 from alcor.model.gateway_standing import GatewayStanding, standing_id
@@ -61,6 +62,7 @@ hosts = st.builds(
     rotation=_one(["in", "in", "draining"]),
     bridge_mappings=_one([{}, {"outside": "br-ex"}, {"outside": "br-ex", "other": "br-o"}]),
 )
+releases = st.builds(EpochRelease, id=st.just(RELEASE_ID), epoch=_one([1, 2]), number=_one([1, 2]))
 standings = st.builds(a_standing, _one("abc"), _one([0, 1, 2]))
 networks = st.builds(
     a_network,
@@ -293,6 +295,7 @@ routed: tuple[st.SearchStrategy[Entity], ...] = (
     floating_ips,
     forwardings,
     standings,
+    releases,
 )
 ruled: tuple[st.SearchStrategy[Entity], ...] = (
     *l2,

@@ -20,9 +20,8 @@ A sequence that reads the same backwards gains nothing by being reversed; vary t
 
 from dataclasses import dataclass
 
+from alcor.goalstate.bgp_item import BgpRoutesItem, BgpSpeakerItem
 from alcor.goalstate.item import (
-    BgpRoutesItem,
-    BgpSpeakerItem,
     FirewallItem,
     FloatingIpItem,
     GatewayItem,

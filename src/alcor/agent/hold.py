@@ -3,13 +3,19 @@
 Two causes (protocol, section 2). A *new epoch*: the database was restored or replaced, and what it does not know any
 more may still live here. A *suspicious snapshot*: it would remove more than a fifth and at least ten of the ports with
 a plugged VIF, without a logged delete of each. While the hold lasts, flows of orphans (and of their networks) stay,
-nothing unknown is swept, and the agent says so in every heartbeat. Logged deletes are never held.
+nothing unknown is swept, and the agent says so in every heartbeat. Logged deletes are never held. It ends when no
+orphan is left (imported again, unplugged), or when the region is told to release it.
 """
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from alcor.goalstate.item import LocalPort
+import msgspec
+
+from alcor.agent.orphan import Orphans, orphan_of
+from alcor.goalstate.item import LocalPort, ReleaseItem
+from alcor.model.epoch_release import HELD
 from alcor.pipeline.tables import UnitKind
 from alcor.pipeline.unit import Unit
 
@@ -22,13 +28,17 @@ _NAMED_MAX = 3
 class Hold:
     """What is held. Shape: `orphans`: port id → network id ("" if it was never known to this process).
 
-    `is_released`: an operator said that the present state is right; then nothing is ever held.
+    `known`: what was known of the orphans. `is_released`: an operator said on this host that the
+    present state is right; then nothing is ever held.
     """
 
     is_released: bool = False
     orphans: dict[str, str] = field(default_factory=dict)
+    known: Orphans = field(default_factory=Orphans)
     deleted: set[str] = field(default_factory=set)
     epoch_is_new: bool = False
+    right_epoch: int = 0
+    _releases: int | None = None
 
     @property
     def is_active(self) -> bool:
@@ -40,9 +50,39 @@ class Hold:
         self.is_released = True
         self.orphans.clear()
 
+    def load(self, kept: Mapping[str, int]) -> None:
+        """Go on with what an earlier process held, as the switch's database says."""
+        self.known.load(kept)
+        if not self.is_released:
+            self.orphans = {id: fact.network_id for id, fact in self.known.facts.items()} | self.orphans
+
+    def looked(self, plugged: Collection[str], living: Collection[str], known: Collection[str]) -> None:
+        """In sync: what was unplugged while nobody looked is no orphan; who is none needs not be remembered.
+
+        `living`: numbered and plugged ports; `known`: those that the region knows.
+        """
+        self._without([port_id for port_id in self.orphans if port_id not in plugged])
+        if self.epoch_is_new:
+            self.settle(living, known)
+        if not self.is_active:
+            self.known.facts.clear()
+
+    def told(self, release: ReleaseItem | None, epoch: int) -> None:
+        """What the region says of releases, in `epoch`: a new one lets go of what is held now.
+
+        The first one that this process hears of is old, unless it is of this very epoch.
+        """
+        if release is None:
+            return
+        is_new = self._releases is not None and release.number > self._releases
+        self._releases, self.right_epoch = release.number, release.epoch
+        if (self.epoch_is_new and release.epoch >= epoch) or (is_new and self.is_active):
+            self.epoch_is_new = False
+            self.orphans.clear()
+
     def epoch_seen(self, epoch: int, remembered: int) -> None:
         """An epoch above the remembered one is held until `settle`; a host that remembers none has nothing to lose."""
-        if 0 < remembered < epoch:
+        if 0 < remembered < epoch and epoch > self.right_epoch:
             self.epoch_is_new = True
 
     def ports_lost(self, lost: Mapping[str, LocalPort], plugged: Collection[str], left: int) -> None:
@@ -52,6 +92,7 @@ class Hold:
         is_suspicious = len(living) >= LOST_PORTS_MIN and len(living) > LOST_SHARE_MAX * total
         if not self.is_released and (self.epoch_is_new or is_suspicious):
             self.orphans |= {port_id: port.network_id for port_id, port in living.items()}
+            self.known.facts |= {port_id: orphan_of(port) for port_id, port in living.items()}
             self.deleted -= living.keys()
 
     def items_deleted(self, ids: Iterable[str]) -> None:
@@ -87,8 +128,9 @@ class Hold:
         return True
 
     def ended(self) -> None:
-        """The hold is over: forget what was deleted while it lasted."""
+        """The hold is over: forget what was deleted while it lasted, and who was an orphan."""
         self.deleted.clear()
+        self.known.facts.clear()
 
     def keeps(self, unit: Unit, known_ports: Collection[str]) -> bool:
         """Whether the flows of a unit that has none any more must stay."""
@@ -98,19 +140,31 @@ class Hold:
             return unit.id in self.orphans or (self.epoch_is_new and unit.id not in known_ports)
         return self.epoch_is_new or unit.id in self.orphans.values()
 
+    async def tell(self, _: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The question "what do you hold?". Shape: {cause: "" if nothing is held, orphans: [Orphan, …]}."""
+        return {
+            "cause": self.cause if self.is_active else "",
+            "orphans": msgspec.to_builtins(self.known.of(self.orphans)),
+        }
+
+    @property
+    def cause(self) -> str:
+        """Why something is held; of no meaning if nothing is."""
+        return (
+            "the region began a new epoch" if self.epoch_is_new else "a snapshot would have removed too much"
+        )
+
     @property
     def sentence(self) -> str:
         """What an operator must know; empty if nothing is held."""
         if not self.is_active:
             return ""
-        cause = (
-            "the region began a new epoch" if self.epoch_is_new else "a snapshot would have removed too much"
-        )
+        cause = self.cause
         if not self.orphans:
-            return f"deletions are held: {cause}"
+            return f"{HELD}: {cause}"
         named = ", ".join(sorted(self.orphans)[:_NAMED_MAX])
         more = "" if len(self.orphans) <= _NAMED_MAX else f" and {len(self.orphans) - _NAMED_MAX} more"
         return (
-            f"deletions are held: {cause}; the region does not know {len(self.orphans)} plugged ports "
-            f"({named}{more}). Import them, unplug them, or start the agent with --release-hold."
+            f"{HELD}: {cause}; the region does not know {len(self.orphans)} plugged ports "
+            f"({named}{more}). Import them (alcor recover), unplug them, or let go of them (alcor epoch release)."
         )

@@ -16,6 +16,7 @@ from alcor.agent.hold import Hold
 from alcor.agent.kept_hops import KeptHops
 from alcor.agent.limited import limited_in, limited_of
 from alcor.agent.migration import Arrivals, Departures
+from alcor.agent.orphan import Orphans
 from alcor.agent.provision import PROVISIONED, Provisions, provisions
 from alcor.agent.quarantine import Quarantine
 from alcor.agent.untold import Untold
@@ -201,6 +202,7 @@ class Reconciler:
     def _note_hold(self, changes: Changes) -> None:
         hold, numbers, view = self._hold, self._numbers, self._view.resolved
         hold.epoch_seen(self._view.epoch, numbers.epoch)
+        hold.told(view.release, self._view.epoch)
         plugged = numbers.allocation.ofports
         if changes.lost:
             left = sum(port_id in view.ports or port_id in view.closed for port_id in plugged)
@@ -316,6 +318,7 @@ class Reconciler:
         self.quarantine.confirmed()
         self._untold.told(turn.confirmed)
         await self._free(unused)
+        await self._keep(self._hold.known)
         return turn
 
     def _isolate(self, error: FlowsRefused) -> bool:
@@ -341,6 +344,7 @@ class Reconciler:
         missing, stale = self._numbers.load(kept)
         for port_id in self._arrivals.load(kept):
             self._changed(LocalChange(Local.ARRIVED, port_id))
+        self._hold.load(kept)
         for place in self._hops.load(kept):
             self._changed(LocalChange(Local.NEXT_HOP, "/".join(place)))
         if missing or stale:
@@ -380,11 +384,14 @@ class Reconciler:
         return LocalChange(_LOCAL[what], id)
 
     async def _keep_findings(self) -> None:
-        for findings in (self._arrivals, self._hops):
-            put, remove = findings.to_keep()
-            if put or remove:
-                await self._switch.save_numbers(put, remove)
-                findings.kept(put, remove)
+        for findings in (self._arrivals, self._hops, self._hold.known):
+            await self._keep(findings)
+
+    async def _keep(self, findings: Arrivals | KeptHops | Orphans) -> None:
+        put, remove = findings.to_keep()
+        if put or remove:
+            await self._switch.save_numbers(put, remove)
+            findings.kept(put, remove)
 
     async def _forget_connections(self, taken: Mapping[str, int]) -> None:
         """A zone's last owner may have left connections; its next one must not meet them."""
@@ -469,10 +476,10 @@ class Reconciler:
     def _settle(self) -> None:
         """Let a new epoch's hold end when there is no orphan; note when any hold began or ended."""
         hold, numbers, view = self._hold, self._numbers, self._view.resolved
-        if hold.epoch_is_new and self._view.in_sync:
+        if self._view.in_sync:
             plugged = numbers.allocation.ofports
             living = [id for id in numbers.allocation.port_keys if id in plugged]
-            hold.settle(living, ChainMap(view.ports, view.closed))
+            hold.looked(plugged, living, ChainMap(view.ports, view.closed))
         if self._is_held and not hold.is_active:
             hold.ended()
             self._work.units |= self._kept

@@ -119,15 +119,13 @@ class Agent:
         self._hold = Hold(is_released=release_hold)
         self._reconciler = Reconciler(switch, self._view, self._numbers, self._hold, metadata=metadata)
         self._session = Session(connector, self, random=random, sleep=sleep)
-        self._inquiry = Inquiry(
-            {"status": self._tell_status, "trace": Look(switch, self._numbers.allocation).answer}
-        )
+        look = Look(switch, self._numbers.allocation).answer
+        self._inquiry = Inquiry({"status": self._tell_status, "trace": look, "held": self._hold.tell})
         self._ledger = PortLedger()
         self._answerer = Answerer(monotonic_s)
         own = handlers(Tools(host_id, monotonic_s, random, sleep), makers)
-        self._desk = HandlerDesk(
-            (*own, advertiser(self._answerer, random)), self._answerer.budget, monotonic_s
-        )
+        handling = (*own, advertiser(self._answerer, random))
+        self._desk = HandlerDesk(handling, self._answerer.budget, monotonic_s)
         self._frames: asyncio.Queue[Frame] = asyncio.Queue(FRAMES_WAITING_MAX)
         self._silent = SilentOpeners(switch)
         self._translations = StaleTranslations(switch)
@@ -139,16 +137,13 @@ class Agent:
         self._arrived_s: float | None = None
         # Of the turn that was confirmed last: how long what came waited for it, and how long it took.
         self._receive_ms = self._install_ms = 0.0
-        self._wake = asyncio.Event()
-        self._switch_back = asyncio.Event()
-        self._appointed = asyncio.Event()
-        self._asking = asyncio.Event()
+        self._wake, self._switch_back = asyncio.Event(), asyncio.Event()
+        self._appointed, self._asking = asyncio.Event(), asyncio.Event()
         self._vteps: set[str] = set()
         self._peers_changed = True
         self._switch_error = "the switch has not answered yet"
-        self._turns = 0
+        self._turns = self._frames_dropped = 0
         self._settled_ms = 0.0
-        self._frames_dropped = 0
         self._started_ms = now_ms()
 
     # --- the session's owner ---------------------------------------------------------------------------

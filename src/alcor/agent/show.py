@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from typing import TypeVar
 
+from alcor.goalstate.bgp_item import BgpRoutesItem, BgpSpeakerItem
 from alcor.goalstate.item import (
-    BgpRoutesItem,
-    BgpSpeakerItem,
     Claim,
     FirewallItem,
     FloatingIpItem,
@@ -23,6 +22,7 @@ from alcor.goalstate.item import (
     QosItem,
     RegionItem,
     RelayItem,
+    ReleaseItem,
     RouterItem,
     RulesItem,
     SubnetItem,
@@ -83,6 +83,10 @@ def _region(view: View, scope: Scope, key: Key, item: Item | None) -> None:
     view.region = as_type(RegionItem, item)
 
 
+def _release(view: View, scope: Scope, key: Key, item: Item | None) -> None:
+    view.release = as_type(ReleaseItem, item)
+
+
 def _firewall(view: View, scope: Scope, key: Key, item: Item | None) -> None:
     _write(view.firewalls, f"{scope.id}/{key.id}", as_type(FirewallItem, item))
 
@@ -98,6 +102,7 @@ def _prefix(view: View, scope: Scope, key: Key, item: Item | None) -> None:
 _WRITERS: dict[ItemKind, _Writer] = {
     ItemKind.HOST: _host,
     ItemKind.REGION: _region,
+    ItemKind.RELEASE: _release,
     ItemKind.ROUTER: lambda view, _, key, item: _write(view.routers, key.id, as_type(RouterItem, item)),
     ItemKind.GATEWAY: lambda view, _, key, item: _write(view.gateways, key.id, as_type(GatewayItem, item)),
     ItemKind.FLOATING_IP: lambda view, _, key, item: _write(

@@ -76,6 +76,7 @@ ITEM_KINDS: dict[ItemKind, wire.ItemKind] = {
     ItemKind.BGP_ROUTES: wire.ITEM_KIND_BGP_ROUTES,
     ItemKind.RELAY: wire.ITEM_KIND_RELAY,
     ItemKind.NETWORK_RELAYS: wire.ITEM_KIND_NETWORK_RELAYS,
+    ItemKind.RELEASE: wire.ITEM_KIND_RELEASE,
 }
 _SCOPE_KINDS_READ: dict[int, ScopeKind] = {int(number): kind for kind, number in SCOPE_KINDS.items()}
 _ITEM_KINDS_READ: dict[int, ItemKind] = {int(number): kind for kind, number in ITEM_KINDS.items()}

@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import typer
 
 from alcor import __version__
-from alcor.cli import resource, trace
+from alcor.cli import epoch, resource, trace
 from alcor.cli.ca import ca_app
 from alcor.cli.host import host_app
 from alcor.cli.selftest import selftest
@@ -27,6 +27,7 @@ token_app = typer.Typer(help="The admin token of an embedded region.", no_args_i
 app.add_typer(token_app, name="token")
 app.add_typer(host_app, name="host")
 app.add_typer(ca_app, name="ca")
+app.add_typer(epoch.app, name="epoch")
 
 ConfigOption = Annotated[
     Path | None,
@@ -154,6 +155,7 @@ app.command("list")(resource.list_rows)
 app.command("show")(resource.show_row)
 app.command("changes")(resource.list_changes)
 app.command("trace")(trace.trace_packet)
+app.command("recover")(epoch.recover)
 app.command("selftest")(selftest)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, get_args, get_type_hints
 
 import msgspec
 
-from alcor.goalstate import item, scope
+from alcor.goalstate import bgp_item, item, scope
 from alcor.model.catalogue import BY_NAME, RESOURCES
 from alcor.model.resource import REQUIRED, UNSET, Attribute, Resource, Who
 from alcor.runtime.agent_config import AgentConfig
@@ -169,7 +169,7 @@ def goal_state_page() -> str:
     text += "".join(_fields_of(kind.value, type_) for kind, type_ in item.TYPES.items())
     parts = [
         type_
-        for type_ in vars(item).values()
+        for type_ in (vars(item) | vars(bgp_item)).values()
         if isinstance(type_, type) and issubclass(type_, msgspec.Struct) and type_ not in item.KINDS
     ]
     text += "\n## Parts of items\n" + "".join(_fields_of(type_.__name__, type_) for type_ in parts)
@@ -192,7 +192,7 @@ def _type_name(hint: object) -> str:
     return (
         hint.__name__
         if isinstance(hint, type) and not get_args(hint)
-        else str(hint).replace("alcor.goalstate.item.", "")
+        else str(hint).replace("alcor.goalstate.item.", "").replace("alcor.goalstate.bgp_item.", "")
     )
 
 

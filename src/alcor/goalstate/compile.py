@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
+from alcor.goalstate.bgp_item import BgpRoute
 from alcor.goalstate.derive.bgp import routes_item, speaker_item, version_of
 from alcor.goalstate.derive.floating_ip import is_distributed, item_of
 from alcor.goalstate.derive.port import members, neighbour, network_host, vtep_of
@@ -28,7 +29,6 @@ from alcor.goalstate.derive.rule import acl_item, firewall_item, qos_item, rules
 from alcor.goalstate.fact import BgpSpeakerFact, HostFact, NetworkFact, PortFact, RouterFact, TrunkFact
 from alcor.goalstate.intent import Intent
 from alcor.goalstate.item import (
-    BgpRoute,
     Claim,
     GatewayHost,
     GatewayItem,
@@ -185,6 +185,8 @@ def _facts(region: _Region) -> Iterator[Place]:
     """What is an item by itself."""
     intent = region.intent
     yield REGION, intent.region
+    for release in intent.releases.values():
+        yield REGION, release
     for host in intent.hosts.values():
         yield host_scope(host.item.id), host.item
     for network in intent.networks.values():

@@ -5,9 +5,9 @@ Where a fact is all of an item, the item itself is the fact. Equal facts mean th
 
 import msgspec
 
+from alcor.goalstate.bgp_item import BgpPeerItem
 from alcor.goalstate.item import (
     AclRule,
-    BgpPeerItem,
     FirewallRuleItem,
     Forward,
     GroupRule,

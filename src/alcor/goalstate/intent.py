@@ -42,12 +42,13 @@ from alcor.goalstate.fact import (
     TrunkFact,
 )
 from alcor.goalstate.indexed import Indexed
-from alcor.goalstate.item import RegionItem, SubnetItem
+from alcor.goalstate.item import RegionItem, ReleaseItem, SubnetItem
 from alcor.model.address_claim import AddressClaim
 from alcor.model.address_group import AddressGroup
 from alcor.model.bgp import BgpPeer, BgpSpeaker
 from alcor.model.catalogue import BY_ENTITY
 from alcor.model.change import Change
+from alcor.model.epoch_release import EpochRelease
 from alcor.model.firewall import FirewallGroup, FirewallPolicy, FirewallRule
 from alcor.model.floatingip import FloatingIp
 from alcor.model.gateway_standing import GatewayStanding
@@ -100,6 +101,7 @@ class Input(StrEnum):
     BGP_PEERS = "bgp_peers"
     POOLS = "pools"
     POOLED_SUBNETS = "pooled_subnets"
+    RELEASES = "releases"
     PLACEMENTS = "placements"
 
 
@@ -247,6 +249,7 @@ KINDS: dict[type[Entity], Kind] = {
     GatewayStanding: Kind(Input.STANDINGS, project.standing_fact),
     BgpSpeaker: Kind(Input.BGP_SPEAKERS, project.bgp_speaker_fact),
     BgpPeer: Kind(Input.BGP_PEERS, project.bgp_peer_fact),
+    EpochRelease: Kind(Input.RELEASES, project.release_fact),
 }
 
 ENTITIES: tuple[type[Entity], ...] = tuple(KINDS)
@@ -321,6 +324,7 @@ class Intent:
         self.bgp_peers: Indexed[BgpPeerFact] = Indexed(_no_names)
         self.pools: Indexed[PoolFact] = Indexed(_no_names)
         self.pooled_subnets: Indexed[PooledSubnetFact] = Indexed(_pooled_subnet_names)
+        self.releases: Indexed[ReleaseItem] = Indexed(_no_names)
 
     @classmethod
     def of(cls, region: RegionItem, rows: Iterable[Entity]) -> "Intent":

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from alcor.goalstate.bgp_item import BgpRoutesItem, BgpSpeakerItem
 from alcor.goalstate.scope import (
     Scope,
     addresses_scope,
@@ -45,6 +46,7 @@ class ItemKind(StrEnum):
     BGP_ROUTES = "bgp_routes"
     RELAY = "relay"
     NETWORK_RELAYS = "network_relays"
+    RELEASE = "release"
 
 
 class Key(NamedTuple):
@@ -431,46 +433,6 @@ class FirewallItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     egress: tuple[FirewallRuleItem, ...] | None
 
 
-class BgpPeerItem(msgspec.Struct, frozen=True, order=True, gc=False):
-    """A router of somebody else's. `password`: of TCP MD5 signatures; empty: none."""
-
-    ip: str
-    remote_as: int
-    password: str = ""
-
-
-class BgpSpeakerItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """This host speaks BGP. Scope: host. `ip_version`: of the routes. `peers` sorted."""
-
-    id: str
-    local_as: int
-    ip_version: int
-    peers: tuple[BgpPeerItem, ...]
-
-
-class BgpRoute(msgspec.Struct, frozen=True, order=True, gc=False):
-    """A prefix to advertise. `next_hop`: the router's address on the external network.
-
-    `mac`: of a floating IP: where whoever gets its packets as the next hop sends them; empty: it is a subnet.
-    """
-
-    destination: str
-    next_hop: str
-    mac: str = ""
-
-
-class BgpRoutesItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What a speaker advertises of one router; never empty. Scope: host, wherever the speaker is.
-
-    id: the speaker's and the router's, joined by a slash. `routes` sorted.
-    """
-
-    id: str
-    speaker_id: str
-    router_id: str
-    routes: tuple[BgpRoute, ...]
-
-
 class RegionItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Parameters of all hosts. `responder_mac`: whom DHCP, ARP for the server id and RA answers come from.
 
@@ -501,6 +463,18 @@ class NetworkRelays(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     hosts: tuple[GatewayHost, ...]
 
 
+class ReleaseItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What hosts may let go of (protocol, section 2). Scope: region.
+
+    `epoch`: through this one, histories are right, and nothing is held because one began. `number`: counts releases; a
+    new one lets go of whatever is held at that moment.
+    """
+
+    id: str
+    epoch: int
+    number: int
+
+
 Item = (
     HostItem
     | LocalPort
@@ -523,6 +497,7 @@ Item = (
     | BgpRoutesItem
     | RelayItem
     | NetworkRelays
+    | ReleaseItem
 )
 
 KINDS: dict[type, ItemKind] = {
@@ -547,6 +522,7 @@ KINDS: dict[type, ItemKind] = {
     BgpRoutesItem: ItemKind.BGP_ROUTES,
     RelayItem: ItemKind.RELAY,
     NetworkRelays: ItemKind.NETWORK_RELAYS,
+    ReleaseItem: ItemKind.RELEASE,
 }
 TYPES: dict[ItemKind, type] = {kind: type_ for type_, kind in KINDS.items()}
 

@@ -6,6 +6,7 @@ from sys import intern
 
 import msgspec
 
+from alcor.goalstate.bgp_item import BgpPeerItem
 from alcor.goalstate.fact import (
     AclFact,
     AclRuleFact,
@@ -38,7 +39,6 @@ from alcor.goalstate.item import (
     AclRule,
     Address,
     AddressPair,
-    BgpPeerItem,
     BridgeMapping,
     DhcpOption,
     FirewallAction,
@@ -49,6 +49,7 @@ from alcor.goalstate.item import (
     Limit,
     LocalPort,
     NetworkItem,
+    ReleaseItem,
     Route,
     SubnetItem,
 )
@@ -56,6 +57,7 @@ from alcor.model.address import parse_cidr
 from alcor.model.address_claim import AddressClaim
 from alcor.model.address_group import AddressGroup
 from alcor.model.bgp import BgpPeer, BgpSpeaker
+from alcor.model.epoch_release import EpochRelease
 from alcor.model.firewall import FirewallGroup, FirewallPolicy, FirewallRule
 from alcor.model.floatingip import FloatingIp
 from alcor.model.gateway_standing import GatewayStanding
@@ -142,6 +144,11 @@ def claim_fact(row: AddressClaim) -> ClaimFact:
 def standing_fact(row: GatewayStanding) -> StandingFact | None:
     """A gateway host that was lost, unless it is forgiven."""
     return StandingFact(row.host_id, row.lost_at_ms) if row.lost_at_ms else None
+
+
+def release_fact(row: EpochRelease) -> ReleaseItem:
+    """What hosts need of a release: all of it."""
+    return ReleaseItem(id="release", epoch=row.epoch, number=row.number)
 
 
 def subnet_fact(row: Subnet) -> SubnetItem:

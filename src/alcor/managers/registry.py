@@ -12,6 +12,7 @@ from alcor.managers.elastic_ip import family as elastic_ip
 from alcor.managers.elastic_ip import ranges as elastic_ip_ranges
 from alcor.managers.elastic_ip.manager import FloatingIps
 from alcor.managers.elastic_ip.released import disassociate, follow_addresses
+from alcor.managers.epoch import service as epoch
 from alcor.managers.firewall import family as firewall
 from alcor.managers.firewall.group import leave_group
 from alcor.managers.flavor.manager import family as flavors
@@ -86,6 +87,7 @@ def managers(
     quota_limits: Limits | None = None,
     tracer: Tracer | None = None,
     certifier: Certifier | None = None,
+    hosts: epoch.Hosts | None = None,
 ) -> tuple[Manager | Service, ...]:
     """Every manager that has an endpoint, parents before children: a line per family.
 
@@ -93,7 +95,7 @@ def managers(
     `reserved_macs`: never given to a port; the address that answers DHCP for the hosts must be among them.
     `quota_limits`: what projects may have; by default what the reference server gives them.
     `certifier`: who certifies hosts; by default nobody does.
-    `tracer`: who answers traces; None where the process does not hold the goal state.
+    `tracer`: who answers traces; None where the process does not hold the goal state. `hosts`: who can ask agents.
     """
     if underlay_mtu_bytes is not None:
         network = replace(network, tunnel_mtu_bytes=underlay_mtu_bytes)
@@ -101,18 +103,7 @@ def managers(
     above_ports = (leave_group, tap.untap, bgpvpn.leave_vpns)
     ports = Ports(reserved, leaving=above_ports)
     floating_ips = FloatingIps(ports)
-    networks = vpc.manager(
-        network,
-        empty=emptying(_LEAVING),
-        remove_port=port.delete,
-        complete=complete_network,
-        leaving=(
-            route_table.leave_network,
-            floating_ips.leave_network,
-            bgp.forget_network,
-            bgpvpn.leave_vpns,
-        ),
-    )
+    networks = _networks(network, floating_ips)
     subnets = with_leaving(inside_blocks(subnet.manager()), _LEAVING)
     plain_routers, *of_routers = router.family(ports, network)
     routers = (with_vpns(guarded(plain_routers, bgpvpn.leave_vpns)), *of_routers)
@@ -133,6 +124,7 @@ def managers(
         trunk.manager(),
         *_addresses(reserved),
         *_region(network, quota_limits, tracer, certifier or Certifier()),
+        epoch.service(hosts, reserved),
         *security_group.family(),
         *qos.family(),
         rbac.manager({("network", AS_EXTERNAL): vpc.become_external}),
@@ -150,6 +142,22 @@ def managers(
     )
     own = own_paths(networks, subnets, port_rows, floating_ips)
     return (*parts, *own, *views(parts))
+
+
+def _networks(network: NetworkSettings, floating_ips: FloatingIps) -> Manager:
+    """Networks, with all that leaves them or goes with them."""
+    return vpc.manager(
+        network,
+        empty=emptying(_LEAVING),
+        remove_port=port.delete,
+        complete=complete_network,
+        leaving=(
+            route_table.leave_network,
+            floating_ips.leave_network,
+            bgp.forget_network,
+            bgpvpn.leave_vpns,
+        ),
+    )
 
 
 def _addresses(reserved: Collection[Mac]) -> tuple[Manager, ...]:

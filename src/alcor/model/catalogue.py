@@ -9,6 +9,7 @@ from alcor.model.bgpvpn import BGPVPNS
 from alcor.model.conntrack_helper import CONNTRACK_HELPER
 from alcor.model.default_security_group_rule import DEFAULT_SECURITY_GROUP_RULE
 from alcor.model.elastic_ip_range import ELASTIC_IP_RANGE
+from alcor.model.epoch_release import EPOCH_RELEASE
 from alcor.model.firewall import FIREWALL
 from alcor.model.flavor import FLAVOR, SERVICE_PROFILE
 from alcor.model.floatingip import FLOATINGIP
@@ -62,6 +63,7 @@ RESOURCES: tuple[Resource, ...] = (
     HOST_INVITE,
     REGION_AUTHORITY,
     GATEWAY_STANDING,
+    EPOCH_RELEASE,
     QOS_POLICY,
     *QOS_RULES.values(),
     SECURITY_GROUP,

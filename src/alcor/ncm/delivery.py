@@ -183,7 +183,7 @@ class Delivery:
         for held in self._closure:
             if not self._bring(held, turn):
                 return turn.messages, False
-        if not turn.blocked:
+        if not turn.blocked and not self._is_behind():
             self._drop_rest(turn)
         self._announce(turn)
         return turn.messages, True
@@ -208,6 +208,18 @@ class Delivery:
         for target in held.refers:
             self._visit(target, depth + 1, found)
         found[scope] = held
+
+    def _is_behind(self) -> bool:
+        """Whether the agent knows more than we do: what we would have it forget may be what we do not know yet.
+
+        It comes from an ncm that was ahead, which passes; or the database lost history, and a new epoch will begin,
+        in which nothing is dropped before the agent knows of the epoch, and holds what lives.
+        """
+        return any(
+            holding.epoch == held.epoch and holding.position > held.position
+            for held in self._closure
+            if (holding := self._holdings.get(held.scope)) is not None
+        )
 
     def _drop_rest(self, turn: _Turn) -> None:
         """What left the closure: after the step that removed the last reference, the agent forgets it."""

@@ -2,8 +2,8 @@
 
 from collections.abc import Hashable, Iterable, Iterator
 
+from alcor.goalstate.bgp_item import BgpRoutesItem
 from alcor.goalstate.item import (
-    BgpRoutesItem,
     FloatingIpItem,
     GatewayItem,
     HostItem,

@@ -6,9 +6,8 @@ at. An item that refers to a scope nobody has is not resolved, and whoever refer
 
 from collections.abc import Collection, Mapping
 
+from alcor.goalstate.bgp_item import BgpRoutesItem, BgpSpeakerItem
 from alcor.goalstate.item import (
-    BgpRoutesItem,
-    BgpSpeakerItem,
     Claim,
     FirewallItem,
     FloatingIpItem,
@@ -28,6 +27,7 @@ from alcor.goalstate.item import (
     QosItem,
     RegionItem,
     RelayItem,
+    ReleaseItem,
     RouterItem,
     RulesItem,
     SubnetItem,
@@ -108,6 +108,8 @@ def _show(view: View, scope: Scope, item: Item, closed: Collection[str]) -> None
             view.host = item
         case RegionItem():
             view.region = item
+        case ReleaseItem():
+            view.release = item
         case LocalPort():
             (view.closed if item.id in closed else view.ports)[item.id] = item
         case RouterItem():

@@ -7,10 +7,9 @@ The view is already *resolved*: a port whose network or neighbours are missing, 
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from alcor.goalstate.bgp_item import BgpRoutesItem, BgpSpeakerItem
 from alcor.goalstate.indexed import Indexed
 from alcor.goalstate.item import (
-    BgpRoutesItem,
-    BgpSpeakerItem,
     Claim,
     FirewallItem,
     FloatingIpItem,
@@ -28,6 +27,7 @@ from alcor.goalstate.item import (
     QosItem,
     RegionItem,
     RelayItem,
+    ReleaseItem,
     RouterItem,
     RulesItem,
     SubnetItem,
@@ -198,6 +198,7 @@ class View:
 
     host: HostItem | None = None
     region: RegionItem | None = None
+    release: ReleaseItem | None = None
     ports: dict[str, LocalPort] = field(default_factory=ports_by_network)
     closed: dict[str, LocalPort] = field(default_factory=dict)
     networks: dict[str, NetworkView] = field(default_factory=dict)

@@ -279,6 +279,7 @@ async def _api(
             quota_limits=limits,
             tracer=tracer,
             certifier=certifier,
+            hosts=tracer,
         ),
         who,
         quota_limit=limits.of,

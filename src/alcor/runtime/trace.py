@@ -21,10 +21,11 @@ from alcor.trace.service import Tracer
 
 # What an answer may take longer than the wait it was asked for.
 WAIT_MARGIN_S = 2.0
+ASK_S = 5.0
 
 
 class ProcessTracer:
-    """Implements the Tracer of `managers.trace` and the DataPlane of `api.needs`.
+    """Implements the Tracer of `managers.trace`, the Hosts of `managers.epoch` and the DataPlane of `api.needs`.
 
     `lead` says that this process has the present dataplane.
     """
@@ -70,6 +71,18 @@ class ProcessTracer:
             raise Unavailable("this process of the region has no dataplane")
         return self._dataplane.barriers
 
+    async def ask(self, host_id: str, question: Mapping[str, Any]) -> dict[str, Any]:
+        """As the Hosts of `managers.epoch`."""
+        if self._leads or not is_shared(self._config):
+            return await self._ask_host(host_id, question)
+        body = orjson.dumps({"host": host_id, "question": dict(question)})
+        answer: dict[str, Any] = orjson.loads(await consult_dataplane(self._config, body))
+        return answer
+
+    async def _ask_host(self, host_id: str, question: Mapping[str, Any]) -> dict[str, Any]:
+        answer: dict[str, Any] = orjson.loads(await self._ask(host_id, orjson.dumps(dict(question)), ASK_S))
+        return answer
+
     @property
     def _leads(self) -> bool:
         """Whether the dataplane of this process still is the one that others attach to."""
@@ -84,6 +97,8 @@ class ProcessTracer:
         if "standing" in said:
             asked = said["standing"]
             return msgspec.json.encode([self._barriers().standing(asked["kind"], id) for id in asked["ids"]])
+        if "host" in said:
+            return orjson.dumps(await self._ask_host(said["host"], said["question"]))
         question = msgspec.convert(said["trace"], TraceQuestion)
         return orjson.dumps((await self._tracer.trace(question, actual=said["actual"])).as_json())
 

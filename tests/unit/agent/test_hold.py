@@ -1,9 +1,11 @@
 """The safety hold: what a doubtful state would take from living VIFs stays until somebody is sure."""
 
 import pytest
+from orjson import dumps, loads
 
 from alcor.agent.simulated import SimulatedSwitch
-from alcor.goalstate.item import ItemKind, Key, NetworkHost
+from alcor.bus.interface import Question
+from alcor.goalstate.item import ItemKind, Key, NetworkHost, ReleaseItem
 from alcor.goalstate.scope import host_scope, neighbours_scope, network_scope
 from tests.support.agent import (
     EPOCH,
@@ -231,6 +233,102 @@ async def test_orphans_of_a_new_epoch_imported_again() -> None:
         assert agent.status()["hold"] == ""
         assert switch.tables.flows == expected(ncm, switch)
         assert set(switch.tables.flows) <= set(before)
+
+
+async def test_a_region_that_releases_a_new_epoch() -> None:
+    """Told that the present epoch is right, a host lets go of its orphans; one that starts later holds nothing."""
+    ncm = FakeNcm()
+    a_site(ncm, (1, 2))
+    switch = a_switch(1, 2)
+    async with running(an_agent(ncm, switch)) as agent:
+        ncm.restore(epoch=EPOCH + 1)
+        ncm.disconnect()
+        await settled()
+        ncm.put(ReleaseItem(id="release", epoch=EPOCH, number=7))
+        await settled()
+        assert agent.status()["hold"] != ""
+
+        ncm.put(ReleaseItem(id="release", epoch=EPOCH + 1, number=8))
+        await settled()
+
+        assert agent.status()["hold"] == ""
+        assert switch.tables.flows == expected(ncm, switch)
+        assert switch.numbers == {"epoch": EPOCH + 1}
+
+
+async def test_a_region_that_released_before() -> None:
+    """A host that was away meets an epoch that is released already: it holds nothing."""
+    ncm = FakeNcm()
+    a_site(ncm, (1, 2))
+    switch = a_switch(1, 2)
+    async with running(an_agent(ncm, switch)):
+        pass
+    ncm.restore(epoch=EPOCH + 1)
+    ncm.put(ReleaseItem(id="release", epoch=EPOCH + 1, number=1))
+
+    async with running(an_agent(ncm, switch)) as agent:
+        assert agent.status()["hold"] == ""
+        assert switch.tables.flows == expected(ncm, switch)
+
+
+async def test_a_region_that_releases_a_suspicious_snapshot() -> None:
+    """A release lets go of what is held now, and of nothing that comes after it."""
+    ncm = FakeNcm()
+    a_site(ncm, range(1, 31))
+    ncm.put(ReleaseItem(id="release", epoch=EPOCH, number=1))
+    switch = a_switch(*range(1, 31))
+    async with running(an_agent(ncm, switch)) as agent:
+        forget(ncm, *range(1, 12))
+        await settled()
+        assert agent.status()["hold"] != ""
+
+        ncm.put(ReleaseItem(id="release", epoch=EPOCH, number=2))
+        await settled()
+        assert agent.status()["hold"] == ""
+        assert switch.tables.flows == expected(ncm, switch)
+
+        forget(ncm, *range(12, 23))
+        await settled()
+        assert agent.status()["hold"] != ""
+
+
+@pytest.mark.parametrize("is_new_epoch", [True, False])
+async def test_orphans_outlive_the_agent(is_new_epoch: bool) -> None:
+    """A new agent goes on holding what the last one held, and knows as much of it; what was unplugged is let go."""
+    ncm = FakeNcm()
+    a_site(ncm, range(1, 13))
+    switch = a_switch(*range(1, 13))
+    async with running(an_agent(ncm, switch)):
+        if is_new_epoch:
+            ncm.restore(epoch=EPOCH + 1)
+            ncm.disconnect()
+        else:
+            forget(ncm, *range(1, 13))
+        await settled()
+        before = dict(switch.tables.flows)
+    switch.unplug("port-2")
+
+    async with running(an_agent(ncm, switch)) as agent:
+        await settled()
+        told = loads((await agent.answer(Question(1, dumps({"ask": "held"})))).body)
+
+        assert told["cause"] != ""
+        orphans = {one["port_id"]: one for one in told["orphans"]}
+        assert orphans.keys() == {f"port-{number}" for number in (1, *range(3, 13))}
+        one = local_port(1)
+        assert (orphans["port-1"]["mac_address"], orphans["port-1"]["network_id"]) == (
+            one.mac,
+            one.network_id,
+        )
+        assert orphans["port-1"]["ip_addresses"] == [address.ip for address in one.addresses]
+        assert set(before) <= set(switch.tables.flows)
+
+    for number in (1, *range(3, 13)):
+        switch.unplug(f"port-{number}")
+    async with running(an_agent(ncm, switch)) as agent:
+        await settled()
+        assert agent.status()["hold"] == ""
+        assert not [name for name in switch.numbers if name.startswith("orphan:")]
 
 
 async def test_a_new_epoch_released_at_start() -> None:

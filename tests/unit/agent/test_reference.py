@@ -12,9 +12,8 @@ from alcor.agent.scope_store import NOT_HELD, Reference, ScopeStore
 from alcor.agent.show import IF_RESOLVED
 from alcor.agent.view import HostView
 from alcor.bus.interface import Dropped, Heads, ScopeUpdate
+from alcor.goalstate.bgp_item import BgpRoutesItem, BgpSpeakerItem
 from alcor.goalstate.item import (
-    BgpRoutesItem,
-    BgpSpeakerItem,
     Claim,
     FirewallItem,
     FloatingIpItem,

@@ -257,6 +257,25 @@ async def test_an_agent_that_is_ahead_is_not_taken_back() -> None:
         assert neighbour_key(f"n{revision - 1}") in again.held[NEIGHBOURS]
 
 
+async def test_an_agent_that_is_ahead_forgets_nothing() -> None:
+    """What leaves the closure by an older knowledge than the agent's is dropped only once we know as much."""
+    async with a_site() as site:
+        site.publisher.change(bound(*ports("p1")))
+        first = await site.attached()
+        await site.left(first)
+        site.publisher.change(removed={HOST: [port_key("p1")]})
+        ahead = {scope: position + 3 for scope, position in first.position.items()}
+
+        again = FakeAgent(epoch=first.epoch, held=first.held, position=ahead)
+        site.attach(again)
+        await again.until(lambda: again.in_sync)
+        assert {NET, NEIGHBOURS} <= again.held.keys()
+
+        site.publisher.change()
+        site.publisher.change()
+        await again.until(lambda: not {NET, NEIGHBOURS} & again.held.keys())
+
+
 async def test_below_the_floor_a_snapshot_goes() -> None:
     """When tombstones are gone, an older position gets a snapshot, and what it lost goes with the old state."""
     async with a_site() as site:

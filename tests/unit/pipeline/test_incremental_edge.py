@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import hypothesis.strategies as st
 from hypothesis import given, settings
 
+from alcor.goalstate.bgp_item import BgpRoute, BgpRoutesItem
 from alcor.goalstate.item import (
-    BgpRoute,
-    BgpRoutesItem,
     FloatingIpItem,
     Forward,
     GatewayHost,

@@ -10,10 +10,10 @@ no address means two things, so its routes may leave the region untranslated.
 
 from collections.abc import Iterable, Iterator
 
+from alcor.goalstate.bgp_item import BgpPeerItem, BgpRoute, BgpRoutesItem, BgpSpeakerItem
 from alcor.goalstate.derive.router import reaches
 from alcor.goalstate.fact import BgpSpeakerFact, RouterFact
 from alcor.goalstate.intent import By, Intent
-from alcor.goalstate.item import BgpPeerItem, BgpRoute, BgpRoutesItem, BgpSpeakerItem
 
 
 def version_of(address: str) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from alcor.goalstate.bgp_item import BgpRoutesItem, BgpSpeakerItem
 from alcor.goalstate.derive import bgp, rule
 from alcor.goalstate.derive.floating_ip import floating_ip
 from alcor.goalstate.derive.port import claim
@@ -34,8 +35,6 @@ from alcor.goalstate.fact import (
 )
 from alcor.goalstate.intent import By, Input, Intent
 from alcor.goalstate.item import (
-    BgpRoutesItem,
-    BgpSpeakerItem,
     Claim,
     FirewallItem,
     FloatingIpItem,

@@ -5,9 +5,9 @@ from typing import Any, Generic, TypeVar
 
 from alcor.goalstate.derive.port import members
 from alcor.goalstate.intent import Input, Intent
-from alcor.goalstate.item import HostItem, Item, ItemKind, Member, Prefix, SubnetItem
+from alcor.goalstate.item import HostItem, Item, ItemKind, Member, Prefix, ReleaseItem, SubnetItem
 from alcor.goalstate.node.contract import Handler, Table, Turn
-from alcor.goalstate.scope import ScopeKind
+from alcor.goalstate.scope import REGION, ScopeKind
 
 I = TypeVar("I", bound=Item)  # noqa: E741 - the usual letter for "item" here
 
@@ -49,6 +49,13 @@ class RowNode(Generic[I]):
 def host_node() -> RowNode[HostItem]:
     """HostItem in the host's own scope."""
     return RowNode(ItemKind.HOST, ScopeKind.HOST, Input.HOSTS, lambda host: ((host.item.id, host.item),))
+
+
+def release_node() -> RowNode[ReleaseItem]:
+    """ReleaseItem in the region's scope."""
+    return RowNode(
+        ItemKind.RELEASE, ScopeKind.REGION, Input.RELEASES, lambda release: ((REGION.id, release),)
+    )
 
 
 def subnet_node() -> RowNode[SubnetItem]:

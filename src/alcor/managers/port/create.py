@@ -44,9 +44,14 @@ class _Shared:
 
 
 async def create_ports(
-    tx: Transaction, caller: Caller, many: Sequence[Values], reserved: frozenset[Mac]
+    tx: Transaction,
+    caller: Caller,
+    many: Sequence[Values],
+    reserved: frozenset[Mac],
+    *,
+    ids: Sequence[str] = (),
 ) -> list[Made]:
-    """Add ports, each with its MAC address, its addresses and its security groups.
+    """Add ports, each with its MAC address, its addresses and its security groups. `ids`: theirs, if not new ones.
 
     A port whose `binding:host_id` names no host is made all the same, `binding_failed`.
     Cost:   a few reads per request, network, subnet and project; per port one claim of a MAC address
@@ -54,7 +59,7 @@ async def create_ports(
     Raises: NotFound (network, subnet, group, policy); Conflict (a device of another project); InvalidInput, InUse,
             Exhausted as `port.address`, `port.security`, `port.pair` and `mac.allocation`.
     """
-    ids = [tx.new_id() for _ in many]
+    ids = ids or [tx.new_id() for _ in many]
     shared = await _look_up(tx, caller, many)
     macs = await _take_macs(tx, ids, many, reserved)
     plans = []

@@ -34,11 +34,18 @@ def _text(fact: msgspec.Struct) -> str:
     return msgspec.json.encode(fact).decode()
 
 
-def _prepare(connection: sqlite3.Connection) -> None:
+def _prepare(connection: sqlite3.Connection) -> int:
+    """Have the tables, in which no host is alive. Returns: the highest revision that a host had confirmed."""
     prepare_writer(connection, Durability.NORMAL)
     if connection.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
         connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version={_VERSION}; COMMIT;")
-    connection.execute("UPDATE host_observation SET document = json_set(document, '$.alive', json('false'))")
+    (highest,) = connection.execute(
+        "SELECT coalesce(max(document ->> '$.realized_revision'), 0) FROM host_observation"
+    ).fetchone()
+    connection.execute(
+        "UPDATE host_observation SET document = json_set(document, '$.alive', json('false'), '$.realized_revision', 0)"
+    )
+    return int(highest)
 
 
 class SqliteObservations:
@@ -49,7 +56,8 @@ class SqliteObservations:
         self._path = path
         self._connection = connect(path)
         try:
-            _prepare(self._connection)
+            self.realized_max = _prepare(self._connection)
+            """The highest revision that a host was seen to have confirmed, when the file was opened."""
         except sqlite3.Error as error:
             self._connection.close()
             raise Unavailable(

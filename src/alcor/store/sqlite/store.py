@@ -18,12 +18,13 @@ from alcor.store.interface import Done, Image, Work
 from alcor.store.schema import Schema, render_schema
 from alcor.store.sqlite.change_log import Kept
 from alcor.store.sqlite.connection import Connect, Durability, connect, prepare_writer
-from alcor.store.sqlite.history import read_cuts, read_image
+from alcor.store.sqlite.history import begin_epoch, read_cuts, read_head, read_image
 from alcor.store.sqlite.lock import FolderLock
 from alcor.store.sqlite.observations import SqliteObservations
 from alcor.store.sqlite.reader import ReaderPool, SqliteReader
 from alcor.store.sqlite.upgrade import prepare_schema
 from alcor.store.sqlite.writer import Writer, call_in_loop
+from alcor.telemetry.log import get_log
 
 T = TypeVar("T")
 
@@ -91,6 +92,8 @@ class SqliteStore:
             prepare_writer(connection, Durability.FULL)
             prepare_schema(connection, schema, path, now_ms=clock())
             observations = SqliteObservations(folder / "observations.db", connect)
+            if observations.realized_max > read_head(connection).revision:
+                _begin_after_loss(connection, clock(), observations.realized_max)
             kept = Kept(history_days * _DAY_MS, log_changes_max)
             make_writer = partial(Writer, clock=clock, rng=rng or random.Random(), kept=kept)
             return cls(lock, schema, connection, ReaderPool(path, connect), observations, make_writer)
@@ -168,3 +171,17 @@ class SqliteStore:
 def _set_done(future: "asyncio.Future[None]") -> None:
     if not future.done():
         future.set_result(None)
+
+
+def _begin_after_loss(connection: sqlite3.Connection, now_ms: int, seen: int) -> None:
+    """Hosts were seen to hold more than the database has: it is a backup, restored. Another epoch (protocol, 2)."""
+    with connection:
+        connection.execute("BEGIN IMMEDIATE")
+        position = begin_epoch(connection, now_ms)
+    get_log("store").critical(
+        "history_lost",
+        seen=seen,
+        head=position.revision - 1,
+        epoch=position.epoch,
+        action="a new epoch begins; hosts are told everything anew and delete nothing that lives",
+    )

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from alcor.agent.bgp.config import Peer, Speech, lines, rendered, router_id_of, speeches, unusable
-from alcor.goalstate.item import BgpPeerItem, BgpRoute, BgpRoutesItem, BgpSpeakerItem, HostItem
+from alcor.goalstate.bgp_item import BgpPeerItem, BgpRoute, BgpRoutesItem, BgpSpeakerItem
+from alcor.goalstate.item import HostItem
 from alcor.pipeline.view import View
 
 HOST = HostItem(id="h1", name="h1", vtep_addresses=("2001:db8::7", "192.0.2.7"), token_digest="")

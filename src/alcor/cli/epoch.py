@@ -1,0 +1,131 @@
+"""`alcor epoch`, `alcor recover`: after the database was restored, what lives on hosts and is not known any more."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from alcor.cli.client import (
+    DataOption,
+    EndpointOption,
+    FormatOption,
+    TokenOption,
+    checked,
+    fail,
+    open_client,
+    print_json,
+    print_table,
+)
+
+app = typer.Typer(
+    help="The life of the region's history, and what hosts hold back since a new one began.",
+    no_args_is_help=True,
+)
+HELD = 3
+"""Exit status, for scripts: hosts hold something back."""
+
+
+@app.command()
+def show(
+    format: FormatOption = "table",
+    endpoint: EndpointOption = None,
+    token: TokenOption = None,
+    data: DataOption = None,
+) -> None:
+    """Show the epoch, the hosts that hold deletions back, and the living ports that the region does not know.
+
+    Exit status: 0 nothing is held, 3 something is, 1 it could not be found out.
+    """
+    with open_client(endpoint, token, data) as client:
+        found = checked(client.get("/epoch"))["epoch"]
+    if format == "json":
+        print_json(found)
+    else:
+        _print(found)
+    if found["holding"] or found["silent"]:
+        raise typer.Exit(HELD)
+
+
+@app.command()
+def begin(
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    endpoint: EndpointOption = None,
+    token: TokenOption = None,
+    data: DataOption = None,
+) -> None:
+    """Begin a new epoch: hosts are told everything anew, and delete nothing that lives until it is released.
+
+    A restored database is noticed by itself (hosts know more than it does, or the server says so); this is for when
+    you want to be sure. Nothing that is right is sent again.
+    """
+    if not yes:
+        typer.confirm("Begin a new epoch?", abort=True)
+    with open_client(endpoint, token, data) as client:
+        found = checked(client.post("/epoch"))["epoch"]
+    print(f"epoch {found['epoch']} begins at revision {found['revision']}")
+
+
+@app.command()
+def release(
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, whatever lives.")] = False,
+    endpoint: EndpointOption = None,
+    token: TokenOption = None,
+    data: DataOption = None,
+) -> None:
+    """Let hosts delete what the region does not know. The flows of living ports that are not imported go."""
+    with open_client(endpoint, token, data) as client:
+        found = checked(client.get("/epoch"))["epoch"]
+        orphans = found["orphans"]
+        if orphans and not yes:
+            _print(found)
+            typer.confirm(f"Let go of {len(orphans)} living ports?", abort=True)
+        done = checked(client.post("/epoch/release"))["release"]
+    print(f"epoch {done['epoch']} is released; {len(orphans)} living ports were not known")
+
+
+def recover(
+    ports: Annotated[list[str] | None, typer.Argument(help="IDs of the ports to import.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Import every living port that is not known.")] = False,
+    format: FormatOption = "table",
+    endpoint: EndpointOption = None,
+    token: TokenOption = None,
+    data: DataOption = None,
+) -> None:
+    """Import living ports that a restored database does not know: same ID, MAC and addresses, where they live.
+
+    Exit status: 0 all are known now, 1 some could not be imported.
+    """
+    if bool(ports) == every:
+        fail("name ports, or say --all; `alcor epoch show` lists those that live and are not known")
+    with open_client(endpoint, token, data) as client:
+        body = {"ports": "all" if every else list(ports or ())}
+        found: Sequence[Mapping[str, Any]] = checked(client.post("/epoch/recover", json=body))["ports"]
+    if format == "json":
+        print_json(found)
+    else:
+        print_table(
+            [(one["port_id"], one["state"], one["reason"]) for one in found], ("Port", "State", "Reason")
+        )
+    if any(one["state"] not in ("imported", "known") for one in found):
+        raise typer.Exit(1)
+
+
+def _print(found: Mapping[str, Any]) -> None:
+    state = "released" if found["released"] else "not released" if found["holding"] else "nothing is held"
+    print(f"epoch {found['epoch']}, revision {found['revision']}: {state}")
+    if found["holding"]:
+        print_table([(one["host"], one["reason"]) for one in found["holding"]], ("Host", "Holds because"))
+    if found["silent"]:
+        print_table([(one["host"], one["reason"]) for one in found["silent"]], ("Host", "Did not answer"))
+    if found["orphans"]:
+        rows = [
+            (
+                one["port_id"],
+                one["host"],
+                one["mac_address"],
+                " ".join(one["ip_addresses"]),
+                one["network_id"],
+            )
+            for one in found["orphans"]
+        ]
+        print_table(rows, ("Living port", "Host", "MAC", "Addresses", "Network"))

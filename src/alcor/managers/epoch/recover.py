@@ -1,0 +1,87 @@
+"""Importing a living port again: the same ID, MAC and addresses, bound where it lives.
+
+What its host cannot know is left as for a new port (device owner, QoS policy, extra attributes). Groups that are gone
+are left out; if none is left, the project's default group guards it.
+"""
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from alcor.managers.interface import Caller, Values
+from alcor.managers.port.address import is_formed
+from alcor.managers.port.create import create_ports
+from alcor.managers.subnet.manager import subnets_of
+from alcor.model.address import Cidr, Ip, Mac, contains
+from alcor.model.change import Origin
+from alcor.model.errors import AlcorError
+from alcor.model.network import Network
+from alcor.model.port import Port, WantedIp
+from alcor.model.resource import UNSET
+from alcor.model.security_group import SecurityGroup
+from alcor.store.interface import Store, Transaction
+
+if TYPE_CHECKING:
+    from alcor.managers.epoch.service import Orphan
+
+# What owns an instance's port as long as the compute service has not said more.
+_OWNER = "compute:nova"
+
+
+class Recovered(msgspec.Struct, frozen=True):
+    """What became of one port. `state`: imported, known (there already), failed, unknown (nobody holds it)."""
+
+    port_id: str
+    state: str
+    reason: str = ""
+
+
+async def recover(
+    store: Store, caller: Caller, origin: Origin, orphan: "Orphan", reserved: frozenset[Mac]
+) -> Recovered:
+    """Import one port, in a transaction of its own. Repeating it changes nothing."""
+    if not orphan.network_id or not orphan.mac_address:
+        reason = (
+            f"the agent of host {orphan.host} does not remember its network and addresses; create a port by "
+            "hand and plug the interface into it"
+        )
+        return Recovered(orphan.port_id, "failed", reason)
+
+    async def work(tx: Transaction) -> bool:
+        if await tx.find(Port, orphan.port_id) is not None:
+            return False
+        values = await _values(tx, orphan)
+        await create_ports(tx, caller, [values], reserved, ids=[orphan.port_id])
+        return True
+
+    try:
+        is_new = (await store.write(work, origin)).value
+    except AlcorError as error:
+        return Recovered(orphan.port_id, "failed", error.message)
+    return Recovered(orphan.port_id, "imported" if is_new else "known")
+
+
+async def _values(tx: Transaction, orphan: "Orphan") -> Values:
+    network = await tx.find(Network, orphan.network_id)
+    project_id = orphan.project_id or (network.project_id if network is not None else "")
+    # Addresses that are formed from the MAC address are formed again.
+    formed = [Cidr(one.cidr) for one in await subnets_of(tx, orphan.network_id) if is_formed(one, "")]
+    chosen = [ip for ip in orphan.ip_addresses if not any(contains(cidr, Ip(ip)) for cidr in formed)]
+    values: Values = {
+        "network_id": orphan.network_id,
+        "project_id": project_id,
+        "name": orphan.name,
+        "mac_address": orphan.mac_address,
+        "fixed_ips": tuple([WantedIp(None, ip) for ip in chosen]),
+        "binding_host_id": orphan.host,
+        "device_id": orphan.device_id,
+        "device_owner": _OWNER if orphan.device_id else "",
+        "admin_state_up": orphan.admin_state_up,
+        "port_security_enabled": orphan.port_security_enabled,
+        "security_groups": UNSET,
+    }
+    if orphan.port_security_enabled and orphan.security_groups:
+        groups = [id for id in orphan.security_groups if await tx.find(SecurityGroup, id) is not None]
+        if groups:
+            values["security_groups"] = tuple(groups)
+    return values
