@@ -157,6 +157,25 @@ def test_resources_are_listed_and_shown_as_tables_and_json(region: RegionProcess
     assert [(one["action"], one["user_id"]) for one in json.loads(changes.stdout)] == [("create", "admin")]
 
 
+def test_who_has_an_object_is_shown(region: RegionProcess) -> None:
+    """`alcor realized` counts hosts and names those that are missing; its exit status says whether there are any."""
+    with region.client() as client:
+        network = client.create("v2.0/networks", "network", name="told")
+        client.create("hosts", "host", name="absent", vtep_addresses=["192.0.2.9"])
+        client.create("v2.0/ports", "port", network_id=network["id"], **{"binding:host_id": "absent"})
+    folder = ("--data", str(region.data))
+
+    table = alcor("realized", "network", "told", "--wait", "0.2", *folder)
+    told = json.loads(alcor("realized", "network", "told", "-f", "json", *folder).stdout)
+    scope = alcor("realized", "address-scope", "told", *folder)
+
+    assert table.returncode == 2
+    assert "0 of 1" in table.stdout
+    assert (told["hosts_intended"], told["hosts_actual"]) == (1, 0)
+    assert told["missing"] == [{"host": "absent", "reason": "not attached"}]
+    assert (scope.returncode, scope.stderr) == (1, "alcor: no host needs to know a address_scope\n")
+
+
 def test_a_wrong_word_is_refused_with_the_right_ones(region: RegionProcess, tmp_path: Path) -> None:
     """A resource, a filter, a name or a folder that is none gives one line that says the way out, and exit code 1."""
     folder = ("--data", str(region.data))

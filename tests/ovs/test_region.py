@@ -77,6 +77,30 @@ def test_same_host_and_across_hosts_reach_and_strangers_do_not(site: Site) -> No
     assert other.ping(port_one["fixed_ips"][0]["ip_address"], count=1).received == 0
 
 
+def test_packets_flow_as_soon_as_a_wait_says_so(site: Site) -> None:
+    """A write that waited for both hosts: the very first packets arrive, with nothing in between."""
+    network = a_network(site, "at-once", "10.47.0.0/24")
+    one, port_one = a_vm(site, "at-once-1", "left", network)
+    with_address(one, port_one)
+    for number in range(3):
+        port = site.client.create("v2.0/ports", "port", network_id=network["id"])
+        two = site.boot(f"at-once-{number}-2", "right", port)
+        two.up()
+        address = with_address(two, port)
+        answer = httpx.put(
+            f"{site.region.endpoint}/v2.0/ports/{port['id']}?wait=20&details=true",
+            json={"port": {"binding:host_id": "right"}},
+            headers={"X-Auth-Token": site.region.token},
+            timeout=30,
+        )
+
+        assert one.ping(address, count=3).received == 3
+        told = answer.json()["data_plane"]
+        assert (told["hosts_intended"], told["hosts_actual"], told["missing"]) == (2, 2, [])
+        assert answer.headers["x-alcor-wait"] == "complete"
+        assert told["stages_ms"]["install"] > 0
+
+
 # Both ends of one connection: 2 MB in full-sized segments, and their digest to compare.
 _RECEIVER = """
 import hashlib, socket, sys

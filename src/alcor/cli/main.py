@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import typer
 
 from alcor import __version__
-from alcor.cli import epoch, resource, trace
+from alcor.cli import epoch, realized, resource, trace
 from alcor.cli.ca import ca_app
 from alcor.cli.host import host_app
 from alcor.cli.selftest import selftest
@@ -153,6 +153,7 @@ def token_rotate(config: ConfigOption = None, data: DataOption = None, store: St
 
 app.command("list")(resource.list_rows)
 app.command("show")(resource.show_row)
+app.command("realized")(realized.show_realized)
 app.command("changes")(resource.list_changes)
 app.command("trace")(trace.trace_packet)
 app.command("recover")(epoch.recover)

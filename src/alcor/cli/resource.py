@@ -1,7 +1,7 @@
 """`alcor list`, `alcor show`, `alcor changes`: a region's resources as tables or JSON, from their declarations."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
 import httpx
@@ -37,7 +37,7 @@ def list_rows(
     data: DataOption = None,
 ) -> None:
     """List a region's resources."""
-    found = _resource(resource)
+    found = resource_named(resource)
     columns = tuple(column or found.columns_shown)
     with open_client(endpoint, token, data) as client:
         rows = list(_pages(client, found, _query(filters or (), sort, columns, format), limit))
@@ -57,18 +57,10 @@ def show_row(
     data: DataOption = None,
 ) -> None:
     """Show one resource, by its ID or its name."""
-    found = _resource(resource)
+    found = resource_named(resource)
     params = {"as_of": as_of} if as_of else {}
     with open_client(endpoint, token, data) as client:
-        answer = client.get(f"{_path(found)}/{name}", params=params)
-        if answer.status_code == 404:
-            rows = list(_pages(client, found, [("name", name)], 2))
-            if len(rows) > 1:
-                fail(f"'{name}' is the name of several; use an ID: `alcor list {resource} name={name}`")
-            if not rows:
-                fail(f"no {found.member_key} has the ID or the name '{name}'")
-            answer = client.get(f"{_path(found)}/{rows[0]['id']}", params=params)
-        row = checked(answer)[found.member_key]
+        row = found_row(client, found, name, params)
     if format == "json":
         print_json(row)
         return
@@ -103,7 +95,26 @@ def list_changes(
     print_table([[_cell(one[name]) for name in columns] for one in changes], columns)
 
 
-def _resource(name: str) -> Resource:
+def found_row(
+    client: httpx.Client, resource: Resource, name: str, params: Mapping[str, str]
+) -> dict[str, Any]:
+    """The row of an ID or of a name that only one has; anything else ends the command."""
+    answer = client.get(f"{path_of(resource)}/{name}", params=params)
+    if answer.status_code == 404:
+        rows = list(_pages(client, resource, [("name", name)], 2))
+        if len(rows) > 1:
+            fail(
+                f"'{name}' is the name of several; use an ID: `alcor list {resource.collection} name={name}`"
+            )
+        if not rows:
+            fail(f"no {resource.member_key} has the ID or the name '{name}'")
+        answer = client.get(f"{path_of(resource)}/{rows[0]['id']}", params=params)
+    row: dict[str, Any] = checked(answer)[resource.member_key]
+    return row
+
+
+def resource_named(name: str) -> Resource:
+    """The resource of a word that people say of it; any other word ends the command."""
     served = [
         part.resource for part in managers() if isinstance(part, Manager) and part.resource.parent is None
     ]
@@ -118,7 +129,8 @@ def _resource(name: str) -> Resource:
     return found
 
 
-def _path(resource: Resource) -> str:
+def path_of(resource: Resource) -> str:
+    """Where its collection is."""
     return f"{resource.prefix}/{resource.collection}"
 
 
@@ -148,7 +160,7 @@ def _pages(
     client: httpx.Client, resource: Resource, pairs: Sequence[tuple[str, str]], limit: int
 ) -> Iterable[dict[str, Any]]:
     """Rows, page by page, as the region links them."""
-    url: str | httpx.URL = httpx.URL(_path(resource), params=tuple(pairs))
+    url: str | httpx.URL = httpx.URL(path_of(resource), params=tuple(pairs))
     left = limit
     while url:
         body = checked(client.get(url))
