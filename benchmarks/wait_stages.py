@@ -1,7 +1,7 @@
 """Where the milliseconds of a change go: ports bound with `?wait=`, by the stages that the answer itself tells.
 
-One region process on SQLite and hosts with real Open vSwitch; the port's VIF is plugged before it is bound. The clock of
-`total` is the API's, from the request's first line to the answer; every other stage is a duration of one process. `called`
+One region process on SQLite, hosts with real Open vSwitch; the VIF is plugged before its port is bound. `total` is by
+the API's clock, from the request's first line to the answer; every other stage is a duration of one process. `called`
 is the client's: what HTTP and this script add.
 """
 
