@@ -254,3 +254,46 @@ async def test_a_manager_is_registered_once(api: Api) -> None:
         }
     }
     assert error_of(await api.post("/hosts", body))[:2] == (404, "NcmNotFound")
+
+
+async def test_a_host_is_drained_and_says_what_is_left(api: Api) -> None:
+    """What is on a draining host is counted and named; it takes work again when it is told to."""
+    host = await a_host(api, "n1", "192.0.2.1")
+    network = await api.a_network()
+    port = await api.a_port(network["id"], name="web", **{"binding:host_id": "n1"})
+
+    answer = await api.put(f"/hosts/{host['id']}/drain", None)
+    left = await api.shown(f"/hosts/{host['id']}/drain")
+    await api.delete(f"/v2.0/ports/{port['id']}")
+
+    assert answer.json()["host"]["rotation"] == "draining"
+    assert left == {
+        "rotation": "draining",
+        "ports_left": 1,
+        "ports": [{"id": port["id"], "name": "web", "device_id": ""}],
+    }
+    assert (await api.shown(f"/hosts/{host['id']}/drain"))["ports_left"] == 0
+    assert (await api.put(f"/hosts/{host['id']}/undrain", None)).json()["host"]["rotation"] == "in"
+
+
+async def test_the_ports_of_a_lost_host_are_unbound(api: Api) -> None:
+    """Every port of the host is on none and DOWN; those of others stay; then the host can be removed."""
+    host, other = await a_host(api, "n1", "192.0.2.1"), await a_host(api, "n2", "192.0.2.2")
+    network = await api.a_network()
+    ports = [await api.a_port(network["id"], **{"binding:host_id": "n1"}) for _ in range(3)]
+    stays = await api.a_port(network["id"], **{"binding:host_id": "n2"})
+    assert (await api.delete(f"/hosts/{host['id']}")).status_code == 409
+
+    answer = await api.put(f"/hosts/{host['id']}/evict", None)
+
+    assert answer.json() == {"unbound": 3}
+    for port in ports:
+        shown = await api.shown(f"/v2.0/ports/{port['id']}")
+        assert (shown["binding:host_id"], shown["binding:vif_type"], shown["status"]) == (
+            "",
+            "unbound",
+            "DOWN",
+        )
+    assert (await api.shown(f"/v2.0/ports/{stays['id']}"))["binding:host_id"] == other["name"]
+    assert (await api.delete(f"/hosts/{host['id']}")).status_code == 204
+    assert (await api.put(f"/hosts/{host['id']}/evict", None)).status_code == 404

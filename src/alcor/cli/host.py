@@ -1,9 +1,14 @@
 """`alcor host`: the machines of a region, from their invitation to their removal."""
 
 import re
-from typing import Annotated
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
 
 import httpx
+import orjson
 import typer
 
 from alcor.cli.client import (
@@ -17,9 +22,13 @@ from alcor.cli.client import (
     print_json,
     print_table,
 )
+from alcor.identity.key import write_file
+from alcor.model.errors import InvalidInput
 
 host_app = typer.Typer(help="Hosts: invite, list, drain, remove, import.", no_args_is_help=True)
 
+HostArgument = Annotated[str, typer.Argument(help="The host's name or ID.")]
+DRAIN_LOOK_S = 1.0
 _DURATION = re.compile(r"(\d+)([smhd])\Z")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -97,6 +106,201 @@ def withdraw(
     with open_client(endpoint, token, data) as client:
         done(client.delete(f"/host-invites/{id}"))
     print(f"invitation {id} is withdrawn")
+
+
+@host_app.command("list")
+def list_hosts(
+    format: FormatOption = "table",
+    endpoint: EndpointOption = None,
+    token: TokenOption = None,
+    data: DataOption = None,
+) -> None:
+    """List the hosts: their health, tunnels and cluster."""
+    with open_client(endpoint, token, data) as client:
+        rows = list(all_hosts(client))
+    if format == "json":
+        print_json(rows)
+        return
+    cells = [
+        [one["name"], one["health_state"], ", ".join(one["vtep_addresses"]), one["cluster"], one["id"]]
+        for one in rows
+    ]
+    print_table(cells, ("name", "state", "tunnels", "cluster", "id"))
+
+
+@host_app.command()
+def show(
+    host: HostArgument,
+    format: FormatOption = "table",
+    endpoint: EndpointOption = None,
+    token: TokenOption = None,
+    data: DataOption = None,
+) -> None:
+    """Show a host: what it is, what its agent says, and which ports are on it."""
+    with open_client(endpoint, token, data) as client:
+        row = _find(client, host)
+        health = checked(client.get(f"/hosts/{row['id']}/health"))["health"]
+        left = checked(client.get(f"/hosts/{row['id']}/drain"))["drain"]
+    if format == "json":
+        print_json({**row, "health": health, "drain": left})
+        return
+    told = {**row, **{name: health[name] for name in ("seen_at", "agent_version", "detail")}}
+    cells = [[name, _text(value)] for name, value in sorted(told.items())]
+    print_table([*cells, ["ports", str(left["ports_left"])]], ("attribute", "value"))
+
+
+@host_app.command()
+def drain(
+    host: HostArgument,
+    wait: Annotated[bool, typer.Option("--wait", help="Until no port is left on it.")] = False,
+    timeout_s: Annotated[float, typer.Option("--timeout", help="Seconds to wait at most; 0: for ever.")] = 0,
+    endpoint: EndpointOption = None,
+    token: TokenOption = None,
+    data: DataOption = None,
+) -> None:
+    """Let nothing new come to a host, and its gateways be served by others; say what is left on it."""
+    with open_client(endpoint, token, data) as client:
+        row = _find(client, host)
+        checked(client.put(f"/hosts/{row['id']}/drain"))
+        print(f"host {row['name']} drains: nothing new comes, routers' gateways move to other hosts")
+        deadline = time.monotonic() + timeout_s if timeout_s else float("inf")
+        told = -1
+        while True:
+            left = checked(client.get(f"/hosts/{row['id']}/drain"))["drain"]
+            if left["ports_left"] != told:
+                told = left["ports_left"]
+                print(_left(left))
+            if not told or not wait:
+                return
+            if time.monotonic() >= deadline:
+                fail(
+                    f"{told} ports are on {row['name']} still, after {timeout_s:g} s; move their servers away"
+                )
+            time.sleep(DRAIN_LOOK_S)
+
+
+@host_app.command()
+def undrain(
+    host: HostArgument,
+    endpoint: EndpointOption = None,
+    token: TokenOption = None,
+    data: DataOption = None,
+) -> None:
+    """Let work come to a host again."""
+    with open_client(endpoint, token, data) as client:
+        row = _find(client, host)
+        checked(client.put(f"/hosts/{row['id']}/undrain"))
+    print(f"host {row['name']} takes work again")
+
+
+@host_app.command()
+def remove(
+    host: HostArgument,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also with ports on it: they become unbound.")
+    ] = False,
+    endpoint: EndpointOption = None,
+    token: TokenOption = None,
+    data: DataOption = None,
+) -> None:
+    """Remove a host and its identity from the region. Its agent is refused from then on."""
+    with open_client(endpoint, token, data) as client:
+        row = _find(client, host)
+        if force:
+            # Nothing new may come between the two.
+            checked(client.put(f"/hosts/{row['id']}/drain"))
+            unbound = checked(client.put(f"/hosts/{row['id']}/evict"))["unbound"]
+            print(f"{unbound} ports were unbound from {row['name']}")
+        answer = client.delete(f"/hosts/{row['id']}")
+        if answer.status_code == 409:
+            left = checked(client.get(f"/hosts/{row['id']}/drain"))["drain"]
+            fail(
+                f"host {row['name']} has ports on it: {_left(left)}. Move them away (`alcor host drain {row['name']} "
+                "--wait`), or unbind them by --force."
+            )
+        done(answer)
+    print(f"host {row['name']} is removed; its identity is worth nothing any more")
+
+
+@host_app.command()
+def revoke(
+    host: HostArgument,
+    endpoint: EndpointOption = None,
+    token: TokenOption = None,
+    data: DataOption = None,
+) -> None:
+    """Forget a host's key and token: its agent is refused at once, its ports stay as they are."""
+    with open_client(endpoint, token, data) as client:
+        row = _find(client, host)
+        checked(client.put(f"/hosts/{row['id']}/revoke"))
+    print(
+        f"the identity of {row['name']} is revoked. It comes back by: alcor host invite --host {row['name']}"
+    )
+
+
+@host_app.command("import")
+def import_hosts(
+    file: Annotated[Path, typer.Argument(help="Inventory: .yaml, .json or .csv.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
+    tokens: Annotated[
+        Path | None, typer.Option("--tokens", help="Write the new hosts' tokens here; without, they join.")
+    ] = None,
+    endpoint: EndpointOption = None,
+    token: TokenOption = None,
+    data: DataOption = None,
+) -> None:
+    """Add and change hosts as an inventory file says. Again changes nothing; hosts it does not name stay."""
+    from alcor.cli.host_import import apply, plan, read_file
+
+    try:
+        rows = read_file(file)
+    except (InvalidInput, OSError) as error:
+        fail(f"{file}: {error}")
+    with open_client(endpoint, token, data) as client:
+        made = plan(rows, all_hosts(client))
+        if made.errors:
+            for wrong in made.errors:
+                print(wrong, file=sys.stderr)
+            fail(f"{len(made.errors)} of {len(rows)} hosts are wrong, so nothing was changed")
+        print(f"{len(made.added)} to add, {len(made.changed)} to change, {len(made.same)} as they should be")
+        if dry_run:
+            return
+        given, failed = apply(client, made, lambda done, total: print(f"  {done} of {total}"))
+    if tokens is not None:
+        write_file(tokens, orjson.dumps(given, option=orjson.OPT_INDENT_2), 0o600)
+    if failed:
+        for reason in failed:
+            print(reason, file=sys.stderr)
+        fail(f"{len(failed)} parts failed; mend them and import again: what is done stays done")
+    print("done" if tokens else "done; the new hosts join by an invitation: alcor host invite --uses N")
+
+
+def all_hosts(client: httpx.Client) -> Iterator[dict[str, Any]]:
+    """Every host, page by page."""
+    url = "/hosts"
+    while url:
+        body = checked(client.get(url))
+        yield from body["hosts"]
+        url = next((link["href"] for link in body.get("hosts_links", []) if link["rel"] == "next"), "")
+
+
+def _find(client: httpx.Client, host: str) -> dict[str, Any]:
+    """By name or ID; ends the command if there is none."""
+    named = checked(client.get("/hosts", params={"name": host}))["hosts"]
+    found: dict[str, Any] = named[0] if named else checked(client.get(f"/hosts/{host}"))["host"]
+    return found
+
+
+def _left(left: dict[str, Any]) -> str:
+    if not left["ports_left"]:
+        return "no port is left on it"
+    names = ", ".join([one["name"] or one["id"] for one in left["ports"][:5]])
+    more = left["ports_left"] - min(5, len(left["ports"]))
+    return f"{left['ports_left']} ports left: {names}" + (f" and {more} more" if more else "")
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else "" if value is None else orjson.dumps(value).decode()
 
 
 def done(answer: httpx.Response) -> None:

@@ -34,6 +34,7 @@ from alcor.managers.node.upload import upload_service
 from alcor.managers.peering import manager as peering
 from alcor.managers.port import manager as port
 from alcor.managers.port import standby
+from alcor.managers.port.evict import evict_service
 from alcor.managers.private_ip import availability, usage
 from alcor.managers.private_ip import manager as private_ip
 from alcor.managers.private_ip.ranges import range_manager
@@ -121,6 +122,7 @@ def managers(
         subnets,
         port_rows,
         standby.service(reserved),
+        evict_service(reserved),
         trunk.manager(),
         *_addresses(reserved),
         *_region(network, quota_limits, tracer, certifier or Certifier()),

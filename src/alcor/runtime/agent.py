@@ -13,6 +13,7 @@ from alcor import __version__
 from alcor.agent.answer.registry import MAKERS
 from alcor.agent.bgp.handler import Settings as BgpSettings
 from alcor.agent.bgp.handler import bgp_speaker
+from alcor.agent.driver import Switch
 from alcor.agent.handler import Maker
 from alcor.agent.joining import Joined, JoinError, renew
 from alcor.agent.metadata.handler import Settings, host_services
@@ -165,8 +166,8 @@ def channel_tls(settings: AgentSettings, identity: HostFolder, address: str) -> 
     return ChannelTls(identity.source(), "ncm")
 
 
-async def serve(config: AgentConfig, *, stop: asyncio.Event) -> None:
-    """Run the agent until `stop` is set; the switch keeps its flows.
+async def serve(config: AgentConfig, *, stop: asyncio.Event, switch: Switch | None = None) -> None:
+    """Run the agent until `stop` is set; the switch keeps its flows. `switch`: by default the Open vSwitch here.
 
     Raises: ConfigurationError if the host id, or what it proves itself by, are missing.
     """
@@ -179,7 +180,7 @@ async def serve(config: AgentConfig, *, stop: asyncio.Event) -> None:
         )
     token = key_proof(identity, settings.host_id) if identity.is_joined else file_token(settings)
     codec = ProtobufCodec()
-    switch = OvsSwitch(
+    switch = switch or OvsSwitch(
         settings.ovsdb,
         settings.run_folder,
         bridge=settings.bridge,

@@ -43,7 +43,7 @@ from alcor.runtime.network import network_settings
 from alcor.runtime.operations import Health, OperationsApp
 from alcor.runtime.patience import Patience
 from alcor.runtime.settings import ConfigurationError
-from alcor.runtime.tls import claim_authority, listening_tls
+from alcor.runtime.tls import claim_authority, listening_tls, welcome_of
 from alcor.runtime.trace import ProcessTracer
 from alcor.store.interface import Store
 from alcor.telemetry.log import get_log
@@ -152,6 +152,7 @@ async def _start(
             bus = await stack.enter_async_context(_leader(config, codec, make, health))
     if Role.NCM in roles:
         agents = await stack.enter_async_context(_ncm(config, codec, roles, local, health))
+        certifier.welcome = welcome_of(config, agents)
     if store is not None and Role.API in roles:
         policy, overrides = load_policy(config.policy)
         who = await stack.enter_async_context(authenticator(config, store, policy))

@@ -1,5 +1,6 @@
 """Wiring of mutual TLS: which addresses have it, and what each role proves itself by."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import grpc
@@ -60,10 +61,15 @@ async def claim_authority(config: RegionConfig, store: Store) -> Certifier:
         )
     if folder.path.exists() and not (folder.path / CA_KEY).exists():
         log.info("hosts_not_certified_here", folder=str(folder.path))
-    welcome = Welcome(
-        config.ncm.public_addresses or (config.ncm.listen,), is_secured(config.tls.agents, config.ncm.listen)
+    return Certifier(folder.authority, days=config.tls.host_days, welcome=welcome_of(config, ()))
+
+
+def welcome_of(config: RegionConfig, agents: Sequence[str]) -> Welcome:
+    """What hosts that join are told. `agents`: where this process's ncm listens, with the ports that were taken."""
+    listening = next((one for one in agents if not one.startswith("unix:")), config.ncm.listen)
+    return Welcome(
+        config.ncm.public_addresses or (listening,), is_secured(config.tls.agents, config.ncm.listen)
     )
-    return Certifier(folder.authority, days=config.tls.host_days, welcome=welcome)
 
 
 async def _claim(store: Store, fingerprint: str) -> RegionAuthority:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from alcor.managers.interface import Caller, Made, Manager, Values
+from alcor.managers.node.drain import drain, load_drain, undrain
 from alcor.managers.node.health import load_health, load_state, load_status
 from alcor.managers.node.ncm import assign
 from alcor.managers.row import NAMED_MAX, name_users, replace_row
@@ -30,8 +31,8 @@ def manager() -> Manager:
         update=update,
         delete=delete,
         computed={"status": load_status, "health_state": load_state},
-        children={"health": load_health},
-        actions={"rotate_token": rotate_token, "revoke": revoke},
+        children={"health": load_health, "drain": load_drain},
+        actions={"rotate_token": rotate_token, "revoke": revoke, "drain": drain, "undrain": undrain},
     )
 
 

@@ -42,12 +42,14 @@ _HOST = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
-    """One host of a file. `place`: how the file's author finds it; `error`: why it is none."""
+class Row:
+    """One host of a file. `place`: how the file's author finds it; `error`: why it is none; `said`: the attributes that
+    the file names, the others of `values` are defaults."""
 
     place: str
     values: Values
     error: str = ""
+    said: frozenset[str] = frozenset()
 
 
 def upload_service() -> Service:
@@ -57,7 +59,7 @@ def upload_service() -> Service:
 
 def _route(member: str) -> Route:
     async def answer(store: Store, ask: Ask) -> dict[str, Any]:
-        made = await register(store, ask.caller, await asyncio.to_thread(_read, ask.body))
+        made = await register(store, ask.caller, await asyncio.to_thread(read_rows, ask.body))
         return {
             member: [{"id": one.row.id, "name": one.row.name, "token": one.shown["token"]} for one in made]
         }
@@ -84,7 +86,7 @@ def _route(member: str) -> Route:
     )
 
 
-async def register(store: Store, caller: Caller, rows: Sequence[_Row]) -> list[Made]:
+async def register(store: Store, caller: Caller, rows: Sequence[Row]) -> list[Made]:
     """Register the hosts of a file. Raises: InvalidInput (HOSTS_NOT_REGISTERED) with a reason for each wrong one."""
 
     async def work(tx: Transaction) -> list[Made]:
@@ -118,8 +120,8 @@ def _refused(count: int, errors: Sequence[str]) -> InvalidInput:
     )
 
 
-def _read(body: Any) -> list[_Row]:
-    """The hosts of a file. Raises: InvalidInput if it is none."""
+def read_rows(body: Any) -> list[Row]:
+    """The hosts of a file, wrong ones with their errors. Raises: InvalidInput if it is none."""
     if isinstance(body, Upload):
         try:
             text = body.content.decode("utf-8-sig")
@@ -142,7 +144,7 @@ def _no_file(reason: str) -> InvalidInput:
     return InvalidInput(f"The inventory file cannot be read: {reason}.", problem=Problem.HOSTS_NOT_REGISTERED)
 
 
-def _bounded(rows: list[_Row]) -> list[_Row]:
+def _bounded(rows: list[Row]) -> list[Row]:
     if not rows:
         raise _no_file("it has no hosts")
     if len(rows) > ROWS_MAX:
@@ -160,9 +162,9 @@ def _of_yaml(text: str) -> Any:
         raise _no_file(" ".join(str(error).split())) from error
 
 
-def _of_csv(text: str) -> list[_Row]:
+def _of_csv(text: str) -> list[Row]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
-    rows: list[_Row] = []
+    rows: list[Row] = []
     head: list[str] = []
     try:
         for cells in reader:
@@ -176,7 +178,7 @@ def _of_csv(text: str) -> list[_Row]:
             place = f"line {reader.line_num}"
             if len(cells) != len(head):
                 rows.append(
-                    _Row(place, {}, f"it has {len(cells)} cells, and the first line names {len(head)}")
+                    Row(place, {}, f"it has {len(cells)} cells, and the first line names {len(head)}")
                 )
                 continue
             said = {name: cell.strip() for name, cell in zip(head, cells, strict=True) if cell.strip()}
@@ -191,9 +193,9 @@ def _cell(name: str, cell: str) -> Any:
     return cell.split() if attribute is not None and isinstance(attribute.type, ListOf) else cell
 
 
-def _row(place: str, item: Any) -> _Row:
+def _row(place: str, item: Any) -> Row:
     if not isinstance(item, dict):
-        return _Row(place, {}, "it is not an object")
+        return Row(place, {}, "it is not an object")
     errors = [f"'{name}' is no attribute a host is registered with" for name in item if name not in _SETTABLE]
     errors += [f"'{name}' is missing" for name in _REQUIRED if name not in item]
     said: Values = {}
@@ -203,4 +205,4 @@ def _row(place: str, item: Any) -> _Row:
                 said[_SETTABLE[name].field] = _SETTABLE[name].type.parse(value)
             except ValueError as error:
                 errors.append(f"{name}: {error}")
-    return _Row(place, values_for(HOST, **said), "; ".join(errors))
+    return Row(place, values_for(HOST, **said), "; ".join(errors), frozenset(item) & _SETTABLE.keys())
