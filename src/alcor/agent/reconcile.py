@@ -23,6 +23,7 @@ from alcor.agent.untold import Untold
 from alcor.agent.view import Changes, HostView
 from alcor.goalstate.item import ItemKind
 from alcor.pipeline.compile import (
+    Compiler,
     affected,
     found,
     groups,
@@ -97,10 +98,11 @@ class Reconciler:
         hold: Hold,
         *,
         metadata: InternalPort | None = None,
+        compiler: Compiler = unit_flows,
     ) -> None:
-        """`metadata`: the port of this host's metadata service, None if it has none."""
+        """`metadata`: the port of this host's metadata service, None if it has none. `compiler`: see `Compiler`."""
         self._switch, self._view, self._numbers, self._hold = switch, view, numbers, hold
-        self._metadata = metadata
+        self._metadata, self._compiler = metadata, compiler
         self._by_unit: dict[Unit, tuple[Flow, ...]] = {}
         self._kept: set[Unit] = set()
         self._desired: dict[FlowKey, Flow] = {}
@@ -496,7 +498,7 @@ class Reconciler:
         dirty, self._work.units = self._work.units, set()
         for unit in dirty:
             old = self._by_unit.get(unit, ())
-            new = () if self.quarantine.holds(unit) else unit_flows(unit, view, allocation)
+            new = () if self.quarantine.holds(unit) else self._compiler(unit, view, allocation)
             if old and not new and self._hold.keeps(unit, known_ports):
                 self._kept.add(unit)
                 continue

@@ -56,6 +56,7 @@ from alcor.bus.interface import (
     Welcome,
 )
 from alcor.goalstate.item import ItemKind
+from alcor.pipeline.compile import Compiler, unit_flows
 from alcor.pipeline.gateway import succeeded
 from alcor.pipeline.live import is_remote, ofport_of
 from alcor.pipeline.tables import Table
@@ -94,13 +95,14 @@ class Agent:
         release_hold: bool = False,
         metadata: InternalPort | None = None,
         makers: Sequence[Maker] = MAKERS,
+        compiler: Compiler = unit_flows,
         monotonic_s: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """`now_ms`: unix milliseconds; `random`: uniform in [0, 1); `release_hold`: never hold a deletion.
 
         `token`: what a hello proves the host by; raises ConnectionError. `metadata`: the port of the host's metadata
-        service, None if it has none; `makers`: of packet handlers.
+        service, None if it has none; `makers`: of packet handlers; `compiler`: what a unit's flows are.
         """
         self._host_id, self._token, self._version = host_id, token, version
         self._switch, self._now_ms, self._random = switch, now_ms, random
@@ -117,7 +119,9 @@ class Agent:
         """Who is asked about scopes that are held on demand."""
         self._numbers = LocalNumbers(monotonic_s)
         self._hold = Hold(is_released=release_hold)
-        self._reconciler = Reconciler(switch, self._view, self._numbers, self._hold, metadata=metadata)
+        self._reconciler = Reconciler(
+            switch, self._view, self._numbers, self._hold, metadata=metadata, compiler=compiler
+        )
         self._session = Session(connector, self, random=random, sleep=sleep)
         look = Look(switch, self._numbers.allocation).answer
         self._inquiry = Inquiry({"status": self._tell_status, "trace": look, "held": self._hold.tell})
@@ -498,6 +502,21 @@ class Agent:
         return {vtep for vtep in peers if is_remote(vtep, view)}
 
     # --- status ----------------------------------------------------------------------------------------
+
+    @property
+    def confirmed(self) -> int:
+        """The revision through which all that this host needs was told to be in its switch; -1: not yet, or no stream.
+
+        Cost: O(scopes held).
+        """
+        if not (self._session.is_open and self._view.in_sync):
+            return -1
+        return min((self._realized.get(shard, -1) for shard in self._view.realizable()), default=-1)
+
+    @property
+    def settled_ms(self) -> float:
+        """When the switch first was as the region says: unix ms; 0: not yet."""
+        return self._settled_ms
 
     def status(self) -> dict[str, Any]:
         """What `alcor-agent status` shows; all values are JSON's.

@@ -9,6 +9,7 @@ import grpc.aio
 from alcor.bus.frame import FRAME_BYTES_MAX, decode_ncm_frame, encode_agent_frame
 from alcor.bus.grpc_tls import ChannelTls, explain, open_channel
 from alcor.bus.interface import AgentMessage, AgentStream, NcmMessage
+from alcor.telemetry.metrics import AGENT_OCTETS
 
 _METHOD = "/alcor.bus.Ncm/Attach"
 KEEPALIVE_MS = 20_000
@@ -28,6 +29,8 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.enable_http_proxy", 0),
 )
 
+_RECEIVED, _SENT = AGENT_OCTETS.labels("received"), AGENT_OCTETS.labels("sent")
+
 _Call = grpc.aio.StreamStreamCall[bytes, bytes]
 
 
@@ -40,8 +43,10 @@ class _Stream:
         self._call = call
 
     async def send(self, message: AgentMessage) -> None:
+        frame = encode_agent_frame([message])
+        _SENT.inc(len(frame))
         try:
-            await self._call.write(encode_agent_frame([message]))
+            await self._call.write(frame)
         except (grpc.RpcError, grpc.aio.UsageError, asyncio.InvalidStateError) as error:
             raise await self._broken(error) from error
 
@@ -57,6 +62,7 @@ class _Stream:
                 raise
             if not isinstance(frame, bytes):
                 return  # grpc.aio.EOF
+            _RECEIVED.inc(len(frame))
             try:
                 yield decode_ncm_frame(frame)
             except ValueError as error:

@@ -14,6 +14,7 @@ from alcor.cli import epoch, realized, resource, trace
 from alcor.cli.ca import ca_app
 from alcor.cli.host import host_app
 from alcor.cli.selftest import selftest
+from alcor.cli.simulate import simulate
 
 T = TypeVar("T")
 
@@ -158,6 +159,7 @@ app.command("changes")(resource.list_changes)
 app.command("trace")(trace.trace_packet)
 app.command("recover")(epoch.recover)
 app.command("selftest")(selftest)
+app.command("simulate")(simulate)
 
 
 @app.command()

@@ -12,7 +12,7 @@ that leaves the view takes its neighbours along: remove its items one by one (wi
 `found` for the network *before* it is removed.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from alcor.pipeline.claim import CLAIM
 from alcor.pipeline.external import EXTERNAL
@@ -52,6 +52,9 @@ FEATURES: tuple[Feature, ...] = (
     RELAY,
 )
 """Everything the pipeline does."""
+
+Compiler = Callable[[Unit, View, Allocation], tuple[Flow, ...]]
+"""What a unit's flows are: `unit_flows`, unless somebody keeps them in another form."""
 
 _OWN_RULES = {kind: rules for feature in FEATURES for kind, rules in feature.rules.items()}
 

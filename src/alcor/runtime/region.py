@@ -169,7 +169,7 @@ async def _start(
 def _maker(
     config: RegionConfig, store: Store, told: Told | None, tracer: ProcessTracer
 ) -> Callable[[int, DataplaneBus], Dataplane]:
-    region = _region_item(config)
+    region = region_item(config)
 
     def make(generation: int, bus: DataplaneBus) -> Dataplane:
         dataplane = Dataplane(store, bus, generation=generation, region=region, now_ms=_now_ms, told=told)
@@ -299,7 +299,7 @@ async def _api(
         yield config.api.public_endpoint or url_of(listener)
 
 
-def _region_item(config: RegionConfig) -> RegionItem:
+def region_item(config: RegionConfig) -> RegionItem:
     """What all hosts are told. Raises: ConfigurationError."""
     told = config.dataplane
     try:

@@ -85,6 +85,12 @@ SCOPES_LAZY = Gauge("alcor_ncm_scopes_lazy", "Scopes that hosts hold on demand."
 KEYS_HELD = Gauge(
     "alcor_ncm_keys_held", "Items of such scopes that hosts hold: pairs of item and host.", registry=REGISTRY
 )
+AGENT_OCTETS = Counter(
+    "alcor_agent_wire_octets_total",
+    "Octets of frames that agents of this process received and sent.",
+    ("direction",),
+    registry=REGISTRY,
+)
 INSTALL_SECONDS = _histogram(
     "alcor_agent_install_seconds", "Time from a frame's arrival to the barrier reply."
 )

@@ -1,0 +1,1 @@
+"""A region under load, with thousands of simulated hosts: `alcor simulate`."""
