@@ -29,7 +29,8 @@ def write_plots(folder: Path, run: Run) -> list[Path]:
     for name, figure in drawn.items():
         if figure is not None:
             path = folder / f"{name}.svg"
-            FigureCanvasSVG(figure).print_svg(str(path), metadata={"Date": None})
+            canvas: Any = FigureCanvasSVG(figure)
+            canvas.print_svg(str(path), metadata={"Date": None})
             found.append(path)
     return found
 
@@ -82,7 +83,10 @@ def _stages(run: Run) -> Figure | None:
         return None
     figure, axes = _figure("Stages of a change", "", x="ms")
     axes.boxplot(
-        [[each[name] for each in stages] for name in _STAGES], vert=False, whis=(1, 99), showfliers=False
+        [[each[name] for each in stages] for name in _STAGES],
+        orientation="horizontal",
+        whis=(1, 99),
+        showfliers=False,
     )
     axes.set_yticklabels(_STAGES)
     return figure

@@ -135,8 +135,8 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
 Command = Union[Setup, Boot, Kill, Return, Record, Look, Drain, Expected]  # noqa: UP007  # msgspec reads it at run time
 Answer = Union[Done, Failed, Seen, Noted, Judged]  # noqa: UP007  # as above
 
-_COMMANDS = msgspec.msgpack.Decoder(Command)
-_ANSWERS = msgspec.msgpack.Decoder(Answer)
+_COMMANDS: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)
+_ANSWERS: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
 _LENGTH_BYTES = 4
 
 

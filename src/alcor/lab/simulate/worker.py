@@ -146,7 +146,7 @@ class Worker:
             host.switch,
             self.codec,
             host_id=host.spec.id,
-            token=host.spec.token,
+            token=lambda: host.spec.token,
             version=__version__,
             now_ms=_now_ms,
             random=self.chance.random,
