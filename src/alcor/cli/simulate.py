@@ -1,7 +1,8 @@
 """`alcor simulate`: a region under load, with thousands of hosts that are simulated, and a report."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -11,111 +12,108 @@ SOUND, UNSOUND, COULD_NOT = 0, 1, 2
 """Exit statuses, for scripts."""
 
 
+WorkloadArgument = Annotated[
+    str, typer.Argument(help="churn, storm, vpc, mixed, loss or restart; `list` explains them.")
+]
+Hosts = Annotated[int, typer.Option("--hosts", help="Simulated hosts, each with a real agent.")]
+Ports = Annotated[int, typer.Option("--ports", help="Ports that are there when hosts boot.")]
+Networks = Annotated[
+    int, typer.Option("--networks", help="Networks that share them evenly; not for vpc and mixed.")
+]
+Density = Annotated[int, typer.Option("--density", help="Ports of one network on one of its hosts.")]
+Ncms = Annotated[int, typer.Option("--ncms", help="Processes where agents attach; >1 on PostgreSQL.")]
+Dataplanes = Annotated[int, typer.Option("--dataplanes", help="Dataplane processes; >1 on PostgreSQL.")]
+Workers = Annotated[int, typer.Option("--workers", help="Processes that share the simulated hosts.")]
+Database = Annotated[
+    str, typer.Option("--database", help="sqlite, postgres (a server of its own), or postgresql://…, empty.")
+]
+FlowsOption = Annotated[
+    str, typer.Option("--flows", help="Where flows are computed: all, sample (audited hosts) or none.")
+]
+Audited = Annotated[int, typer.Option("--sample", help="Hosts that are audited at the end.")]
+Duration = Annotated[float, typer.Option("--duration", help="Seconds of churn.")]
+Rate = Annotated[float, typer.Option("--rate", help="Changes a second of the churn.")]
+Share = Annotated[float, typer.Option("--share", help="With loss: the share of hosts that die.")]
+Seed = Annotated[int, typer.Option("--seed", help="The same seed does the same again.")]
+Deadline = Annotated[
+    float, typer.Option("--deadline", help="Seconds within which hosts must have everything.")
+]
+Load = Annotated[str, typer.Option("--load", help="How ports are loaded: direct (into the store) or api.")]
+Report = Annotated[
+    Path | None, typer.Option("--report", help="Folder for report.html, report.json and plots.")
+]
+Api = Annotated[
+    str, typer.Option("--api", help="URL of a region that runs already, instead of a throw-away one.")
+]
+Token = Annotated[
+    str, typer.Option("--token", envvar="ALCOR_TOKEN", help="With --api: an administrator's token.")
+]
+NcmAt = Annotated[
+    list[str] | None, typer.Option("--ncm", help="With --api: address:port for agents; repeatable.")
+]
+Rows = Annotated[str | None, typer.Option("--rows", help="With --api: its PostgreSQL's URL, for the audit.")]
+Format = Annotated[str, typer.Option("--format", "-f", help="table, or json (report.json printed).")]
+
+
 def simulate(
-    workload: Annotated[
-        str, typer.Argument(help="churn, storm, vpc, mixed, loss or restart; `list` explains them.")
-    ] = "churn",
-    hosts: Annotated[int, typer.Option("--hosts", help="Simulated hosts, each with a real agent.")] = 500,
-    ports: Annotated[int, typer.Option("--ports", help="Ports that are there when hosts boot.")] = 10_000,
-    networks: Annotated[
-        int, typer.Option("--networks", help="Networks that share them evenly; not for vpc and mixed.")
-    ] = 100,
-    density: Annotated[int, typer.Option("--density", help="Ports of one network on one of its hosts.")] = 10,
-    ncms: Annotated[int, typer.Option("--ncms", help="Processes where agents attach; >1 on PostgreSQL.")] = 1,
-    dataplanes: Annotated[
-        int, typer.Option("--dataplanes", help="Dataplane processes; >1 on PostgreSQL.")
-    ] = 1,
-    workers: Annotated[int, typer.Option("--workers", help="Processes that share the simulated hosts.")] = 2,
-    database: Annotated[
-        str,
-        typer.Option("--database", help="sqlite, postgres (a server of its own), or postgresql://…, empty."),
-    ] = "sqlite",
-    flows: Annotated[
-        str,
-        typer.Option("--flows", help="Where flows are computed: all, sample (audited hosts) or none."),
-    ] = "all",
-    sample: Annotated[int, typer.Option("--sample", help="Hosts that are audited at the end.")] = 20,
-    duration: Annotated[float, typer.Option("--duration", help="Seconds of churn.")] = 20.0,
-    rate: Annotated[float, typer.Option("--rate", help="Changes a second of the churn.")] = 20.0,
-    share: Annotated[float, typer.Option("--share", help="With loss: the share of hosts that die.")] = 0.3,
-    seed: Annotated[int, typer.Option("--seed", help="The same seed does the same again.")] = 1,
-    deadline: Annotated[
-        float, typer.Option("--deadline", help="Seconds within which hosts must have everything.")
-    ] = 120.0,
-    load: Annotated[
-        str, typer.Option("--load", help="How ports are loaded: direct (into the store) or api.")
-    ] = "direct",
-    report: Annotated[
-        Path | None, typer.Option("--report", help="Folder for report.html, report.json and plots.")
-    ] = None,
-    api: Annotated[
-        str, typer.Option("--api", help="URL of a region that runs already, instead of a throw-away one.")
-    ] = "",
-    token: Annotated[
-        str, typer.Option("--token", envvar="ALCOR_TOKEN", help="With --api: an administrator's token.")
-    ] = "",
-    ncm: Annotated[
-        list[str] | None, typer.Option("--ncm", help="With --api: address:port for agents; repeatable.")
-    ] = None,
-    rows: Annotated[
-        str | None, typer.Option("--rows", help="With --api: its PostgreSQL's URL, for the audit.")
-    ] = None,
-    format: Annotated[
-        str, typer.Option("--format", "-f", help="table, or json (report.json printed).")
-    ] = "table",
+    workload: WorkloadArgument = "churn",
+    hosts: Hosts = 500,
+    ports: Ports = 10_000,
+    networks: Networks = 100,
+    density: Density = 10,
+    ncms: Ncms = 1,
+    dataplanes: Dataplanes = 1,
+    workers: Workers = 2,
+    database: Database = "sqlite",
+    flows: FlowsOption = "all",
+    sample: Audited = 20,
+    duration: Duration = 20.0,
+    rate: Rate = 20.0,
+    share: Share = 0.3,
+    seed: Seed = 1,
+    deadline: Deadline = 120.0,
+    load: Load = "direct",
+    report: Report = None,
+    api: Api = "",
+    token: Token = "",
+    ncm: NcmAt = None,
+    rows: Rows = None,
+    format: Format = "table",
 ) -> None:
     """Load a region, let simulated hosts attach, put it under load, and judge it.
 
     Agents and streams are the real ones; switches count what they are told. Exit status: 0 all hosts have everything
     and the audit found nothing; 1 not so; 2 it could not be tried.
     """
-    from alcor.lab.command import LabError
-    from alcor.lab.simulate.main import Wish, run_to_end
-    from alcor.lab.simulate.plan import Flows, Plan
-    from alcor.lab.simulate.workload import WORKLOADS
-
     if workload == "list":
         _print_workloads()
         return
-    as_json = format == "json"
+
+    def wish() -> Any:
+        from alcor.lab.simulate.main import Wish
+        from alcor.lab.simulate.plan import Plan
+
+        chosen = _workload(workload)
+        sizes = chosen.sizes(ports, networks)
+        kind = _flows(flows)
+        plan = Plan(hosts, sizes, kind, sample, seed, duration, rate, share, density)
+        direct = _is_direct(load, api)
+        count, attach = max(1, min(workers, hosts)), tuple(ncm or ())
+        return Wish(
+            *(chosen, plan, count, ncms, dataplanes, database, direct, deadline),
+            *(report, api, token, attach, rows),
+        )
+
+    _carry_out(wish, as_json=format == "json")
+
+
+def _carry_out(wish: Callable[[], Any], *, as_json: bool) -> NoReturn:
+    from alcor.lab.command import LabError
+    from alcor.lab.simulate.main import run_to_end
+
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
     try:
-        if workload not in WORKLOADS:
-            raise LabError(
-                f"'{workload}': a workload is one of {', '.join(WORKLOADS)}; see `alcor simulate list`"
-            )
-        if flows not in tuple(Flows):
-            raise LabError(f"--flows {flows}: one of {', '.join(Flows)}")
-        if load not in ("direct", "api") or (load == "api" and not api and ports > 1_000_000):
-            raise LabError(f"--load {load}: direct, or api (up to a million ports)")
-        chosen = WORKLOADS[workload]
-        plan = Plan(
-            hosts=hosts,
-            sizes=chosen.sizes(ports, networks),
-            flows=Flows(flows),
-            sample=sample,
-            seed=seed,
-            duration_s=duration,
-            rate=rate,
-            share=share,
-            density=density,
-        )
-        wish = Wish(
-            workload=chosen,
-            plan=plan,
-            workers=max(1, min(workers, hosts)),
-            ncms=ncms,
-            dataplanes=dataplanes,
-            database=database,
-            direct=load == "direct" and not api,
-            deadline_s=deadline,
-            report=report,
-            endpoint=api,
-            token=token,
-            attach=tuple(ncm or ()),
-            rows=rows,
-        )
-        outcome = run_to_end(wish, console, quiet=as_json)
+        outcome = run_to_end(wish(), console, quiet=as_json)
     except LabError as error:
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"alcor: {error}", markup=False)
         raise typer.Exit(COULD_NOT) from None
@@ -126,6 +124,33 @@ def simulate(
     else:
         _print(console, outcome.facts, outcome.written)
     raise typer.Exit(SOUND if outcome.is_sound else UNSOUND)
+
+
+def _workload(name: str) -> Any:
+    from alcor.lab.command import LabError
+    from alcor.lab.simulate.workload import WORKLOADS
+
+    if name not in WORKLOADS:
+        raise LabError(f"'{name}': a workload is one of {', '.join(WORKLOADS)}; see `alcor simulate list`")
+    return WORKLOADS[name]
+
+
+def _flows(name: str) -> Any:
+    from alcor.lab.command import LabError
+    from alcor.lab.simulate.plan import Flows
+
+    if name not in tuple(Flows):
+        raise LabError(f"--flows {name}: one of {', '.join(Flows)}")
+    return Flows(name)
+
+
+def _is_direct(load: str, api: str) -> bool:
+    from alcor.lab.command import LabError
+
+    if load not in ("direct", "api"):
+        raise LabError(f"--load {load}: direct, or api")
+    # The store of a region that runs is its own.
+    return load == "direct" and not api
 
 
 def _print_workloads() -> None:
