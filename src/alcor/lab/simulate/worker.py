@@ -24,6 +24,7 @@ from alcor.bus.codec import ProtobufCodec
 from alcor.bus.grpc_client import GrpcConnector
 from alcor.goalstate.item import Item, ItemKind, Key
 from alcor.goalstate.scope import Scope, ScopeKind
+from alcor.goalstate.subject import Code
 from alcor.lab.simulate.plan import Flows
 from alcor.lab.simulate.watch import Recorder, Watched
 from alcor.lab.simulate.wire import (
@@ -80,6 +81,10 @@ class SharingCodec:
                 self._items.clear()
             found = self._items[key, body] = self._codec.decode(key, body)
         return found
+
+    def codes(self, key: Key, body: bytes) -> list[Code]:
+        """As the codec."""
+        return self._codec.codes(key, body)
 
 
 @dataclass(slots=True)
