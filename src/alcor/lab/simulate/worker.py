@@ -22,9 +22,9 @@ from alcor.agent.counting import CountingSwitch, folded_flows, no_flows
 from alcor.agent.service import Agent
 from alcor.bus.codec import ProtobufCodec
 from alcor.bus.grpc_client import GrpcConnector
+from alcor.bus.subject import Code
 from alcor.goalstate.item import Item, ItemKind, Key
 from alcor.goalstate.scope import Scope, ScopeKind
-from alcor.goalstate.subject import Code
 from alcor.lab.simulate.plan import Flows
 from alcor.lab.simulate.watch import Recorder, Watched
 from alcor.lab.simulate.wire import (
