@@ -13,6 +13,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--long", action="store_true", help="run the slow tests too, and more examples of the others"
     )
+    parser.addoption("--seed", type=int, help="replay this one seed of the simulation (tests/dst)")
 
 
 def pytest_configure(config: pytest.Config) -> None:

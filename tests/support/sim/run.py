@@ -1,0 +1,185 @@
+"""One run under one seed: a region, work, trouble, healing; then everything must be as intent says."""
+
+import asyncio
+import shutil
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any, ClassVar
+
+from tests.support.audit import audit
+from tests.support.sim.check import trouble
+from tests.support.sim.fault import Faults
+from tests.support.sim.loop import run, simulated
+from tests.support.sim.net import Network, installed
+from tests.support.sim.store import copy_files
+from tests.support.sim.tenant import Compute, Tenant, found_region
+from tests.support.sim.world import Shape, World, a_folder, remove
+
+SETTLE_S = 400.0
+"""Within so many simulated seconds after the healing everything must be right: an agent that was refused waits 60 s."""
+
+
+@dataclass
+class Outcome:
+    """What came of a run. `digest`: of all its steps; equal seeds give equal ones."""
+
+    seed: int
+    digest: str = ""
+    steps: int = 0
+    faults: int = 0
+    requests: int = 0
+    refused: int = 0
+    settled_s: float = 0.0
+    findings: list[str] = field(default_factory=list)
+    tail: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What happens in a run."""
+
+    shape: Shape
+    requests: int
+    pause_s: float
+    fault_pause_s: float
+    restores: bool = False
+
+
+def plan_of(seed: int) -> Plan:
+    """A plan for a seed."""
+    rng = Random(seed * 7 + 1)
+    return Plan(
+        Shape(
+            hosts=rng.choice((2, 3, 3)),
+            ncms=rng.choice((1, 1, 2)),
+            dataplanes=rng.choice((1, 2)),
+            chunk_bytes=rng.choice((300, 960 << 10)),
+            grace_s=rng.choice((0.0, 1.0, 60.0)),
+            heartbeat_s=rng.choice((2.0, 10.0)),
+        ),
+        requests=rng.randint(15, 50),
+        pause_s=rng.choice((0.02, 0.1, 0.5)),
+        fault_pause_s=rng.choice((0.2, 1.0, 3.0)),
+        restores=rng.random() < 0.2,
+    )
+
+
+class Founding:
+    """The database every run begins with, made once per process: hosts and an external network."""
+
+    folder: Path | None = None
+    hosts: ClassVar[dict[str, tuple[str, str]]] = {}
+
+    @classmethod
+    def copy_to(cls, folder: Path) -> dict[str, tuple[str, str]]:
+        """Begin with it; returns host name → (id, token)."""
+        if cls.folder is None:
+            made = a_folder()
+            with simulated(0) as loop:
+                net = Network(loop)
+                world = World(loop, net, Shape(), made / "first")
+
+                async def found() -> None:
+                    cls.hosts = await found_region(world)
+                    copy_files(world.folder, made / "base")
+                    await world.store.close()
+
+                run(loop, found())
+            cls.folder = made
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(cls.folder / "base" / "alcor.db", folder / "alcor.db")
+        return cls.hosts
+
+    @classmethod
+    def remove(cls) -> None:
+        """Forget it."""
+        if cls.folder is not None:
+            remove(cls.folder)
+            cls.folder = None
+
+
+async def _story(world: World, plan: Plan, outcome: Outcome) -> None:
+    """Work and trouble side by side."""
+    loop = world.loop
+    for node in world.nodes:
+        node.start()
+    tenants = [Tenant(world, Random(world.random.random())) for _ in range(2)]
+    compute = Compute(world, Random(world.random.random()))
+    faults = Faults(world, Random(world.random.random()))
+    plugging = loop.spawn(None, compute.work())
+    await tenants[0].begin()
+    breaking = loop.spawn(None, faults.work(plan.fault_pause_s))
+    if plan.restores:
+        faults.back_up()
+    await asyncio.gather(*(one.work(plan.requests // 2, plan.pause_s) for one in tenants))
+    if plan.restores:
+        await faults.restore()
+        await asyncio.gather(*(one.work(5, plan.pause_s) for one in tenants))
+    faults.heal()
+    await breaking
+    plugging.cancel()
+    compute.plug(1.0)
+    outcome.faults = faults.count
+    outcome.requests = sum(one.done for one in tenants)
+    outcome.refused = sum(one.refused for one in tenants)
+    if plan.restores:
+        await _release_holds(world)
+    await settle(world, plan, outcome)
+
+
+async def _release_holds(world: World) -> None:
+    """An operator says that what the restored database knows is right."""
+    await asyncio.sleep(60)
+    for node in world.agents:
+        if node.agent is not None:
+            node.agent.release_hold()
+
+
+async def settle(world: World, plan: Plan, outcome: Outcome) -> None:
+    """Wait until everything is right, then look at the rows and end everything."""
+    begun = world.loop.time()
+    found = ["it was not looked at"]
+    pause_s = 0.5
+    while world.loop.time() < begun + SETTLE_S:
+        await asyncio.sleep(pause_s)
+        found = await trouble(world)
+        if not found:
+            break
+        pause_s = min(pause_s * 1.3, 5.0)
+    outcome.settled_s = round(world.loop.time() - begun, 1)
+    outcome.findings += found
+    outcome.findings += await audit(world.store, is_log_whole=not plan.restores)
+    if found:
+        return
+    for node in [*world.agents, *world.ncms, *world.dataplanes]:
+        outcome.findings += [f"a task is left: {left}" for left in await node.stop()]
+    await world.store.close()
+    outcome.findings += [f"unhandled: {one}" for one in world.loop.unhandled]
+
+
+Story = Callable[[World, Plan, Outcome], Coroutine[Any, Any, None]]
+
+
+def simulate(seed: int, *, plan: Plan | None = None, story: Story = _story) -> Outcome:
+    """Run a seed. Whatever is wrong is in the outcome's findings."""
+    plan = plan or plan_of(seed)
+    outcome = Outcome(seed)
+    folder = a_folder()
+    try:
+        hosts = Founding.copy_to(folder / "region")
+        with simulated(seed) as loop:
+            net = Network(loop)
+            world = World(loop, net, plan.shape, folder / "region")
+            for name in list(hosts)[-plan.shape.hosts :]:
+                world.add_host(name, *hosts[name])
+            with installed(net):
+                try:
+                    run(loop, story(world, plan, outcome))
+                except Exception as error:
+                    outcome.findings.append(f"{type(error).__name__}: {error}")
+            outcome.digest, outcome.steps, outcome.tail = loop.digest, loop.steps, loop.tail()
+    finally:
+        remove(folder)
+    return outcome

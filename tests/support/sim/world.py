@@ -1,0 +1,351 @@
+"""A region in one simulated loop: store, dataplanes with a lease, ncms, agents, switches; each can die and come back.
+
+All of it is the product's own code but the network below gRPC (`net`), the threads of the store (`store`), the switches
+(`alcor.agent.simulated`) and the lease, which the database would hold.
+"""
+
+import asyncio
+import random
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from contextvars import Context
+from dataclasses import dataclass
+from pathlib import Path
+
+from alcor.agent.service import Agent
+from alcor.bus.goal_client import GoalClient
+from alcor.bus.goal_server import GoalServer
+from alcor.bus.grpc_client import GrpcConnector
+from alcor.bus.grpc_server import AgentServer
+from alcor.bus.interface import AgentConnector, DataplaneBus
+from alcor.dataplane.service import Dataplane
+from alcor.ncm.service import Ncm
+from alcor.runtime.lead import Leader
+from tests.support.agent import CODEC
+from tests.support.sim.loop import Component, SimLoop
+from tests.support.sim.net import Network
+from tests.support.sim.store import SimStore, open_store
+from tests.support.sim.switch import SimSwitch
+from tests.support.sim.truth import REGION_ITEM, Truth
+
+HOSTS = ("h1", "h2", "h3")
+"""The last one is the gateway host."""
+BASE_MS = 1_790_000_000_000
+RESTART_S = 1.0
+"""A supervisor starts a process again that ended by itself."""
+LEASE_S = 2.0
+"""How long a dead holder's lease keeps others out."""
+SECRET = "the-bus-secret"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How large the region is."""
+
+    hosts: int = 3
+    ncms: int = 1
+    dataplanes: int = 1
+    chunk_bytes: int = 960 << 10
+    grace_s: float = 60.0
+    heartbeat_s: float = 5.0
+
+
+class Node:
+    """A process: started, crashed, stopped and started again."""
+
+    def __init__(self, world: "World", name: str) -> None:
+        self.world, self.name = world, name
+        self.component: Component | None = None
+        self.lives = 0
+        self.ended: list[str] = []
+        self.deaths: list[Callable[[Component], None]] = []
+        """Who hears of its death."""
+        self._task: asyncio.Task[None] | None = None
+
+    async def main(self) -> None:
+        """What the process does, for as long as it lives."""
+        raise NotImplementedError
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it lives."""
+        return self.component is not None
+
+    def start(self) -> None:
+        """Begin a life, if there is none."""
+        if self.component is None:
+            self.lives += 1
+            self.component = Component(f"{self.name}.{self.lives}", crashed=self._died)
+            self._task = self.world.loop.spawn(self.component, self._live())
+
+    def crash(self) -> None:
+        """End it where it stands."""
+        if self.component is not None:
+            self.world.loop.kill(self.component)
+            self._died()
+
+    def crash_within(self, steps: int) -> None:
+        """End it when its tasks were resumed so often from now on."""
+        if self.component is not None:
+            self.component.crash_at = self.component.steps + steps
+
+    async def stop(self) -> list[str]:
+        """End it well; returns the names of the tasks that are left, which must be none."""
+        component, task = self.component, self._task
+        if component is None or task is None:
+            return []
+        task.cancel()
+        await asyncio.wait([task], timeout=30)
+        # What was being closed gets a moment.
+        await asyncio.sleep(1)
+        left = [f"{component.name}: {each.get_coro()!r}" for each in component.tasks if not each.done()]
+        component.is_dead = True
+        self.component = None
+        return left
+
+    def _died(self) -> None:
+        component, self.component = self.component, None
+        if component is not None:
+            self.world.net.crashed(component)
+            for hear in self.deaths:
+                hear(component)
+
+    async def _live(self) -> None:
+        component = self.component
+        try:
+            await self.main()
+            reason = "it ended"
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+        self.ended.append(reason)
+        self.world.loop.note(f"ENDED {self.name}: {reason}")
+        if component is not None and not component.is_dead:
+            self.world.loop.kill(component)
+            self._died()
+            self.world.later(RESTART_S, self.start)
+
+
+class Lease:
+    """Who may be the dataplane, as a database would say it: one holder, each with a higher generation."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self.generation = 0
+        self.holder: Component | None = None
+        self._taken_away: dict[int, asyncio.Future[str]] = {}
+        self._free = asyncio.Event()
+        self._free.set()
+
+    async def take(self, component: Component, waiting: Callable[[], None]) -> "_Held":
+        """Wait for the lease."""
+        if self.holder is not None:
+            waiting()
+        while self.holder is not None:
+            self._free.clear()
+            await self._free.wait()
+        self.generation += 1
+        self.holder = component
+        self._taken_away[self.generation] = self._world.loop.create_future()
+        return _Held(self, self.generation)
+
+    def dropped(self, component: Component) -> None:
+        """The holder died: others may have it when its time is over."""
+        if self.holder is component:
+            self._world.later(LEASE_S, self._let_go, component)
+
+    def take_away(self) -> None:
+        """The holder's connection to the database broke: it learns of it, perhaps late, and another may come."""
+        holder = self.holder
+        if holder is not None:
+            future = self._taken_away[self.generation]
+            self._let_go(holder)
+            self._world.later(self._world.random.random() * 5, _tell, future)
+
+    async def lost(self, generation: int) -> str:
+        """Wait until that lease is lost."""
+        return await asyncio.shield(self._taken_away[generation])
+
+    def release(self, generation: int) -> None:
+        """Given back by its holder."""
+        if generation == self.generation:
+            self.holder = None
+            self._free.set()
+
+    def _let_go(self, component: Component) -> None:
+        if self.holder is component:
+            self.holder = None
+            self._free.set()
+
+
+def _tell(future: "asyncio.Future[str]") -> None:
+    if not future.done():
+        future.set_result("the connection to the database broke")
+
+
+class _Held:
+    """Implements `lead.Held`."""
+
+    def __init__(self, lease: Lease, generation: int) -> None:
+        self._lease, self._generation = lease, generation
+
+    @property
+    def generation(self) -> int:
+        return self._generation
+
+    async def lost(self) -> str:
+        return await self._lease.lost(self._generation)
+
+    async def release(self) -> None:
+        self._lease.release(self._generation)
+
+
+class DataplaneNode(Node):
+    """One of the processes of which one leads."""
+
+    def __init__(self, world: "World", name: str) -> None:
+        super().__init__(world, name)
+        self.deaths.append(world.lease.dropped)
+
+    async def main(self) -> None:
+        world, component = self.world, self.component
+        assert component is not None
+        address = f"{self.name}:1"
+
+        @asynccontextmanager
+        async def listen() -> AsyncIterator[DataplaneBus]:
+            server = GoalServer(CODEC, [address], secret=SECRET)
+            await server.start()
+            try:
+                yield server
+            finally:
+                await server.stop()
+
+        def make(generation: int, bus: DataplaneBus) -> Dataplane:
+            return Dataplane(world.store, bus, generation=generation, region=REGION_ITEM, now_ms=world.now_ms)
+
+        await Leader(lambda waiting: world.lease.take(component, waiting), listen, make).run()
+
+
+class NcmNode(Node):
+    """One ncm. `ncm`: of its present life."""
+
+    ncm: Ncm | None = None
+
+    async def main(self) -> None:
+        world, shape = self.world, self.world.shape
+        rng = random.Random(world.random.random())
+        client = GoalClient(
+            [f"{node.name}:1" for node in world.dataplanes],
+            ncm_id=f"{self.name}.{self.lives}",
+            secret=lambda: SECRET,
+            random=rng.random,
+        )
+        ncm = self.ncm = Ncm(
+            world.watch_bus(self, client),
+            CODEC,
+            heartbeat_s=shape.heartbeat_s,
+            now_ms=world.now_ms,
+            grace_s=shape.grace_s,
+            chunk_bytes=shape.chunk_bytes,
+        )
+        server = AgentServer(ncm.handle, [f"{self.name}:1"])
+        work = asyncio.create_task(ncm.run())
+        try:
+            await server.start()
+            await work
+        finally:
+            work.cancel()
+            await server.stop()
+            await client.close()
+            await asyncio.gather(work, return_exceptions=True)
+
+
+class AgentNode(Node):
+    """A host's agent. `agent`: of its present life; the switch outlives it."""
+
+    agent: Agent | None = None
+
+    def __init__(self, world: "World", name: str, host_id: str, token: str) -> None:
+        super().__init__(world, f"agent-{name}")
+        self.host_name, self.host_id, self.token = name, host_id, token
+        self.switch = SimSwitch(name, random.Random(world.random.random()))
+        self.address = f"ncm-of-{name}:1"
+        self.release_hold = False
+
+    async def main(self) -> None:
+        world = self.world
+        rng = random.Random(world.random.random())
+        self.agent = Agent(
+            world.watch_agent(self, GrpcConnector(self.address)),
+            self.switch,
+            CODEC,
+            host_id=self.host_id,
+            token=lambda: self.token,
+            version="1",
+            now_ms=world.now_ms,
+            random=rng.random,
+            monotonic_s=world.loop.time,
+            release_hold=self.release_hold,
+        )
+        await self.agent.run()
+
+
+class World:
+    """The region. `random`: of the scenario, apart from the loop's choices."""
+
+    def __init__(self, loop: SimLoop, net: Network, shape: Shape, folder: Path) -> None:
+        self.loop, self.net, self.shape, self.folder = loop, net, shape, folder
+        self.random = random.Random(loop.random.random())
+        self.truth = Truth()
+        self.store = self._open()
+        self.lease = Lease(self)
+        self.dataplanes = [DataplaneNode(self, f"dataplane-{n}") for n in range(1, shape.dataplanes + 1)]
+        self.ncms = [NcmNode(self, f"ncm-{n}") for n in range(1, shape.ncms + 1)]
+        self.agents: list[AgentNode] = []
+        self.watch_agent: Callable[[AgentNode, AgentConnector], AgentConnector] = lambda node, one: one
+        self.watch_bus: Callable[[NcmNode, GoalClient], GoalClient] = lambda node, one: one
+
+    def _open(self) -> SimStore:
+        store = open_store(self.folder, self.loop, self.now_ms)
+        self.truth.begin(store)
+        return store
+
+    def reopen(self) -> None:
+        """The database in the folder is another one now."""
+        self.store = self._open()
+
+    def now_ms(self) -> int:
+        """Unix milliseconds."""
+        return BASE_MS + int(self.loop.time() * 1000)
+
+    def later(self, delay_s: float, function: Callable[..., None], *args: object) -> None:
+        """Call it, whoever asked for it may be dead by then."""
+        self.loop.call_later(delay_s, function, *args, context=Context())
+
+    def add_host(self, name: str, host_id: str, token: str) -> None:
+        """A host with a switch, served by any of the ncms."""
+        node = AgentNode(self, name, host_id, token)
+        self.net.moved[node.address] = f"{self.random.choice(self.ncms).name}:1"
+        self.agents.append(node)
+
+    @property
+    def nodes(self) -> list[Node]:
+        """Everything that is a process."""
+        return [*self.dataplanes, *self.ncms, *self.agents]
+
+    def agent_named(self, name: str) -> AgentNode | None:
+        """The host of this name."""
+        return next((node for node in self.agents if node.host_name == name), None)
+
+
+def a_folder() -> Path:
+    """An empty folder, in memory where there is one."""
+    memory = Path("/dev/shm")
+    return Path(tempfile.mkdtemp(prefix="alcor-sim-", dir=memory if memory.is_dir() else None))
+
+
+def remove(folder: Path) -> None:
+    """Remove it with all that is in it."""
+    shutil.rmtree(folder, ignore_errors=True)
