@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from alcor.model.gateway_standing import GatewayStanding, standing_id
@@ -118,13 +119,28 @@ async def test_hosts_are_made_and_changed_in_bulk(api: Api) -> None:
     assert len((await api.get("/hosts")).json()["hosts"]) == 2
 
 
-async def test_health_has_four_states(api: Api, store: Store) -> None:
-    """A host is DOWN until its agent is heard; then UP, DRAINING while nothing new comes, or OUT_OF_ROTATION."""
+async def test_health_has_five_states(api: Api, store: Store) -> None:
+    """A host is DOWN until its agent is heard; then UP, or DEGRADED while something is wrong, DRAINING while nothing new comes, or OUT_OF_ROTATION."""
     host = await a_host(api, "n1", "192.0.2.1")
     path = f"/hosts/{host['id']}"
     assert host["health_state"] == "DOWN"
     await store.observations.put([], [HostObservation(host["id"], alive=True, seen_at_ms=1)])
     assert (await api.shown(path))["health_state"] == "UP"
+    for wrong, words in (
+        ({"detail": "the switch is gone"}, "the switch is gone"),
+        ({"paths_down": ("192.0.2.7",)}, "does not reach 192.0.2.7"),
+        ({"missed_by": 2}, "2 neighbours do not reach it"),
+    ):
+        seen = HostObservation(host["id"], alive=True, seen_at_ms=1)
+        await store.observations.put([], [msgspec.structs.replace(seen, **wrong)])
+        assert (await api.shown(path))["health_state"] == "DEGRADED"
+        assert words in (await api.get(f"{path}/health")).json()["health"]["complaints"][0]
+    away = HostObservation(host["id"], alive=False, seen_at_ms=1, reached_by=3)
+    await store.observations.put([], [away])
+    health = (await api.get(f"{path}/health")).json()["health"]
+    assert health["health_state"] == "DOWN"
+    assert "its switch answers 3 neighbours" in health["complaints"][0]
+    await store.observations.put([], [HostObservation(host["id"], alive=True, seen_at_ms=1)])
     for said, state in (
         ({"admin_state_up": False}, "DRAINING"),
         ({"admin_state_up": True, "rotation": "draining"}, "DRAINING"),

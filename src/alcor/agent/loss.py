@@ -26,14 +26,20 @@ class Losses:
         self._told: dict[str, float] = {}
         self._is_open = False
 
-    def health(self, vtep: str, *, is_up: bool) -> None:
-        """The switch says whether a watched host lives."""
+    def health(self, vtep: str, *, is_up: bool) -> bool:
+        """The switch says whether a watched host lives. Returns: whether `paths` changed."""
+        before = self.paths().get(vtep)
         if is_up:
             self._seen.add(vtep)
             self._lost.pop(vtep, None)
         elif vtep in self._seen:
             self._lost.setdefault(vtep, (self._now_s(), self._now_ms()))
             self._is_open = True
+        return self.paths().get(vtep) is not before
+
+    def paths(self) -> dict[str, bool]:
+        """Watched host → whether it lives; those that were not seen yet are left out. Cost: O(watched hosts)."""
+        return {vtep: vtep not in self._lost for vtep in self._seen}
 
     def forget(self) -> None:
         """The switch is gone: what it says next is a beginning."""

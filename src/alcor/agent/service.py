@@ -48,6 +48,7 @@ from alcor.agent.view import Changes, HostView
 from alcor.bus.interface import (
     AgentConnector,
     ClaimReport,
+    Heartbeat,
     Hello,
     ItemCodec,
     PortReport,
@@ -199,6 +200,10 @@ class Agent:
     async def _tell_status(self, _: Mapping[str, Any]) -> Mapping[str, Any]:
         return self.status()
 
+    def health(self) -> Heartbeat:
+        """What the region is told of the switch and of the paths from it."""
+        return Heartbeat(self.detail(), self._losses.paths())
+
     def detail(self) -> str:
         """One sentence about the switch, or what a handler complains of; empty if all is well."""
         reconciler = self._reconciler
@@ -266,7 +271,8 @@ class Agent:
             case TunnelHealth(vtep, is_up):
                 log.info("tunnel_health", vtep=vtep, is_up=is_up)
                 self._reconciler.tunnel_health(vtep, is_up=is_up)
-                self._losses.health(vtep, is_up=is_up)
+                if self._losses.health(vtep, is_up=is_up):
+                    self._session.beat()
                 self._wake.set()
             case PacketIn():
                 self._on_packet(event)

@@ -60,8 +60,8 @@ class Owner(Protocol):
     def received(self, steps: Sequence[Step]) -> None:
         """Goal state arrived. Raises: ValueError if it is unreadable."""
 
-    def detail(self) -> str:
-        """The sentence of a heartbeat."""
+    def health(self) -> Heartbeat:
+        """What a heartbeat says."""
 
     async def answer(self, question: Question) -> Reply:
         """Look, and say; an error is said in the reply."""
@@ -89,7 +89,7 @@ class Outbox:
     asked: list[AgentMessage] = field(default_factory=list)
     beat: bool = False
 
-    def take(self, detail: Callable[[], str]) -> list[AgentMessage]:
+    def take(self, health: Callable[[], Heartbeat]) -> list[AgentMessage]:
         """Everything that waits, as messages; nothing waits afterwards."""
         messages: list[AgentMessage] = list(self.resume.values())
         if self.realized or self.ports or self.claims or self.losses:
@@ -107,7 +107,7 @@ class Outbox:
         messages += self.asked
         messages += self.replies
         if self.beat:
-            messages.append(Heartbeat(detail()))
+            messages.append(health())
         self.resume.clear()
         self.realized.clear()
         self.ports.clear()
@@ -316,7 +316,7 @@ class Session:
             self._wake.clear()
             if self._outbox.beat:
                 due = loop.time() + heartbeat_s
-            for message in self._outbox.take(self._owner.detail):
+            for message in self._outbox.take(self._owner.health):
                 await stream.send(message)
 
 

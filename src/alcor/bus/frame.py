@@ -234,7 +234,7 @@ def _wire_of_agent(message: AgentMessage) -> wire.AgentMessage:
                 )
             )
         case Heartbeat():
-            return wire.AgentMessage(heartbeat=wire.Heartbeat(detail=message.detail))
+            return wire.AgentMessage(heartbeat=wire.Heartbeat(detail=message.detail, path=message.paths))
         case Reply():
             return wire.AgentMessage(reply=encode_reply(message))
         case _:
@@ -432,7 +432,7 @@ def _decode_agent_message(message: wire.AgentMessage) -> AgentMessage:
                 raise ValueError(f"{len(confirm.key)} keys to confirm, and {len(confirm.digest)} digests")
             return Confirm(decode_scope(confirm.scope), _decode_keys(confirm.key), tuple(confirm.digest))
         case "heartbeat":
-            return Heartbeat(message.heartbeat.detail)
+            return Heartbeat(message.heartbeat.detail, dict(message.heartbeat.path))
         case "reply":
             return decode_reply(message.reply)
         case _:

@@ -118,6 +118,7 @@ def _wire_of_report(report: HostReport) -> wire.HostReport:
         loss=[encode_loss(loss) for loss in report.losses],
         receive_ms=report.receive_ms,
         install_ms=report.install_ms,
+        path=report.paths,
     )
 
 
@@ -164,6 +165,7 @@ def _decode_report(message: wire.HostReport) -> HostReport:
         losses=tuple([decode_loss(loss) for loss in message.loss]),
         receive_ms=message.receive_ms,
         install_ms=message.install_ms,
+        paths=dict(message.path),
     )
 
 

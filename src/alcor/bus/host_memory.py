@@ -83,6 +83,7 @@ class HostMemory:
             session=self._session,
             claims=tuple(self._claims.values()),
             losses=tuple(self._losses.values()),
+            paths=latest.paths,
         )
 
     def farewell(self) -> HostReport:

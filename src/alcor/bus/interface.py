@@ -150,6 +150,7 @@ class HostReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `session`: which of its attachments the agent speaks in; another number than before voids all it said before
     (its ports and `realized` must be told anew), however fast it came back.
     `receive_ms`, `install_ms`: of the latest confirmation, as in `Ack`; the former with the ncm's own part.
+    `paths`: as of the last `Heartbeat`, all of them each time.
     """
 
     host_id: str
@@ -164,6 +165,7 @@ class HostReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     session: int = 0
     claims: tuple[ClaimReport, ...] = ()
     losses: tuple[LossReport, ...] = ()
+    paths: dict[str, bool] = {}
     receive_ms: float = 0.0
     install_ms: float = 0.0
 
@@ -312,9 +314,13 @@ class Confirm(msgspec.Struct, frozen=True, gc=False):
 
 
 class Heartbeat(msgspec.Struct, frozen=True, gc=False):
-    """Agent: alive. `detail`: one sentence about the switch, empty if all is well."""
+    """Agent: alive. `detail`: one sentence about the switch, empty if all is well.
+
+    `paths`: tunnel end that the switch probes → whether it answers; those that never did are left out.
+    """
 
     detail: str = ""
+    paths: dict[str, bool] = {}
 
 
 class Welcome(msgspec.Struct, frozen=True, gc=False):

@@ -391,6 +391,7 @@ def merge_reports(before: HostReport, after: HostReport) -> HostReport:
         install_ms=latest.install_ms,
         claims=merge_claims(before.claims, after.claims),
         losses=merge_losses(before.losses, after.losses),
+        paths=after.paths,
     )
 
 

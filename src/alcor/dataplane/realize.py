@@ -22,6 +22,7 @@ import msgspec
 from alcor.bus.interface import DataplaneBus, HostReport, PortReport
 from alcor.dataplane.barrier import Barriers
 from alcor.dataplane.claim import Claims
+from alcor.dataplane.health import Neighbours
 from alcor.dataplane.standing import Standings
 from alcor.goalstate.graph import Graph, Outcome
 from alcor.goalstate.node.contract import Placement
@@ -139,6 +140,7 @@ class Realizer:
         self._pending = _Pending()
         self._claims = Claims(store)
         self._standings = Standings(store, now_ms)
+        self._neighbours = Neighbours()
         self._late: dict[str, None] = {}
         # Port → names of the prepared hosts that were ready when it was last looked at.
         self._ready: dict[str, set[str]] = {}
@@ -262,7 +264,10 @@ class Realizer:
         self._standings.hear(report, graph)
         if self._claims or self._standings:
             self._stirred.set()
+        met = self._neighbours.hear(report.host_id, report.paths if report.alive else {}, graph)
         self._see(report, facts)
+        for id in met & self._hosts.keys() - {report.host_id}:
+            self._write_host(id, self._hosts[id])
         self.barriers.heard(report)
         if report.epoch > self._epoch or (
             report.epoch == self._epoch and report.position_max > graph.revision
@@ -352,8 +357,12 @@ class Realizer:
         old = facts.written
         facts.agent_version = report.agent_version or facts.agent_version
         facts.detail = report.detail
-        seen = (facts.alive, facts.agent_version, facts.detail)
-        if old is None or (old.alive, old.agent_version, old.detail) != seen:
+        seen = (facts.alive, facts.agent_version, facts.detail, self._neighbours.down(report.host_id))
+        if old is None or (old.alive, old.agent_version, old.detail, old.paths_down) != seen:
+            if old is None or old.alive is not facts.alive:
+                get_log("dataplane").info(
+                    "host_heard" if facts.alive else "host_lost", host_id=report.host_id
+                )
             self._write_host(report.host_id, facts)
             return
         if not self._late:
@@ -367,6 +376,7 @@ class Realizer:
                 self._write_host(host_id, self._hosts[host_id])
 
     def _write_host(self, host_id: str, facts: _HostFacts) -> None:
+        reached = self._neighbours.reached(host_id, self._present())
         facts.written = self._pending.hosts[host_id] = HostObservation(
             host_id=host_id,
             alive=facts.alive,
@@ -374,6 +384,9 @@ class Realizer:
             agent_version=facts.agent_version,
             realized_revision=facts.realized_through(map(shard_of, self._present().closure(host_id))),
             detail=facts.detail,
+            paths_down=self._neighbours.down(host_id),
+            reached_by=reached.by,
+            missed_by=reached.missed_by,
         )
         self._pending.hosts_gone.pop(host_id, None)
         self._late.pop(host_id, None)
@@ -390,6 +403,7 @@ class Realizer:
     def _forget_hosts(self, ids: Iterable[str]) -> None:
         for id in ids:
             facts = self._hosts.pop(id, None)
+            self._neighbours.hear(id, {}, self._present())
             if facts is not None:
                 self._pending.hosts.pop(id, None)
                 self._pending.hosts_gone[id] = None

@@ -11,7 +11,7 @@ from alcor.model.value import IP, MAC, Boolean, Choice, ListOf, Nullable, Schema
 from alcor.model.view import view_of
 
 IN, DRAINING, OUT = "in", "draining", "out"
-HEALTH_STATES = ("UP", "DOWN", "DRAINING", "OUT_OF_ROTATION")
+HEALTH_STATES = ("UP", "DEGRADED", "DOWN", "DRAINING", "OUT_OF_ROTATION")
 BRIDGE_MAPPINGS_MAX = 64
 # A bridge has an interface of its name, which Linux limits to 15 characters without white space and slash.
 _BRIDGE = re.compile(r"[^\s/:]{1,15}\Z")
@@ -171,7 +171,8 @@ HOST = Resource(
             update=Who.NOBODY,
             stored=False,
             sorts=False,
-            text="UP, DOWN (its agent is not heard), DRAINING (nothing new comes) or OUT_OF_ROTATION.",
+            text="UP, DEGRADED (heard, and something is wrong), DOWN (its agent is not heard), DRAINING (nothing "
+            "new comes) or OUT_OF_ROTATION.",
         ),
         Attribute(
             "status",

@@ -44,7 +44,7 @@ class Ncm:
         bus: NcmBus,
         codec: ItemCodec,
         *,
-        heartbeat_s: float = 10.0,
+        heartbeat_s: float = 5.0,
         now_ms: Callable[[], int],
         grace_s: float = GRACE_S,
         idle_heads_s: float = IDLE_HEADS_S,

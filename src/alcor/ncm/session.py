@@ -96,6 +96,7 @@ class Session:
         self._own = self._delivery.need(host_scope(hello.host_id))
         self._reported_ms = 0
         self._detail = ""
+        self._paths: dict[str, bool] = {}
         # How long what was sent last had been here before.
         self._held_ms = 0.0
         # Questions not sent yet, and those not answered: number → where the answer goes.
@@ -225,7 +226,8 @@ class Session:
                 install_ms=message.install_ms,
             )
         elif isinstance(message, Heartbeat):
-            changed, self._detail = message.detail != self._detail, message.detail
+            changed = (message.detail, message.paths) != (self._detail, self._paths)
+            self._detail, self._paths = message.detail, message.paths
             # An agent may beat as often as it likes; the region hears half the agreed interval at most.
             if changed or self._now_ms() - self._reported_ms >= self._heartbeat_s * 500:
                 self._tell()
@@ -285,6 +287,7 @@ class Session:
                 realized=dict(realized or {}),
                 ports=tuple(ports),
                 detail=self._detail,
+                paths=self._paths,
                 position_max=position_max,
                 session=self.number,
                 claims=tuple(claims),

@@ -212,7 +212,7 @@ class Ncm(Struct, frozen=True, kw_only=True):
     ] = ()
     heartbeat_s: Annotated[
         float, Meta(ge=0.1, le=300, description="Seconds between heartbeats; three missed ones mean down.")
-    ] = 10.0
+    ] = 5.0
     lazy_above: Annotated[
         int,
         Meta(

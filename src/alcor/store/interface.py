@@ -250,7 +250,11 @@ class PortObservation(msgspec.Struct, frozen=True, gc=False):
 
 
 class HostObservation(msgspec.Struct, frozen=True, gc=False):
-    """What was seen of a host. `alive`: its agent is attached now; times are unix milliseconds."""
+    """What was seen of a host. `alive`: its agent is attached now; times are unix milliseconds.
+
+    `paths_down`: the tunnel ends that answered its probes and do not now. `reached_by`, `missed_by`: how many
+    neighbours' probes its switch answers, and how many it answered before, whether its agent is heard or not.
+    """
 
     host_id: str
     alive: bool
@@ -258,6 +262,9 @@ class HostObservation(msgspec.Struct, frozen=True, gc=False):
     agent_version: str = ""
     realized_revision: int = 0
     detail: str = ""
+    paths_down: tuple[str, ...] = ()
+    reached_by: int = 0
+    missed_by: int = 0
 
 
 class Observations(Protocol):

@@ -119,6 +119,10 @@ async def test_health_shows_what_was_observed(desk: Desk) -> None:
         "agent_version": "",
         "realized_revision": 0,
         "detail": "",
+        "complaints": ["its agent was never heard"],
+        "paths_down": [],
+        "reached_by": 0,
+        "missed_by": 0,
         "ports": [],
     }
 
@@ -129,12 +133,16 @@ async def test_health_shows_what_was_observed(desk: Desk) -> None:
 
     assert (await health(desk.store, desk.caller, host))["health"] == {
         "status": "UP",
-        "health_state": "UP",
+        "health_state": "DEGRADED",
         "alive": True,
         "seen_at": "2026-09-21T14:13:20Z",
         "agent_version": "0.1.0",
         "realized_revision": 42,
         "detail": "fine",
+        "complaints": ["fine"],
+        "paths_down": [],
+        "reached_by": 0,
+        "missed_by": 0,
         "ports": [
             {
                 "port_id": "p",

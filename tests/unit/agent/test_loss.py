@@ -88,3 +88,19 @@ def test_only_in_whose_place_this_host_serves_is_told() -> None:
     assert told == [LossReport("b", 100_000)]
     assert silent == []
     assert later == [LossReport("a", 100_000)]
+
+
+def test_paths_are_of_what_was_seen() -> None:
+    """A watched host that never answered is not said to be lost; one that did is, until it answers again."""
+    watch = Watch()
+    changed = [watch.losses.health(A.vtep, is_up=False)]
+    never = watch.losses.paths()
+    changed += [watch.losses.health(A.vtep, is_up=is_up) for is_up in (True, True, False, False, True)]
+    watch.see(B, is_up=True)
+    watch.see(B, is_up=False)
+
+    assert never == {}
+    assert changed == [False, True, False, True, False, True]
+    assert watch.losses.paths() == {A.vtep: True, B.vtep: False}
+    watch.losses.watch((A.vtep,))
+    assert watch.losses.paths() == {A.vtep: True}

@@ -90,7 +90,7 @@ agent_messages: st.SearchStrategy[AgentMessage] = st.one_of(
             st.just(tuple(digest for _, digest in held)),
         )
     ),
-    st.builds(Heartbeat, text),
+    st.builds(Heartbeat, text, st.dictionaries(text, st.booleans(), max_size=3)),
 )
 
 

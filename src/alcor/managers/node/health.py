@@ -30,7 +30,24 @@ def _state(row: Host, seen: HostObservation | None) -> str:
         return "OUT_OF_ROTATION"
     if _status(seen) == "DOWN":
         return "DOWN"
-    return "UP" if row.takes_work else "DRAINING"
+    if not row.takes_work:
+        return "DRAINING"
+    return "DEGRADED" if complaints(seen) else "UP"
+
+
+def complaints(seen: HostObservation | None) -> list[str]:
+    """What is wrong with a host, a sentence each; empty if nothing is."""
+    if seen is None:
+        return ["its agent was never heard"]
+    found = [seen.detail] if seen.detail else []
+    if not seen.alive:
+        switch = f"; its switch answers {seen.reached_by} neighbours" if seen.reached_by else ""
+        found.insert(0, f"its agent is not heard{switch}")
+    if seen.paths_down:
+        found.append(f"it does not reach {', '.join(seen.paths_down)}")
+    if seen.missed_by:
+        found.append(f"{seen.missed_by} neighbours do not reach it")
+    return found
 
 
 async def load_health(store: Store, _caller: Caller, row: Host) -> dict[str, Any]:
@@ -49,6 +66,10 @@ async def load_health(store: Store, _caller: Caller, row: Host) -> dict[str, Any
         "agent_version": seen.agent_version if seen else "",
         "realized_revision": seen.realized_revision if seen else 0,
         "detail": seen.detail if seen else "",
+        "complaints": complaints(seen),
+        "paths_down": list(seen.paths_down) if seen else [],
+        "reached_by": seen.reached_by if seen else 0,
+        "missed_by": seen.missed_by if seen else 0,
         "ports": [
             {
                 "port_id": port.port_id,
