@@ -120,7 +120,8 @@ async def test_hosts_are_made_and_changed_in_bulk(api: Api) -> None:
 
 
 async def test_health_has_five_states(api: Api, store: Store) -> None:
-    """A host is DOWN until its agent is heard; then UP, or DEGRADED while something is wrong, DRAINING while nothing new comes, or OUT_OF_ROTATION."""
+    """A host is DOWN until its agent is heard; then UP, DEGRADED while something is wrong, DRAINING while nothing new
+    comes, or OUT_OF_ROTATION."""
     host = await a_host(api, "n1", "192.0.2.1")
     path = f"/hosts/{host['id']}"
     assert host["health_state"] == "DOWN"

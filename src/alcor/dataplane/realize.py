@@ -359,10 +359,6 @@ class Realizer:
         facts.detail = report.detail
         seen = (facts.alive, facts.agent_version, facts.detail, self._neighbours.down(report.host_id))
         if old is None or (old.alive, old.agent_version, old.detail, old.paths_down) != seen:
-            if old is None or old.alive is not facts.alive:
-                get_log("dataplane").info(
-                    "host_heard" if facts.alive else "host_lost", host_id=report.host_id
-                )
             self._write_host(report.host_id, facts)
             return
         if not self._late:
