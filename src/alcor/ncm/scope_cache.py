@@ -381,6 +381,8 @@ class ScopeCache:
         whole, held.chunks = held.chunks, {}
         references = set(held.refers)
         if held.loaded and held.epoch == update.epoch:
+            # What heads said of it stands, or it would fall back to its last own step (I9).
+            held.through = held.position
             if update.through > held.position:
                 self._compare(held, update, whole)
         else:

@@ -27,7 +27,7 @@ TRACE_LINES = 60
 _EXECUTOR_S_MAX = 0.01
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, repr=False, slots=True)
 class Component:
     """One life of something that can crash. `steps`: how often one of its tasks was resumed; it is killed at step
     `crash_at`. `tasks`: those that were begun in it and have not ended.

@@ -220,6 +220,16 @@ def test_a_position_never_goes_back() -> None:
     assert key("x") not in desk.held.entries
 
 
+def test_a_snapshot_does_not_take_back_what_heads_said() -> None:
+    """A snapshot from where the heads stand, or from before, leaves the scope there: no head says it again."""
+    for through in (7, 9):
+        desk = Desk(step(0, 5, envelope("a")), heads(9))
+
+        desk.cache.take(step(0, through, envelope("a")))
+
+        assert desk.held.position == 9
+
+
 def test_loading_again_counts_only_differences() -> None:
     """A snapshot of what is held becomes a step: who stood at the old position goes on from there."""
     desk = Desk(LOADED, step(12, 13, envelope("z")))
