@@ -188,6 +188,11 @@ class GoalServer:
         """The ids of the ncms that are attached."""
         return [channel.ncm_id for channel in self._channels]
 
+    @property
+    def readers(self) -> list[str]:
+        """The ids of the ncms that read the broker too."""
+        return [channel.ncm_id for channel in self._channels if channel.lane.reading]
+
     # --- life ------------------------------------------------------------------------------------------
 
     async def start(self) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """Wiring of the bus between processes: where the dataplane listens, where an ncm finds it, and the secret of both."""
 
+import asyncio
 import contextlib
 import os
 import random
@@ -15,6 +16,8 @@ from alcor.bus.goal_server import GoalServer
 from alcor.bus.grpc_tls import ChannelTls
 from alcor.bus.interface import ItemCodec
 from alcor.model.errors import Unavailable
+from alcor.runtime.background import background
+from alcor.runtime.broker import broker_place, reading, sending
 from alcor.runtime.config import RegionConfig
 from alcor.runtime.settings import ConfigurationError
 from alcor.runtime.tls import channel_tls, listening_tls
@@ -75,12 +78,20 @@ async def listening(config: RegionConfig, codec: ItemCodec) -> AsyncIterator[Goa
     """The dataplane's end, open to ncms. Raises: OSError (address in use), ConfigurationError."""
     secret = ensure_secret(secret_path(config))
     tls = listening_tls(config, config.tls.bus, "dataplane")
-    server = GoalServer(codec, [*config.bus.listen, own_socket(config)], secret=secret, tls=tls)
-    await server.start()
-    try:
+    place = broker_place(config)
+    addresses = [*config.bus.listen, own_socket(config)]
+    async with contextlib.AsyncExitStack() as stack:
+        if place is None:
+            server = GoalServer(codec, addresses, secret=secret, tls=tls)
+        else:
+            sender, path = sending(config, place, codec)
+            server = GoalServer(codec, addresses, secret=secret, tls=tls, normal=path)
+            sender.failed = server.fall_back
+            task = asyncio.create_task(sender.run(), name="broker")
+            await stack.enter_async_context(background("broker", task))
+        await server.start()
+        stack.push_async_callback(server.stop)
         yield server
-    finally:
-        await server.stop()
 
 
 async def consult_dataplane(config: RegionConfig, body: bytes, *, within_s: float = ANSWER_S) -> bytes:
@@ -132,6 +143,7 @@ async def attached(config: RegionConfig, *, beside: bool) -> AsyncIterator[GoalC
         secret=lambda: "" if is_proved else read_secret(path),
         random=random.random,
         tls=tls,
+        normal=reading(broker_place(config)),
     )
     try:
         yield client

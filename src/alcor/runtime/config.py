@@ -54,6 +54,46 @@ class Bus(Struct, frozen=True, kw_only=True):
             description="What ncms prove themselves by; made by the dataplane if missing. `<data>/bus.secret` if empty."
         ),
     ] = ""
+    broker: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="NATS servers with JetStream, nats://host:port or tls://host:port, for what many ncms want; "
+            "none: everything goes by gRPC."
+        ),
+    ] = ()
+    broker_region: Annotated[
+        str,
+        Meta(
+            pattern="^[A-Za-z0-9_-]{1,64}$",
+            description="Tells this region's stream from others' on the same broker.",
+        ),
+    ] = "region"
+    broker_replicas: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=5,
+            description="Servers that keep the stream; 0: 3 if `broker` names three or more, else 1.",
+        ),
+    ] = 0
+    broker_ca_file: Annotated[
+        str,
+        Meta(description="Certificates that sign the broker's (PEM); those the system trusts, if empty."),
+    ] = ""
+    broker_certificate_file: Annotated[
+        str, Meta(description="Our certificate for the broker (PEM), with `broker_key_file`; none if empty.")
+    ] = ""
+    broker_key_file: Annotated[str, Meta(description="The key of `broker_certificate_file` (PEM).")] = ""
+    broker_credentials_file: Annotated[
+        str, Meta(description="A NATS user's credentials (JWT and seed); none if empty.")
+    ] = ""
+    normal_from: Annotated[
+        int, Meta(ge=1, le=10_000, description="So many ncms want a scope: its steps go by the broker.")
+    ] = 4
+    fast_below: Annotated[
+        int,
+        Meta(ge=1, le=10_000, description="Fewer ncms want it still: its steps go by gRPC again."),
+    ] = 3
 
 
 _TlsMode = Literal["auto", "on", "off"]

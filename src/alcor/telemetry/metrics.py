@@ -71,6 +71,9 @@ BUS_FALLBACKS = Counter(
     ("cause",),
     registry=REGISTRY,
 )
+BUS_BROKER = Gauge(
+    "alcor_bus_broker_well", "Whether a dataplane sends by the broker: 1 while it does.", registry=REGISTRY
+)
 AGENTS = Gauge("alcor_ncm_agents", "Agents attached.", registry=REGISTRY)
 SCOPES = Gauge("alcor_ncm_scopes", "Scopes held.", registry=REGISTRY)
 SNAPSHOTS = Counter("alcor_ncm_snapshots_total", "Scope snapshots sent to agents.", registry=REGISTRY)

@@ -1,0 +1,83 @@
+"""Wiring of the normal path: the broker that `bus.broker` names, for the dataplane's end and for an ncm's."""
+
+import random
+import secrets
+import ssl
+import time
+from typing import TYPE_CHECKING
+
+from alcor.bus.interface import ItemCodec
+from alcor.bus.normal_client import NormalClient
+from alcor.bus.normal_path import Choice, NormalPath
+from alcor.runtime.config import Bus, RegionConfig
+from alcor.runtime.settings import ConfigurationError
+
+# Only a region with a broker needs its driver.
+if TYPE_CHECKING:
+    from alcor.bus.broker import BrokerPlace, BrokerSender
+
+_SCHEMES = ("nats://", "tls://")
+
+
+def broker_place(config: RegionConfig) -> "BrokerPlace | None":
+    """Where the broker is; None if there is none. Raises: ConfigurationError."""
+    bus = config.bus
+    if not bus.broker:
+        return None
+    for server in bus.broker:
+        if not server.startswith(_SCHEMES):
+            # What it is may hold a password.
+            raise ConfigurationError(
+                f"bus.broker names a server that begins with '{server[:6]}': write nats://host:port or tls://host:port"
+            )
+    try:
+        from alcor.bus.broker import BrokerPlace
+    except ImportError as error:
+        raise ConfigurationError(
+            "bus.broker names NATS servers, but their driver is not installed: pip install 'alcor[region,nats]'"
+        ) from error
+    return BrokerPlace(
+        servers=bus.broker,
+        region=bus.broker_region,
+        tls=_tls(bus),
+        credentials=bus.broker_credentials_file,
+        replicas=bus.broker_replicas or (3 if len(bus.broker) >= 3 else 1),
+    )
+
+
+def _tls(bus: Bus) -> ssl.SSLContext | None:
+    if not (bus.broker_ca_file or bus.broker_certificate_file or bus.broker[0].startswith("tls://")):
+        return None
+    try:
+        context = ssl.create_default_context(cafile=bus.broker_ca_file or None)
+        if bus.broker_certificate_file:
+            context.load_cert_chain(bus.broker_certificate_file, bus.broker_key_file or None)
+    except OSError as error:  # ssl.SSLError is one too
+        raise ConfigurationError(
+            f"bus.broker_ca_file, bus.broker_certificate_file, bus.broker_key_file: {error.strerror or error}"
+        ) from error
+    return context
+
+
+def sending(
+    config: RegionConfig, place: "BrokerPlace", codec: ItemCodec
+) -> "tuple[BrokerSender, NormalPath]":
+    """A dataplane's end: what sends, to be run, and what divides turns. Raises: ConfigurationError."""
+    from alcor.bus.broker import BrokerSender
+
+    try:
+        choice = Choice(config.bus.normal_from, config.bus.fast_below)
+    except ValueError as error:
+        raise ConfigurationError(f"bus.normal_from, bus.fast_below: {error}") from error
+    sender = BrokerSender(place, random=random.random)
+    # Nobody else's, and not that of another life: ncms tell frames apart by it.
+    return sender, NormalPath(codec, sender, source=secrets.randbits(63) + 1, choice=choice)
+
+
+def reading(place: "BrokerPlace | None") -> NormalClient | None:
+    """An ncm's end, if there is a broker."""
+    if place is None:
+        return None
+    from alcor.bus.broker import BrokerReader
+
+    return NormalClient(BrokerReader(place, random=random.random), clock=time.monotonic, random=random.random)
