@@ -158,7 +158,9 @@ class References:
         lacking: list[Scope] = []
         is_behind = False
         for target in reference.targets:
-            if self._height(target) < needed:
+            height = self._height(target)
+            # Nor into another epoch: its revisions say nothing of ours.
+            if height < needed or height[0] != needed[0]:
                 is_behind = True
                 lacking.append(target)
             elif not self._is_sound(target):

@@ -9,6 +9,7 @@ is not in the view at all (I10).
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
+from alcor.agent.crossing import Crossing
 from alcor.agent.reference import Holder, Obstacle, References, may_decide
 from alcor.agent.scope_store import NOT_HELD, Reference, ScopeStore, Step
 from alcor.agent.show import IF_RESOLVED, as_type, show
@@ -60,6 +61,7 @@ class HostView:
     def __init__(self, host_id: str, codec: ItemCodec) -> None:
         self._own = host_scope(host_id)
         self._store = ScopeStore(self._own, codec)
+        self._crossing = Crossing(self._own)
         self._references = References(self._store.height, self._store.items)
         # What of the kinds `IF_RESOLVED` stands in the view.
         self._shown: dict[Holder, Item] = {}
@@ -78,13 +80,17 @@ class HostView:
     def begin(self, epoch: int) -> None:
         """A stream begins: chunks and gaps of the last one are void. An epoch above ours is known from here on."""
         self._store.begin(epoch)
+        self._crossing.forget()
 
     def apply(self, messages: Sequence[ScopeUpdate | Heads | Dropped]) -> Changes:
-        """Apply what arrived, in order. Raises: ValueError if an item cannot be read; its step and what follows are not
-        applied, and what came before is told by the next call.
+        """Apply what arrived, in order; what a new epoch says, when it has said all that this host needs.
+
+        Raises: ValueError if an item cannot be read; its step and what follows are not applied, and what came before is
+        told by the next call.
         """
+        held_epoch = max(0, self._store.height(self._own)[0])
         try:
-            for message in messages:
+            for message in self._crossing.pass_on(messages, held_epoch):
                 if isinstance(message, ScopeUpdate):
                     self._update(message)
                 elif isinstance(message, Heads):
@@ -100,7 +106,7 @@ class HostView:
 
     def _update(self, update: ScopeUpdate) -> None:
         scope = update.scope
-        was_held = self._store.height(scope) != NOT_HELD
+        epoch = self._store.height(scope)[0]
         step = self._store.take(update)
         if step is None:
             return
@@ -117,7 +123,7 @@ class HostView:
                 (scope, entry.after) for entry in step.entries if entry.after is not None
             ]
         self._changes.absent += [(scope, subject) for subject in update.absent]
-        if was_held:
+        if epoch == self._store.height(scope)[0]:
             self._references.rose(scope)
         else:
             self._references.changed(scope)
