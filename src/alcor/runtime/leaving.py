@@ -53,5 +53,4 @@ async def clear(switch: Switch) -> str:
             break
     diff = await switch.compare({}, ())
     await switch.apply(diff)
-    await switch.ensure_tunnels((), ())
-    return f"{len(diff.remove)} flows and the tunnels were removed from the switch"
+    return f"{len(diff.remove)} flows were removed from the switch; its bridge stays, and forwards nothing"
