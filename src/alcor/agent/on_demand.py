@@ -214,7 +214,8 @@ class Asker:
     # --- what came -------------------------------------------------------------------------------------
 
     def begun(self) -> None:
-        """A new stream: what was in flight is lost, and asked again."""
+        """A new stream: what was in flight is lost, and asked again; who was absent may have come unseen."""
+        self._absent.clear()
         for question in reversed(self._flying.values()):
             ports = self._queues.setdefault(question.subject.scope, OrderedDict())
             ports.setdefault(question.port_id, deque()).appendleft(question)

@@ -438,9 +438,15 @@ class Delivery:
             )
         )
 
-    def _join(self, held: HeldScope, keys: Sequence[Key], position: int) -> Holder:
-        """Have the agent hold these; what of them is not as it was at `position` is news."""
+    def _join(
+        self, held: HeldScope, keys: Sequence[Key], position: int, before: Holder | None = None
+    ) -> Holder:
+        """Have the agent hold these; what of them is not as it was at `position` is news. `before`: what it held and
+        waited for as the scope was held on demand an earlier time."""
         assert held.interest is not None  # it is held on demand
+        if before is not None:
+            keys = [*before.interest.keys_of(before), *before.news]
+            self._early.setdefault(held.scope, {}).update(dict.fromkeys(before.absent.values()))
         holder = held.interest.join(self._subscriber.wake, keys)
         for key in keys:
             found = held.entries.get(key)
@@ -459,17 +465,13 @@ class Delivery:
         holder = self._holder(held.scope)
         if holding is None or holding.epoch != held.epoch or holding.position <= 0 or before is None:
             if holder is None:
-                known = (
-                    self._offered_keys.get(held.scope, ())
-                    if before is None
-                    else before.interest.keys_of(before)
-                )
-                holder = self._join(held, known, held.position)
+                known = self._offered_keys.get(held.scope, ())
+                holder = self._join(held, known, held.position, before)
             self._send_part(held, holder, turn)
             return False
         if holder is None:
             # The scope was whole for a moment, unseen by the agent.
-            holder = holding.holder = self._join(held, before.interest.keys_of(before), holding.position)
+            holder = holding.holder = self._join(held, (), holding.position, before)
         if not holder.news and not holder.unsaid:
             return True
         self._send_news(held, holding, holder, turn)
