@@ -87,6 +87,19 @@ async def test_roles_of_their_own_on_postgresql(tmp_path: Path) -> None:
     assert set(outcome.facts["memory"]) == {"api", "dataplane", "ncm-1", "ncm-2", "hosts-1", "hosts-2"}
 
 
+async def test_a_large_network_is_held_on_demand_and_audited_so() -> None:
+    """Hosts hold the ports they looked up; each of them is as intent says, and the new ones are found."""
+    outcome = await run("vpc", lazy_above=60)
+    new_ports = outcome.facts["phases"][2]
+
+    assert outcome.facts["outcome"] == "sound"
+    assert (new_ports["name"], new_ports["on demand"]) == ("new ports", True)
+    assert new_ports["reached_ms"]["count"] == 20
+    assert {"commit", "follow", "compile", "publish", "receive", "install", "ack"} <= set(
+        outcome.facts["stages_ms"]
+    )
+
+
 @pytest.mark.parametrize("flows", [Flows.SAMPLE, Flows.NONE])
 async def test_flows_may_rest(flows: Flows) -> None:
     """Then hosts receive and acknowledge only, and the report says so; audited hosts compute theirs with `sample`."""

@@ -10,6 +10,8 @@ from rich.table import Table
 
 SOUND, UNSOUND, COULD_NOT = 0, 1, 2
 """Exit statuses, for scripts."""
+# The report has all of them.
+_FINDINGS_PRINTED = 10
 
 
 WorkloadArgument = Annotated[
@@ -37,6 +39,9 @@ Share = Annotated[float, typer.Option("--share", help="With loss: the share of h
 Seed = Annotated[int, typer.Option("--seed", help="The same seed does the same again.")]
 Deadline = Annotated[
     float, typer.Option("--deadline", help="Seconds within which hosts must have everything.")
+]
+Lazy = Annotated[
+    int, typer.Option("--lazy-above", help="Hosts hold networks of more ports on demand; 0: always whole.")
 ]
 Load = Annotated[str, typer.Option("--load", help="How ports are loaded: direct (into the store) or api.")]
 Report = Annotated[
@@ -72,6 +77,7 @@ def simulate(
     share: Share = 0.3,
     seed: Seed = 1,
     deadline: Deadline = 120.0,
+    lazy_above: Lazy = 2_000,
     load: Load = "direct",
     report: Report = None,
     api: Api = "",
@@ -101,7 +107,7 @@ def simulate(
         count, attach = max(1, min(workers, hosts)), tuple(ncm or ())
         return Wish(
             *(chosen, plan, count, ncms, dataplanes, database, direct, deadline),
-            *(report, api, token, attach, rows),
+            *(report, api, token, attach, rows, lazy_above),
         )
 
     _carry_out(wish, as_json=format == "json")
@@ -180,7 +186,7 @@ def _print(console: Console, facts: dict[str, Any], written: list[Path]) -> None
     table.add_row("memory per host", f"{facts['memory_per_host'] / 1024:,.0f} KiB of workers' memory")
     table.add_row("processor, s", _figures(facts["cpu_s"]))
     console.print(table)
-    for finding in facts["findings"]:
+    for finding in facts["findings"][:_FINDINGS_PRINTED]:
         console.print(f"finding: {finding}", markup=False)
     for path in written:
         console.print(f"wrote {path}", markup=False)

@@ -2,15 +2,16 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from alcor.bus.codec import ProtobufCodec
 from alcor.goalstate.compile import compile as compile_states
 from alcor.goalstate.intent import ENTITIES, Intent
-from alcor.goalstate.item import Item, Key
-from alcor.goalstate.scope import Scope
-from alcor.lab.simulate.wire import Expected
+from alcor.goalstate.item import Item, ItemKind, Key
+from alcor.goalstate.scope import Scope, ScopeKind
+from alcor.lab.simulate.wire import Expected, Held
 from alcor.model.catalogue import RESOURCES
 from alcor.model.host import Host
 from alcor.model.port import Port
@@ -51,20 +52,37 @@ def _read_sqlite(path: Path) -> Image:
         connection.close()
 
 
-def expected_states(image: Image, names: Sequence[str]) -> Iterator[Expected]:
-    """What each of these hosts should hold. Cost: O(rows), all of them only up to 50,000 ports."""
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What every host should hold, by intent."""
+
+    states: Mapping[Scope, Mapping[Key, Item]]
+    hosts: Mapping[str, str]
+    """name → id"""
+
+    def of(self, name: str, held: Held) -> Expected:
+        """What one host should hold; of scopes that it holds on demand, of what it holds."""
+        lazy = {Scope(ScopeKind(kind), id): keys for kind, id, keys in held.scopes}
+        codec = ProtobufCodec()
+        told = []
+        for scope in closure(self.states, self.hosts[name]):
+            items = self.states.get(scope)
+            if items is None:
+                continue
+            if scope in lazy:
+                keys = [Key(ItemKind(kind), id) for kind, id in lazy[scope]]
+                items = {key: items[key] for key in keys if key in items}
+            told.append(
+                (scope.kind.value, scope.id, [_encode(codec, key, item) for key, item in items.items()])
+            )
+        return Expected(name, told, [(scope.kind.value, scope.id) for scope in lazy])
+
+
+def compile_rows(image: Image, names: Sequence[str]) -> Wanted:
+    """What hosts should hold, these at least. Cost: O(rows), all of them only up to 50,000 ports."""
     hosts = {host.name: host.id for host in _rows(image, Host) if isinstance(host, Host)}
     states = compile_states(Intent.of(region_item(RegionConfig()), _relevant(image, set(names))))
-    codec = ProtobufCodec()
-    encoded: dict[Scope, list[tuple[str, str, bytes]]] = {}
-    for name in names:
-        held = []
-        for scope in closure(states, hosts[name]):
-            if scope in states:
-                if scope not in encoded:
-                    encoded[scope] = [_encode(codec, key, item) for key, item in states[scope].items()]
-                held.append((scope.kind.value, scope.id, encoded[scope]))
-        yield Expected(name, held)
+    return Wanted(states, hosts)
 
 
 def _encode(codec: ProtobufCodec, key: Key, item: Item) -> tuple[str, str, bytes]:

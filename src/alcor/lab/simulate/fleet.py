@@ -5,6 +5,7 @@ import contextlib
 import os
 import resource
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +17,16 @@ from alcor.lab.command import LabError, tail
 from alcor.lab.simulate.plan import Plan
 from alcor.lab.simulate.wire import (
     Answer,
+    Ask,
+    Asked,
     Boot,
     Command,
     Done,
     Drain,
     Expected,
     Failed,
+    Held,
+    Hold,
     HostSpec,
     Judged,
     Kill,
@@ -182,6 +187,19 @@ class Fleet:
             for told in noted.told:
                 merge(merged, told)
         return merged, samples
+
+    async def ask(self, questions: Sequence[tuple[str, str, str]]) -> dict[str, int]:
+        """Have hosts look addresses up: (host name, network id, address). Returns what became of it, by word."""
+        shares = [tuple([each for each in questions if self._of[each[0]] is w]) for w in self._workers]
+        found: Counter[str] = Counter()
+        for asked in _only(Asked, await self._all([Ask(share) for share in shares])):
+            found.update(asked.answers)
+        return dict(found)
+
+    async def holds(self, name: str) -> Held:
+        """What a host holds on demand."""
+        [held] = _only(Held, [await self._of[name].ask(Hold(name))])
+        return held
 
     async def judge(self, expected: Expected) -> Judged:
         """Have a host compared with intent."""

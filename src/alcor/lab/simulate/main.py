@@ -32,7 +32,8 @@ _REQUESTS_MAX = 64
 class Wish:
     """What is asked for. `database`: sqlite, postgres (a server of its own) or a URL. `direct`: load past the API.
 
-    `endpoint`, `token`, `ncms`: a region that runs already; `rows`: the PostgreSQL URL its rows are audited from.
+    `lazy_above`: networks of more ports are held on demand; 0: none. `endpoint`, `token`, `attach`: a region that runs
+    already; `rows`: the PostgreSQL URL its rows are audited from.
     """
 
     workload: Workload
@@ -48,6 +49,7 @@ class Wish:
     token: str = ""
     attach: tuple[str, ...] = ()
     rows: str | None = None
+    lazy_above: int = 0
 
 
 @dataclass(slots=True)
@@ -155,7 +157,13 @@ async def _region(
             loaded = await load(loader, wish.plan, lambda done, of: display.loading(done, of, began))
     region = await asyncio.to_thread(
         lambda: start_region(
-            folder, ledger, store_url=url, ncms=wish.ncms, dataplanes=wish.dataplanes, database=database
+            folder,
+            ledger,
+            store_url=url,
+            ncms=wish.ncms,
+            dataplanes=wish.dataplanes,
+            database=database,
+            lazy_above=wish.lazy_above,
         )
     )
     # Processes go before their database, and before the folder.

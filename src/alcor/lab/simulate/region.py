@@ -27,6 +27,10 @@ router = -1
 security_group = -1
 security_group_rule = -1
 
+[ncm]
+lazy_above = {lazy_above}
+lazy_below = {lazy_below}
+
 [log]
 level = "warning"
 """
@@ -164,11 +168,18 @@ def free_address() -> str:
 
 
 def start_region(
-    folder: Path, ledger: Ledger, *, store_url: str, ncms: int, dataplanes: int, database: Database | None
+    folder: Path,
+    ledger: Ledger,
+    *,
+    store_url: str,
+    ncms: int,
+    dataplanes: int,
+    database: Database | None,
+    lazy_above: int = 0,
 ) -> Region:
     """A throw-away region in `folder`. With SQLite all is one process. Raises: LabError."""
     data = folder / "region"
-    config = write_config(folder)
+    config = write_config(folder, lazy_above)
     api_at, agents = free_address(), [free_address() for _ in range(ncms)]
     processes: dict[str, Process] = {}
 
@@ -201,10 +212,10 @@ def start_region(
     )
 
 
-def write_config(folder: Path) -> Path:
-    """The configuration of a throw-away region: no quotas, and quiet."""
+def write_config(folder: Path, lazy_above: int) -> Path:
+    """The configuration of a throw-away region: no quotas, and quiet. `lazy_above`: as `ncm.lazy_above`."""
     path = folder / "alcor.toml"
-    path.write_text(CONFIG)
+    path.write_text(CONFIG.format(lazy_above=lazy_above, lazy_below=lazy_above * 4 // 5))
     return path
 
 

@@ -78,6 +78,10 @@ def facts(run: Run, *, workload: str, outcome: str, load_s: float) -> dict[str, 
             name: mean_ms(metric, run.metrics_begun, run.metrics_ended)
             for name, metric in _HISTOGRAMS.items()
         },
+        "stages_ms": {
+            name: spread([each[name] for each in run.stages_ms if name in each])
+            for name in dict.fromkeys(name for each in run.stages_ms for name in each)
+        },
         "wire": {"received": last.received, "sent": last.sent, "items": last.items} if last else {},
         "memory": dict(run.usage.rss_max),
         "memory_per_host": _per_host(run),
@@ -146,7 +150,16 @@ def _page(found: Mapping[str, Any], plots: Sequence[Path]) -> str:
     """One page that needs nothing else: the plots stand in it."""
     title = f"alcor simulate {found['workload']}: {found['outcome']}"
     parts = [f"<h1>{html.escape(title)}</h1>", f"<p>{html.escape(found['flows_meaning'])}.</p>"]
-    for name in ("plan", "phases", "changes", "install_ms", "boot_ms", "stages_of_the_region_ms", "wire"):
+    for name in (
+        "plan",
+        "phases",
+        "changes",
+        "install_ms",
+        "boot_ms",
+        "stages_ms",
+        "stages_of_the_region_ms",
+        "wire",
+    ):
         parts += [f"<h2>{name.replace('_', ' ')}</h2>", _shown(found[name])]
     parts += ["<h2>memory (octets, highest) and processor seconds</h2>"]
     parts.append(

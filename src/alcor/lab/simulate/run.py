@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from alcor.lab.command import LabError
-from alcor.lab.simulate.audit import expected_states, read_rows
+from alcor.lab.simulate.audit import compile_rows, read_rows
 from alcor.lab.simulate.fleet import Fleet
 from alcor.lab.simulate.load import Loaded, port_body
 from alcor.lab.simulate.plan import NetworkPlan, Plan
@@ -38,6 +38,7 @@ class Change:
     called_s: float
     answered_s: float
     told: Told | None = None
+    address: str = ""
 
     @property
     def is_whole(self) -> bool:
@@ -109,6 +110,8 @@ class Run:
     samples: list[Sample] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     booted_ms: list[float] = field(default_factory=list)
+    stages_ms: list[dict[str, float]] = field(default_factory=list)
+    """Of calls that waited for hosts, as the region itself says where the time went."""
     install_ms: list[float] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
@@ -233,14 +236,18 @@ class Run:
         answer = await self.http.request(method, path, json=body, timeout=_REQUEST_S)
         if answer.is_error:
             raise LabError(f"{method} {path}: {answer.status_code} {answer.text[:300]}")
+        if timing := answer.headers.get("Server-Timing"):
+            self.stages_ms.append(stages_in(timing))
         return answer.json() if answer.content else {}
 
-    async def create_port(self, network: NetworkPlan) -> Change:
-        """A port more on a network, bound to one of its hosts."""
+    async def create_port(self, network: NetworkPlan, *, wait_s: float = 0) -> Change:
+        """A port more on a network, bound to one of its hosts. `wait_s`: how long the API may wait for hosts."""
         body = port_body(network, self.loaded, self.plan, self.random.randrange(len(network.hosts)))
         began = time.monotonic()
-        made = await self.call("POST", "/v2.0/ports", {"port": body})
+        path = f"/v2.0/ports?wait={wait_s:g}" if wait_s else "/v2.0/ports"
+        made = await self.call("POST", path, {"port": body})
         change = Change("create", ("neighbour", made["port"]["id"], False), began, time.monotonic())
+        change.address = made["port"]["fixed_ips"][0]["ip_address"]
         self.loaded.ports.setdefault(network.number, []).append(made["port"]["id"])
         self._touched.add(made["port"]["id"])
         self.changes.append(change)
@@ -314,8 +321,9 @@ class Run:
         else:
             image = await read_rows(region.data, region.store_url)
             names = [name for name in self.plan.sampled() if name not in self.dead]
-            for expected in await asyncio.to_thread(lambda: list(expected_states(image, names))):
-                judged = await self.fleet.judge(expected)
+            wanted = await asyncio.to_thread(compile_rows, image, names)
+            for name in names:
+                judged = await self.fleet.judge(wanted.of(name, await self.fleet.holds(name)))
                 self.findings += judged.findings
                 facts["hosts"] += 1
                 facts["flows"] += judged.flows
@@ -346,6 +354,24 @@ class Run:
     async def metrics(self) -> Metrics:
         """What the region's processes count now."""
         return await scrape(self.http, self.region)
+
+
+def stages_in(timing: str) -> dict[str, float]:
+    """The stages and milliseconds of a `Server-Timing` header."""
+    pairs = (part.strip().partition(";dur=") for part in timing.split(","))
+    return {name: float(value) for name, _, value in pairs if value}
+
+
+async def stages(run: Run, count: int) -> dict[str, Any]:
+    """New ports whose calls wait for the hosts: where the region says that the time went."""
+    since, before = len(run.stages_ms), len(run.changes)
+    for _ in range(count):
+        await run.create_port(run.random.choice(run.networks), wait_s=30)
+    await run.converge()
+    # They stand apart: their calls' answers came after the hosts.
+    del run.changes[before:]
+    seen = run.stages_ms[since:]
+    return {name: [stage[name] for stage in seen if name in stage] for name in (seen[0] if seen else ())}
 
 
 async def churn(run: Run, duration_s: float, rate: float) -> dict[str, Any]:

@@ -108,11 +108,39 @@ class Seen(msgspec.Struct, frozen=True, tag=True):
     booted_ms: list[float]
 
 
+class Ask(msgspec.Struct, frozen=True, tag=True):
+    """Have hosts look an address up, as a packet of one of their VMs to it does: (host name, network id, address)."""
+
+    questions: tuple[tuple[str, str, str], ...]
+
+
+class Asked(msgspec.Struct, frozen=True, tag=True):
+    """What agents made of it (`agent.on_demand.Asked` → how often), and when, in `time.monotonic` seconds."""
+
+    answers: dict[str, int]
+    at_s: float
+
+
+class Hold(msgspec.Struct, frozen=True, tag=True):
+    """What does a host hold on demand?"""
+
+    name: str
+
+
+class Held(msgspec.Struct, frozen=True, tag=True):
+    """Of each scope that a host holds on demand, the items: [(scope kind, scope id, [(item kind, id)])]."""
+
+    scopes: list[tuple[str, str, list[tuple[str, str]]]]
+
+
 class Expected(msgspec.Struct, frozen=True, tag=True):
-    """Compare a host with what intent says. `states`: [(scope kind, scope id, [(item kind, id, body)])]."""
+    """Compare a host with what intent says. `states`: [(scope kind, scope id, [(item kind, id, body)])]; of scopes in
+    `lazy` (kind, id) the items that the host holds.
+    """
 
     name: str
     states: list[tuple[str, str, list[tuple[str, str, bytes]]]]
+    lazy: list[tuple[str, str]]
 
 
 class Judged(msgspec.Struct, frozen=True, tag=True):
@@ -132,8 +160,8 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     reason: str
 
 
-Command = Union[Setup, Boot, Kill, Return, Record, Look, Drain, Expected]  # noqa: UP007  # msgspec reads it at run time
-Answer = Union[Done, Failed, Seen, Noted, Judged]  # noqa: UP007  # as above
+Command = Union[Setup, Boot, Kill, Return, Record, Look, Drain, Expected, Ask, Hold]  # noqa: UP007  # msgspec reads it at run time
+Answer = Union[Done, Failed, Seen, Noted, Judged, Asked, Held]  # noqa: UP007  # as above
 
 _COMMANDS: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)
 _ANSWERS: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)

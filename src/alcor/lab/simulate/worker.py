@@ -10,6 +10,7 @@ import random
 import resource
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,17 +25,21 @@ from alcor.bus.codec import ProtobufCodec
 from alcor.bus.grpc_client import GrpcConnector
 from alcor.bus.subject import Code
 from alcor.goalstate.item import Item, ItemKind, Key
-from alcor.goalstate.scope import Scope, ScopeKind
+from alcor.goalstate.scope import Scope, ScopeKind, neighbours_scope
 from alcor.lab.simulate.plan import Flows
 from alcor.lab.simulate.watch import Recorder, Watched
 from alcor.lab.simulate.wire import (
     Answer,
+    Ask,
+    Asked,
     Boot,
     Command,
     Done,
     Drain,
     Expected,
     Failed,
+    Held,
+    Hold,
     HostSpec,
     Judged,
     Kill,
@@ -234,7 +239,8 @@ class Worker:
             states[Scope(ScopeKind(kind), id)] = {
                 key: self.codec.decode(key, body) for key, body in zip(keys, bodies, strict=True)
             }
-        view, allocation = resolve(states, host.spec.id), host.agent.allocation
+        lazy = {Scope(ScopeKind(kind), id) for kind, id in expected.lazy}
+        view, allocation = resolve(states, host.spec.id, lazy=lazy), host.agent.allocation
         wanted = {flow.key: flow for unit in units(view) for flow in host.compiler(unit, view, allocation)}
         present = host.switch.flows
         findings = [f"{expected.name}: lacks {key}" for key in wanted if key not in present]
@@ -250,6 +256,29 @@ class Worker:
         if len(findings) > _TOLD_MAX:
             findings = [*findings[:_TOLD_MAX], f"{expected.name}: and {len(findings) - _TOLD_MAX} more"]
         return Judged(findings, len(wanted))
+
+    def holds(self, name: str) -> Held:
+        """What a host holds on demand, and of what."""
+        agent = self.hosts[name].agent
+        if agent is None:
+            return Held([])
+        keys = agent.hello().held
+        return Held(
+            [
+                (scope.kind.value, scope.id, [(key.kind.value, key.id) for key in keys.get(scope, ())])
+                for scope in agent.view.lazy
+            ]
+        )
+
+    def ask(self, questions: Sequence[tuple[str, str, str]]) -> Asked:
+        """Have agents look up whom a VM of theirs would speak to."""
+        answers: Counter[str] = Counter()
+        at_s = time.monotonic()
+        for name, network_id, address in questions:
+            agent = self.hosts[name].agent
+            if agent is not None:
+                answers[agent.asker.ask(neighbours_scope(network_id), address).value] += 1
+        return Asked(dict(answers), at_s)
 
 
 def _octets(direction: str) -> int:
@@ -282,6 +311,10 @@ async def _obey(worker: Worker, command: Command) -> Answer:
             return worker.look(command.head)
         case Drain():
             return Noted(*worker.recorder.drain())
+        case Ask():
+            return worker.ask(command.questions)
+        case Hold():
+            return worker.holds(command.name)
         case Expected():
             return worker.judge(command)
         case Setup():

@@ -6,28 +6,39 @@ shards. The audit comes after.
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from alcor.lab.simulate.plan import even, mixed
-from alcor.lab.simulate.run import Run, churn
+from alcor.lab.simulate.run import Run, churn, stages
 
 # Agents attaching at a time where the boot itself is not what is looked at.
 _ADMITTED = 200
 _SHORT_CHURN_S = 5.0
 # New ports of the workload `vpc`, one after the other.
 _NEW_PORTS = 20
+# Hosts that look a new port up where a network is held on demand.
+_ASKERS = 10
+_BETWEEN_S = 0.1
+# Calls that wait for hosts, so that the region says where the time goes.
+_STAGED = 10
 
 
 async def _boot(run: Run) -> None:
     await run.step("boot", lambda: run.boot(at_once_max=_ADMITTED))
 
 
+async def _stages(run: Run) -> None:
+    await run.step("stages of a change", lambda: stages(run, _STAGED))
+
+
 async def steady(run: Run) -> None:
     """Hosts boot, then ports come, go, change and move at a steady rate."""
     await _boot(run)
+    await _stages(run)
     await run.step("churn", lambda: churn(run, run.plan.duration_s, run.plan.rate))
 
 
@@ -40,21 +51,40 @@ async def storm(run: Run) -> None:
 async def vpc(run: Run) -> None:
     """One network has all ports; then new ports come one by one, and must be reachable."""
     await _boot(run)
+    await _stages(run)
     await run.step("new ports", lambda: new_ports(run, _NEW_PORTS))
 
 
 async def new_ports(run: Run, count: int) -> dict[str, Any]:
-    """Ports come one after the other, each as soon as the last was answered; how long until hosts have them."""
-    since = len(run.changes)
+    """Ports come one after the other; how long from each call until others reach it.
+
+    Where hosts hold the network whole: until the last has it in its switch. Where they hold it on demand: some hosts
+    look it up as soon as the call is answered, until the last of them has the answer.
+    """
+    since, network = len(run.changes), run.networks[0]
     await run.record()
     before = await run.sample()
+    answers: Counter[str] = Counter()
     for _ in range(count):
-        await run.create_port(run.networks[0])
+        change = await run.create_port(network)
+        names = [
+            run.plan.host_name(i) for i in run.random.sample(network.hosts, min(_ASKERS, len(network.hosts)))
+        ]
+        network_id = run.loaded.networks[network.number]
+        answers.update(await run.fleet.ask([(name, network_id, change.address) for name in names]))
+        await asyncio.sleep(_BETWEEN_S)
     changes = await run.settle(since)
     after = run.samples[-1]
+    on_demand = "whole" not in answers
+    told = [(change, change.told) for change in changes if change.told is not None]
     return {
         "changes": count,
-        "total_ms": [change.total_ms for change in changes if change.is_whole],
+        "on demand": on_demand,
+        "look-ups": dict(answers),
+        "reached_ms": [
+            ((each.last_s if on_demand else each.last_confirmed_s) - change.called_s) * 1_000
+            for change, each in told
+        ],
         "octets per change": round((after.received - before.received) / count),
     }
 
