@@ -19,11 +19,6 @@ _MARK: Final = "alcor-port"
 _NAME_MAX: Final = 15
 
 
-# Lost after three intervals: under a second, at a few packets a second per watched end.
-_INTERVAL_MS = 300
-_BFD = {"enable": "true", "min_tx": str(_INTERVAL_MS), "min_rx": str(_INTERVAL_MS)}
-
-
 class _Wanted(NamedTuple):
     """One port as its rows are to be."""
 
@@ -62,7 +57,7 @@ def _expand(spec: PortSpec, bridge: str) -> Iterator[_Wanted]:
             options = {"remote_ip": str(remote), "key": "0"}
             if local is not None:
                 options["local_ip"] = str(local)
-            yield _Wanted(name, bridge, type, options, None, _BFD)
+            yield _Wanted(name, bridge, type, options, None, {"enable": "true"})
         case _:
             assert_never(spec)
 
