@@ -272,7 +272,9 @@ def import_hosts(
         for reason in failed:
             print(reason, file=sys.stderr)
         fail(f"{len(failed)} parts failed; mend them and import again: what is done stays done")
-    print("done" if tokens else "done; the new hosts join by an invitation: alcor host invite --uses N")
+    print("done")
+    if given and tokens is None:
+        print(f"the new hosts join by an invitation: alcor host invite --uses {len(given)}")
 
 
 def all_hosts(client: httpx.Client) -> Iterator[dict[str, Any]]:

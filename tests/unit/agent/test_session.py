@@ -67,6 +67,17 @@ async def test_delays_grow_and_begin_anew(ncm: FakeNcm, switch: SimulatedSwitch)
         assert clock.slept_s[:3] == [0.05, 0.1, 0.2]
 
 
+async def test_who_is_refused_asks_ever_less(ncm: FakeNcm, switch: SimulatedSwitch) -> None:
+    """A refusal ends by somebody's hand: the pauses double up to ten minutes and their jitter, and nothing changes."""
+    clock = Clock()
+    ncm.refusal = "the host was removed"
+    async with running(an_agent(ncm, switch, clock)) as agent:
+        assert clock.slept_s[:6] == [45.0, 90.0, 180.0, 360.0, 720.0, 900.0]
+        assert set(clock.slept_s[6:]) == {900.0}
+        assert "the host was removed" in str(agent.status())
+        assert switch.counts.changes == 0
+
+
 async def test_hello_shows_positions(ncm: FakeNcm, switch: SimulatedSwitch) -> None:
     """The first hello holds nothing; after a broken stream it shows epoch and every position, and deltas follow."""
     async with running(an_agent(ncm, switch)):
