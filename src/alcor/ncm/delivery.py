@@ -303,7 +303,11 @@ class Delivery:
         )
 
     def _send_suffix(self, held: HeldScope, holding: _Holding, turn: _Turn) -> None:
-        """The step from the agent's position; as much as one turn takes, divided between revisions."""
+        """The step from the agent's position, or a snapshot if it is larger than a chunk.
+
+        A suffix cannot be divided: of what changed twice in it only the last value is known, so that an agent which had
+        half of it would hold what never was (I7).
+        """
         position = holding.position
         if self._can_share(held, position) and held.scope not in self._owed:
             assert held.latest is not None  # `_can_share` says so
@@ -312,6 +316,9 @@ class Delivery:
             update, size = self._suffix(held, position)
             if update.through <= position:  # asked by an agent that is ahead: nothing to say
                 self._owed.discard(held.scope)
+                return
+            if size > self._chunk_bytes:
+                self._send_snapshot(held, turn)
                 return
         holding.position = update.through
         if holding.position >= held.changed:
@@ -322,25 +329,16 @@ class Delivery:
 
     def _suffix(self, held: HeldScope, position: int) -> tuple[ScopeUpdate, int]:
         puts, gone = held.suffix_after(position)
-        through, size = held.position, 0
-        sizes: dict[int, int] = {}
-        for revision, envelope in puts:
-            sizes[revision] = sizes.get(revision, 0) + envelope_bytes(envelope)
-        for revision, key in gone:
-            sizes[revision] = sizes.get(revision, 0) + len(key.id) + 8
-        for revision in sorted(sizes):
-            if size and size + sizes[revision] > self._chunk_bytes:
-                through = revision - 1  # one revision is never divided: its first one may exceed the chunk
-                break
-            size += sizes[revision]
+        size = sum(envelope_bytes(envelope) for _, envelope in puts)
+        size += sum(len(key.id) + 8 for _, key in gone)
         return ScopeUpdate(
             scope=held.scope,
             epoch=held.epoch,
             generation=held.fence,
             from_revision=position,
-            through=through,
-            put=tuple([envelope for revision, envelope in puts if revision <= through]),
-            removed=tuple([key for revision, key in gone if revision <= through]),
+            through=held.position,
+            put=tuple([envelope for _, envelope in puts]),
+            removed=tuple([key for _, key in gone]),
         ), size
 
     def _send_snapshot(self, held: HeldScope, turn: _Turn) -> None:

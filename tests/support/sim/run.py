@@ -15,6 +15,7 @@ from tests.support.sim.loop import run, simulated
 from tests.support.sim.net import Network, installed
 from tests.support.sim.store import copy_files
 from tests.support.sim.tenant import Compute, Tenant, found_region
+from tests.support.sim.trace import check as check_trace
 from tests.support.sim.world import Shape, World, a_folder, remove
 
 SETTLE_S = 400.0
@@ -151,6 +152,7 @@ async def settle(world: World, plan: Plan, outcome: Outcome) -> None:
     outcome.settled_s = round(world.loop.time() - begun, 1)
     outcome.findings += found
     outcome.findings += await audit(world.store, is_log_whole=not plan.restores)
+    outcome.findings += check_trace(world.events, world.truth, world.lives)
     if found:
         return
     for node in [*world.agents, *world.ncms, *world.dataplanes]:

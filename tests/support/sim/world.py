@@ -19,7 +19,7 @@ from alcor.bus.goal_client import GoalClient
 from alcor.bus.goal_server import GoalServer
 from alcor.bus.grpc_client import GrpcConnector
 from alcor.bus.grpc_server import AgentServer
-from alcor.bus.interface import AgentConnector, DataplaneBus
+from alcor.bus.interface import DataplaneBus
 from alcor.dataplane.service import Dataplane
 from alcor.ncm.service import Ncm
 from alcor.runtime.lead import Leader
@@ -28,6 +28,7 @@ from tests.support.sim.loop import Component, SimLoop
 from tests.support.sim.net import Network
 from tests.support.sim.store import SimStore, open_store
 from tests.support.sim.switch import SimSwitch
+from tests.support.sim.trace import Event, WatchedBus, WatchedConnector
 from tests.support.sim.truth import REGION_ITEM, Truth
 
 HOSTS = ("h1", "h2", "h3")
@@ -242,8 +243,9 @@ class NcmNode(Node):
             secret=lambda: SECRET,
             random=rng.random,
         )
-        ncm = self.ncm = Ncm(
-            world.watch_bus(self, client),
+        bus = WatchedBus(f"{self.name}.{self.lives}", client, world.events)
+        ncm = bus.ncm = self.ncm = Ncm(
+            bus,
             CODEC,
             heartbeat_s=shape.heartbeat_s,
             now_ms=world.now_ms,
@@ -277,8 +279,9 @@ class AgentNode(Node):
     async def main(self) -> None:
         world = self.world
         rng = random.Random(world.random.random())
-        self.agent = Agent(
-            world.watch_agent(self, GrpcConnector(self.address)),
+        watched = WatchedConnector(f"{self.name}.{self.lives}", GrpcConnector(self.address), world.events)
+        self.agent = watched.agent = Agent(
+            watched,
             self.switch,
             CODEC,
             host_id=self.host_id,
@@ -304,8 +307,8 @@ class World:
         self.dataplanes = [DataplaneNode(self, f"dataplane-{n}") for n in range(1, shape.dataplanes + 1)]
         self.ncms = [NcmNode(self, f"ncm-{n}") for n in range(1, shape.ncms + 1)]
         self.agents: list[AgentNode] = []
-        self.watch_agent: Callable[[AgentNode, AgentConnector], AgentConnector] = lambda node, one: one
-        self.watch_bus: Callable[[NcmNode, GoalClient], GoalClient] = lambda node, one: one
+        self.events: list[Event] = []
+        """What agents and ncms were told."""
 
     def _open(self) -> SimStore:
         store = open_store(self.folder, self.loop, self.now_ms)
@@ -334,6 +337,11 @@ class World:
     def nodes(self) -> list[Node]:
         """Everything that is a process."""
         return [*self.dataplanes, *self.ncms, *self.agents]
+
+    @property
+    def lives(self) -> dict[str, str]:
+        """Name of each agent's life → its host's id."""
+        return {f"{node.name}.{n}": node.host_id for node in self.agents for n in range(1, node.lives + 1)}
 
     def agent_named(self, name: str) -> AgentNode | None:
         """The host of this name."""

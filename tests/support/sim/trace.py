@@ -1,0 +1,314 @@
+"""What agents and ncms of the real code were told, and where they stood afterwards; and whether the rules allow it.
+
+Recorded at the edges of the product: the agent's stream and its next hello, the ncm's bus and its held scopes. `check`
+goes through a record with the rules of `tests.model.rule`, which the model is explored with: after every batch the code
+must stand where these lead, must have asked for nothing else, and what it was given must be the state of that revision
+as it is compiled from rows.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from alcor.agent.service import Agent
+from alcor.bus.interface import (
+    AgentConnector,
+    AgentMessage,
+    AgentStream,
+    Dropped,
+    Envelope,
+    Heads,
+    Hello,
+    NcmMessage,
+    Resume,
+    ScopeUpdate,
+)
+from alcor.goalstate.item import Item, Key, key_of
+from alcor.goalstate.scope import Scope, host_scope, shard_of
+from alcor.ncm.service import Ncm
+from tests.model.rule import NOT_HELD, NOTHING, Height, Rules, Stamp, Verdict
+from tests.support.sim.truth import Truth
+
+WRONG_MAX = 10
+Step = ScopeUpdate | Heads | Dropped
+
+
+@dataclass(frozen=True)
+class Began:
+    """A new stream of an agent's life; it says where it is."""
+
+    who: str
+    hello: Hello
+
+
+@dataclass(frozen=True)
+class Got:
+    """A batch that an agent took in, and where it stood then."""
+
+    who: str
+    batch: tuple[Step, ...]
+    epoch: int
+    positions: dict[Scope, int]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An agent saw a gap."""
+
+    who: str
+    resume: Resume
+
+
+@dataclass(frozen=True)
+class Stood:
+    """Where an ncm's scopes stood after a batch. `held`: scope → (which holding, epoch, position, items)."""
+
+    who: str
+    held: dict[Scope, tuple[int, Height, tuple[Envelope, ...]]]
+
+
+Event = Began | Got | Asked | Stood
+
+
+class WatchedConnector:
+    """Implements `AgentConnector`: another one, watched. `agent`: set once it is made."""
+
+    def __init__(self, who: str, inner: AgentConnector, events: list[Event]) -> None:
+        self._who, self._inner, self._events = who, inner, events
+        self.agent: Agent | None = None
+
+    async def connect(self) -> AgentStream:
+        """As the other one."""
+        return _WatchedStream(self, await self._inner.connect())
+
+    def heard(self, message: AgentMessage) -> None:
+        """The agent said it."""
+        if isinstance(message, Hello):
+            self._events.append(Began(self._who, message))
+        elif isinstance(message, Resume):
+            self._events.append(Asked(self._who, message))
+
+    def took(self, batch: Sequence[NcmMessage]) -> None:
+        """The agent has taken it in."""
+        assert self.agent is not None
+        steps = tuple(each for each in batch if isinstance(each, ScopeUpdate | Heads | Dropped))
+        hello = self.agent.hello()
+        self._events.append(Got(self._who, steps, hello.epoch, dict(hello.positions)))
+
+
+class _WatchedStream:
+    def __init__(self, owner: WatchedConnector, inner: AgentStream) -> None:
+        self._owner, self._inner = owner, inner
+
+    async def send(self, message: AgentMessage) -> None:
+        self._owner.heard(message)
+        await self._inner.send(message)
+
+    async def receive(self) -> AsyncIterator[Sequence[NcmMessage]]:
+        async for batch in self._inner.receive():
+            yield batch
+            # Who asks for the next batch has done with this one.
+            self._owner.took(batch)
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+class WatchedBus:
+    """An ncm's end of the bus, watched. `ncm`: set once it is made."""
+
+    def __init__(self, who: str, inner: Any, events: list[Event]) -> None:
+        self._who, self._inner, self._events = who, inner, events
+        self.ncm: Ncm | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def updates(self) -> AsyncIterator[Any]:
+        """As the bus."""
+        async for batch in self._inner.updates():
+            yield batch
+            self._look(batch)
+
+    def _look(self, batch: Sequence[Any]) -> None:
+        assert self.ncm is not None
+        scopes = {each.scope for each in batch if isinstance(each, ScopeUpdate)}
+        held: dict[Scope, tuple[int, Height, tuple[Envelope, ...]]] = {}
+        for scope in sorted(scopes):
+            one = self.ncm.cache.find(scope)
+            if one is not None and one.loaded and not one.reloading:
+                height = Height(one.epoch, one.position)
+                held[scope] = (id(one), height, tuple(one.snapshot()))
+        if held:
+            self._events.append(Stood(self._who, held))
+
+
+@dataclass
+class _Held:
+    """One scope of a receiver, as the rules have it."""
+
+    height: Height = NOT_HELD
+    items: dict[Key, Item] = field(default_factory=dict)
+    chunks: list[ScopeUpdate] = field(default_factory=list)
+    is_asked: bool = False
+    is_passed: bool = False
+
+
+class _Receiver:
+    """An agent's life, told again."""
+
+    def __init__(self, who: str, own: Scope, truth: Truth, rules: Rules) -> None:
+        self._who, self._own, self._truth, self._rules = who, own, truth, rules
+        self._held: dict[Scope, _Held] = {}
+        self._fences: dict[int, Stamp] = {}
+        self._epoch = 0
+        # What a new epoch says is taken in when all of it was said.
+        self._kept: list[Step] = []
+        self.asked: set[Resume] = set()
+        self.wrong: list[str] = []
+
+    def begin(self, hello: Hello) -> None:
+        """A stream begins: what was half said is void. What is held is still held."""
+        for held in self._held.values():
+            held.chunks, held.is_asked, held.is_passed = [], False, False
+        self._kept = []
+        self._epoch = max(self._epoch, hello.epoch)
+        self._compare(dict(hello.positions))
+
+    def take(self, got: Got) -> None:
+        """A batch. The code must stand where the rules lead."""
+        own = self._held.get(self._own, _Held()).height
+        for step in got.batch:
+            epoch = 0 if isinstance(step, Dropped) else step.epoch
+            if own.position != NOTHING and (epoch > own.epoch or (self._kept and not epoch)):
+                self._kept.append(step)
+            else:
+                self._step(step)
+        if self._kept and got.epoch > own.epoch and self._own in got.positions:
+            kept, self._kept = self._kept, []
+            for step in kept:
+                self._step(step)
+        self._epoch = max(self._epoch, got.epoch)
+        self._compare(got.positions)
+
+    def _compare(self, positions: dict[Scope, int]) -> None:
+        led = {
+            scope: held.height.position
+            for scope, held in self._held.items()
+            if held.height.epoch == self._epoch and held.height.position != NOTHING
+        }
+        if led != positions:
+            apart = {
+                scope for scope in led.keys() | positions.keys() if led.get(scope) != positions.get(scope)
+            }
+            for scope in sorted(apart):
+                self.wrong.append(
+                    f"{self._who} stands at {positions.get(scope)} in {scope}, "
+                    f"and the rules lead to {led.get(scope)}"
+                )
+
+    def _refuses(self, shard: int, stamp: Stamp) -> bool:
+        if stamp[0] < self._epoch or self._rules.refuses(self._fences.get(shard, (0, 0)), stamp):
+            return True
+        self._fences[shard] = stamp
+        self._epoch = stamp[0]
+        return False
+
+    def _step(self, step: Step) -> None:
+        if isinstance(step, Dropped):
+            self._held.pop(step.scope, None)
+        elif isinstance(step, Heads):
+            self._heads(step)
+        elif not self._refuses(shard_of(step.scope), (step.epoch, step.generation)):
+            self._update(self._held.setdefault(step.scope, _Held()), step)
+
+    def _update(self, held: _Held, update: ScopeUpdate) -> None:
+        verdict = self._rules.verdict(
+            held.height, update.epoch, update.from_revision, update.through, asked=held.is_asked
+        )
+        if verdict is Verdict.ASK:
+            held.is_asked = True
+            position = held.height.position if held.height.epoch == update.epoch else NOTHING
+            self.asked.add(Resume(update.scope, max(position, 0)))
+        if verdict is not Verdict.APPLY:
+            return
+        if update.from_revision == 0:
+            if held.chunks and held.chunks[0].epoch != update.epoch:
+                held.chunks = []
+            held.chunks.append(update)
+            if update.more:
+                return
+            held.items = {}
+        chunks, held.chunks = held.chunks or [update], []
+        for chunk in chunks:
+            for key in chunk.removed:
+                held.items.pop(key, None)
+            for envelope in chunk.put:
+                held.items[envelope.key] = self._truth.read(envelope)
+        held.height = Height(update.epoch, update.through)
+        if held.is_passed:
+            self.asked.add(Resume(update.scope, update.through))
+        held.is_asked, held.is_passed = held.is_passed, False
+        self._judge(update.scope, held)
+
+    def _heads(self, heads: Heads) -> None:
+        for shard, through in heads.through.items():
+            if self._refuses(shard, (heads.epoch, heads.generation)):
+                continue
+            for scope, held in self._held.items():
+                if shard_of(scope) != shard:
+                    continue
+                can_follow = held.height.position != NOTHING and not held.is_asked and not held.chunks
+                if held.height.epoch != heads.epoch or not can_follow:
+                    held.is_passed = True
+                elif held.height.position < through:
+                    held.height = Height(heads.epoch, through)
+                    self._judge(scope, held)
+
+    def _judge(self, scope: Scope, held: _Held) -> None:
+        """What was applied is the state of that revision (I7)."""
+        if not _is_state(self._truth, scope, held.height, held.items):
+            self.wrong.append(f"{self._who} holds of {scope} what it never was at {held.height}")
+
+
+def _is_state(truth: Truth, scope: Scope, height: Height, items: dict[Key, Item]) -> bool:
+    return any(items == one.state(scope) for one in truth.at(*height))
+
+
+def check(
+    events: Sequence[Event], truth: Truth, hosts: dict[str, str], rules: Rules | None = None
+) -> list[str]:
+    """What in a record is not as the rules have it. `hosts`: name of an agent's life → host id."""
+    rules = rules or Rules()
+    receivers: dict[str, _Receiver] = {}
+    stood: dict[tuple[str, Scope, int], Height] = {}
+    wrong: list[str] = []
+    for event in events:
+        if isinstance(event, Stood):
+            wrong += _check_ncm(event, stood, truth)
+            continue
+        receiver = receivers.get(event.who)
+        if receiver is None:
+            own = host_scope(hosts[event.who])
+            receiver = receivers[event.who] = _Receiver(event.who, own, truth, rules)
+        if isinstance(event, Began):
+            receiver.begin(event.hello)
+        elif isinstance(event, Got):
+            receiver.take(event)
+        elif event.resume not in receiver.asked:
+            receiver.wrong.append(f"{event.who} asked for {event.resume} without a gap")
+    return [*wrong, *(each for one in receivers.values() for each in one.wrong)][:WRONG_MAX]
+
+
+def _check_ncm(event: Stood, stood: dict[tuple[str, Scope, int], Height], truth: Truth) -> list[str]:
+    """An ncm never goes back while it holds a scope, and holds the state of its revision."""
+    wrong = []
+    for scope, (holding, height, envelopes) in event.held.items():
+        before = stood.get((event.who, scope, holding), height)
+        if height < before:
+            wrong.append(f"{event.who} went back in {scope} from {before} to {height}")
+        stood[event.who, scope, holding] = height
+        items = {key_of(item): item for item in map(truth.read, envelopes)}
+        if not _is_state(truth, scope, height, items):
+            wrong.append(f"{event.who} holds of {scope} what it never was at {height}")
+    return wrong
