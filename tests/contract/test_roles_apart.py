@@ -16,7 +16,7 @@ from alcor.model.token import Token
 from alcor.pipeline.text import render
 from alcor.runtime.identity import digest, ensure_admin_token, token_path
 from alcor.store.postgres import PostgresStore
-from tests.support.apart import ANY_PORT, Apart, an_agent, until
+from tests.support.apart import ANY_PORT, Apart, RoleProcess, an_agent, until
 from tests.support.postgres import Server, server
 
 
@@ -189,24 +189,30 @@ async def test_hosts_of_a_dead_ncm_are_down_until_it_is_back(region: Apart) -> N
         await active(tenant, switch, port, "api-1", "api-2")
 
 
-async def test_a_second_dataplane_waits_and_takes_over(region: Apart) -> None:
-    """Only one dataplane leads: the other says that it waits, and leads as soon as the first is gone."""
+async def test_a_second_dataplane_shares_and_takes_over(region: Apart) -> None:
+    """A dataplane that joins takes its half of the shards; when one is killed the other has all, and all works on."""
     await started(region)
     tenant = await asyncio.to_thread(Tenant, region)
     spare = await asyncio.to_thread(region.add, "spare", "dataplane")
+    first_one = region.processes["dataplane"]
 
-    status, missing = spare.health()
-    assert (status, list(missing)) == (503, ["dataplane"])
-    assert "another dataplane leads this region" in missing["dataplane"]
+    await until("both to have half", lambda: [shards_of(each) for each in (spare, first_one)] == [32, 32])
+    assert spare.health() == first_one.health() == (200, {})
     async with an_agent(region.data, tenant.host) as switch:
         first = await plugged(tenant, switch, "api-1")
         await active(tenant, switch, first, "api-1")
-        region.processes["dataplane"].kill()
+        first_one.kill()
 
         port = await plugged(tenant, switch, "api-1")
         await active(tenant, switch, port, "api-1", "api-2")
         await active(tenant, switch, first, "api-1")
-        assert spare.health() == (200, {})
+        assert (spare.health(), shards_of(spare)) == ((200, {}), 64)
+
+
+def shards_of(process: RoleProcess) -> int:
+    """How many shards a dataplane says that it holds."""
+    text = process.parts()["dataplane"]
+    return int(text.removeprefix("holds ").partition(" ")[0]) if text.startswith("holds") else 0
 
 
 async def test_the_database_goes_away_and_comes_back(region: Apart) -> None:

@@ -70,6 +70,10 @@ class RoleProcess:
         answer = httpx.get(f"{self.facts['operations']}/healthz", timeout=10)
         return answer.status_code, dict(answer.json()["missing"])
 
+    def parts(self) -> dict[str, str]:
+        """What its parts say that they do."""
+        return dict(httpx.get(f"{self.facts['operations']}/healthz", timeout=10).json()["parts"])
+
     def kill(self) -> None:
         """kill -9, and wait until it is gone."""
         assert self._process is not None

@@ -1,4 +1,4 @@
-"""Questions of API processes to the dataplane that leads: one call each, `/alcor.bus.Dataplane/Consult`.
+"""Questions of API processes to a dataplane: one call each, `/alcor.bus.Dataplane/Consult`.
 
 The bodies are JSON; what may be asked is the dataplane's matter. The secret is that of the bus.
 """

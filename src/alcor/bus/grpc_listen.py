@@ -90,6 +90,16 @@ class Addresses:
         return address
 
 
+def is_served(path: Path) -> bool:
+    """Whether somebody listens on a unix socket."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
 def _remove_stale(path: Path, whom: str) -> None:
     """Remove a socket that nobody listens on. Raises: OSError if somebody does, or if it is no socket."""
     try:

@@ -90,7 +90,14 @@ def serve(
         ),
     ] = None,
     dataplane: Annotated[
-        str | None, typer.Option("--dataplane", help="With ncm: the dataplane's address:port or unix:/path.")
+        list[str] | None,
+        typer.Option(
+            "--dataplane", help="With ncm or api: a dataplane's address:port or unix:/path; repeatable."
+        ),
+    ] = None,
+    advertise: Annotated[
+        str | None,
+        typer.Option("--advertise", help="With dataplane: its address:port for ncms of other machines."),
     ] = None,
     operations_listen: Annotated[
         str | None,
@@ -112,6 +119,7 @@ def serve(
     flags |= {
         "bus.listen": bus_listen,
         "bus.dataplane": dataplane,
+        "bus.advertise": advertise,
         "operations.listen": operations_listen,
     }
     _serve(config, flags, roles, service)

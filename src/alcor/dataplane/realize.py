@@ -20,7 +20,7 @@ from typing import Protocol
 import msgspec
 
 from alcor.bus.interface import DataplaneBus, HostReport, PortReport
-from alcor.dataplane.barrier import Barriers
+from alcor.dataplane.barrier import Barriers, Heard
 from alcor.dataplane.claim import Claims
 from alcor.dataplane.health import Neighbours
 from alcor.dataplane.standing import Standings
@@ -37,6 +37,8 @@ GATHER_S = 0.02
 # A host's `seen_at_ms` and `realized_revision` move with every revision: of these alone one write a second will do,
 # or 1,000 hosts would cost 50,000 writes a second.
 HOST_WRITE_S = 1.0
+# A host that another dataplane heard is told of again within a moment, by its ncm; one that is not was lost with it.
+SILENCE_S = 5.0
 # Bounds the pause between attempts when observations cannot be written; nothing is lost meanwhile.
 RETRY_S_MAX = 5.0
 
@@ -124,11 +126,18 @@ class Realizer:
         now_ms: Callable[[], int],
         history_lost: HistoryLost,
         host_write_s: float = HOST_WRITE_S,
+        silence_s: float = SILENCE_S,
         told: Told | None = None,
+        barriers: Barriers | None = None,
     ) -> None:
-        """`now_ms`: unix milliseconds, one clock for when all hosts were heard. `told`: as `Dataplane`."""
+        """`now_ms`: unix milliseconds, one clock for when all hosts were heard. `told`: as `Dataplane`.
+
+        `silence_s`: how long hosts that were alive by an earlier run's word still count as alive.
+        """
+        self._silence_s = silence_s
+        self._silence: asyncio.TimerHandle | None = None
         self._told = told
-        self.barriers = Barriers(lambda host_id: self._hosts.get(host_id))
+        self.barriers = barriers if barriers is not None else Barriers(self.heard)
         """Who has what; follows the graph beside this one, and hears what this one hears."""
         self._store, self._bus = store, bus
         self._now_ms, self._history_lost = now_ms, history_lost
@@ -145,6 +154,10 @@ class Realizer:
         # Port → names of the prepared hosts that were ready when it was last looked at.
         self._ready: dict[str, set[str]] = {}
         self._stirred = asyncio.Event()
+
+    def heard(self, host_id: str) -> Heard | None:
+        """What a host said, if it is known."""
+        return self._hosts.get(host_id)
 
     async def begin(self, epoch: int, graph: Graph, *, anew: bool) -> None:
         """Go on with a graph made from an image. `anew`: confirmations so far are of another history, or of none.
@@ -223,12 +236,22 @@ class Realizer:
         for id, seen in (await observations.hosts(list(graph.intent.hosts))).items():
             facts = _HostFacts(written=seen, agent_version=seen.agent_version, seen_ms=seen.seen_at_ms)
             self._hosts[id] = facts
-            if seen.alive:  # by an earlier run: nobody has been heard in this one
-                facts.written = self._pending.hosts[id] = msgspec.structs.replace(seen, alive=False)
-                self._stirred.set()
+        self._silence = asyncio.get_running_loop().call_later(self._silence_s, self._end_silence)
         for id in list(self._hosts):
             for port in await observations.ports_of_host(id):
                 self._remember(port)
+
+    def _end_silence(self) -> None:
+        """Hosts that were alive by an earlier run's word, and were not heard in this one, are lost."""
+        for id, facts in self._hosts.items():
+            if facts.written is not None and facts.written.alive and not facts.alive:
+                facts.written = self._pending.hosts[id] = msgspec.structs.replace(facts.written, alive=False)
+                self._stirred.set()
+
+    def close(self) -> None:
+        """Nothing is to be done any more."""
+        if self._silence is not None:
+            self._silence.cancel()
 
     async def _hear(self, report: HostReport) -> None:
         graph = self._present()

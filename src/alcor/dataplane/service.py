@@ -7,16 +7,17 @@ difference. Nothing equal is sent again.
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from time import perf_counter
 
-from alcor.bus.interface import DataplaneBus, Publication
-from alcor.dataplane.barrier import Barriers, Turned
-from alcor.dataplane.publish import Publisher
+from alcor.bus.interface import DataplaneBus, Holdings, Publication
+from alcor.dataplane.barrier import Barriers, Heard, Turned
+from alcor.dataplane.publish import Publisher, Recent
 from alcor.dataplane.realize import Realizer, Told
 from alcor.goalstate.graph import Graph, difference
 from alcor.goalstate.intent import ENTITIES
 from alcor.goalstate.item import RegionItem
-from alcor.goalstate.scope import Scope
+from alcor.goalstate.scope import SHARDS, Scope
 from alcor.model.change import Cut, Position
 from alcor.store.interface import Image, Store, TooOld
 from alcor.telemetry.log import get_log
@@ -32,44 +33,62 @@ DELAY_MAX_S = 5.0
 
 
 class Dataplane:
-    """One data-plane manager that holds all shards. `run` it in one task; `started` is set when it serves."""
+    """One data-plane manager. `run` it in one task; `started` is set when it serves. Implements `share.Follower`.
+
+    It follows the whole log and publishes the shards it holds: all of them, or those that `hold` says.
+    """
 
     def __init__(
         self,
         store: Store,
         bus: DataplaneBus,
         *,
-        generation: int,
+        generation: int | None,
         region: RegionItem,
         now_ms: Callable[[], int],
         delay_min_s: float = DELAY_MIN_S,
         told: Told | None = None,
     ) -> None:
-        """`generation`: fencing number; higher than that of any dataplane before. `region`: parameters of all hosts.
+        """`region`: parameters of all hosts. `generation`: of a dataplane that holds everything: a fencing number,
+        higher than that of any before; None: it holds nothing until `hold` is called.
 
         `now_ms`: unix milliseconds. `delay_min_s`: before the first retry; doubled for each further one.
         `told`: hears of facts of ports after they were stored.
         """
         self.started = asyncio.Event()
         self._store, self._bus = store, bus
-        self._generation, self._region = generation, region
+        self._region, self._now_ms, self._told = region, now_ms, told
         self._delay_min_s = delay_min_s
+        alone = {} if generation is None else dict.fromkeys(range(SHARDS), generation)
+        self._holdings = Holdings(member_id="", shards=alone, realizes=generation or 0)
         # Whether the graph must be made anew, and whether all it says was published: only then is it worth comparing.
         self._stale, self._published = True, True
-        self._realizer = Realizer(store, bus, now_ms=now_ms, history_lost=self._begin_epoch, told=told)
+        self._realizer: Realizer | None = None
+        self.barriers = Barriers(self._heard)
+        """Who has what was published; known to the dataplane that hears of hosts."""
+        self._moved = asyncio.Event()
         self._graph: Graph | None = None
-        self._publisher = Publisher(0, generation)
+        self._publisher = Publisher(0, alone)
         self._failures = 0
-
-    @property
-    def barriers(self) -> Barriers:
-        """Who has what was published."""
-        return self._realizer.barriers
 
     @property
     def graph(self) -> Graph | None:
         """The present graph, only to be read; None before the first one is loaded."""
         return self._graph
+
+    @property
+    def revision(self) -> int | None:
+        """Through which revision it has followed the log; None before the first graph is loaded."""
+        return self._graph.revision if self._graph is not None else None
+
+    def hold(self, holdings: Holdings) -> None:
+        """From here on it says these shards, and hears of hosts if `realizes`."""
+        self._holdings = holdings
+        self._publisher = replace(self._publisher, shards=holdings.shards)
+        self._bus.hold(holdings)
+        if self._graph is not None and self._published:
+            self._publish(self._graph, [])  # where the shards stand that are new
+        self._moved.set()
 
     async def run(self) -> None:
         """Follow, compute, publish, and write down what hosts report, until cancelled.
@@ -79,8 +98,69 @@ class Dataplane:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow(), name="dataplane-follow")
             await self.started.wait()
-            tasks.create_task(self._realizer.listen(), name="dataplane-listen")
-            tasks.create_task(self._realizer.write(), name="dataplane-write")
+            tasks.create_task(self._realize(), name="dataplane-realize")
+
+    @property
+    def realizes(self) -> bool:
+        """Whether this is the dataplane that hears of hosts."""
+        return self._realizer is not None
+
+    def _heard(self, host_id: str) -> Heard | None:
+        return self._realizer.heard(host_id) if self._realizer is not None else None
+
+    async def _realize(self) -> None:
+        """Be the one that hears of hosts, whenever this dataplane is."""
+        delay_s = self._delay_min_s
+        while True:
+            generation = self._holdings.realizes
+            if not generation:
+                self._moved.clear()
+                await self._moved.wait()
+                continue
+            try:
+                await self._realize_once(generation)
+                delay_s = self._delay_min_s
+            except Exception as error:
+                # The loop's edge: the facts could not be read; they are read again.
+                get_log("dataplane").error("realizing_failed", delay_s=delay_s, exc_info=error)
+                await asyncio.sleep(delay_s)
+                delay_s = min(delay_s * 2, DELAY_MAX_S)
+
+    async def _realize_once(self, generation: int) -> None:
+        """One term of hearing of hosts. Raises: Unavailable if what was written before cannot be read."""
+        realizer = Realizer(
+            self._store,
+            self._bus,
+            now_ms=self._now_ms,
+            history_lost=self._begin_epoch,
+            told=self._told,
+            barriers=self.barriers,
+        )
+        assert self._graph is not None  # `started` came first
+        await realizer.begin(self._publisher.epoch, self._graph, anew=True)
+        # What the graph did meanwhile is made up for here, without a pause.
+        await realizer.begin(self._publisher.epoch, self._graph, anew=False)
+        self._realizer = realizer
+        work = [
+            asyncio.create_task(realizer.listen(), name="dataplane-listen"),
+            asyncio.create_task(realizer.write(), name="dataplane-write"),
+            asyncio.create_task(self._until_other(generation), name="dataplane-term"),
+        ]
+        try:
+            done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            self._realizer = None
+            realizer.close()
+            for task in work:
+                task.cancel()
+            await asyncio.gather(*work, return_exceptions=True)
+
+    async def _until_other(self, generation: int) -> None:
+        while self._holdings.realizes == generation:
+            self._moved.clear()
+            await self._moved.wait()
 
     async def _follow(self) -> None:
         """Turn after turn. Broad catch: this is the loop's edge; the repair of everything is a reload."""
@@ -129,7 +209,8 @@ class Dataplane:
         outcome = graph.advance((change for cut in cuts for change in cut.changes), through)
         compiled = perf_counter()
         self._publish(graph, self._publisher.steps(outcome.scopes, before, through))
-        self._realizer.advance(outcome)
+        if self._realizer is not None:
+            self._realizer.advance(outcome)
         times = Turned(
             follow_ms=(read - begun) * 1000,
             compile_ms=(compiled - read) * 1000,
@@ -152,23 +233,30 @@ class Dataplane:
                 "another database was put in its place; restart with that one's history"
             )
         graph = await asyncio.to_thread(self._build, image, old if continues else None)
-        publisher = Publisher(image.position.epoch, self._generation)
+        changes = (
+            await asyncio.to_thread(lambda: list(difference(old, graph)))
+            if old is not None and continues
+            else []
+        )
+        if self._realizer is not None:
+            await self._realizer.begin(image.position.epoch, graph, anew=image.position.epoch != epoch)
+        # No pause from here on: what is held may change in each.
+        recent = self._publisher.recent if continues else Recent(graph.revision)
+        publisher = Publisher(image.position.epoch, self._holdings.shards, recent)
         if old is None:
             steps: list[Publication] = []
         elif continues:
-            changes = await asyncio.to_thread(lambda: list(difference(old, graph)))
             steps = publisher.steps(changes, old.revision, graph.revision)
         else:
             # What was published is not known, or its positions are of another epoch: every scope is said anew, also
             # those that are gone.
             steps = list(publisher.snapshots(graph, dict.fromkeys([*old.scopes(), *graph.scopes()])))
-        await self._realizer.begin(image.position.epoch, graph, anew=image.position.epoch != epoch)
         self._graph, self._publisher = graph, publisher
         self.barriers.begin(graph)
         self._publish(graph, steps)
         self._stale = False
         if old is None:
-            self._bus.serve(self._snapshot)
+            self._bus.serve(self._snapshot, self._unchanged)
             self.started.set()
         get_log("dataplane").info(
             "goal_state_loaded",
@@ -191,10 +279,16 @@ class Dataplane:
         assert self._graph is not None  # served only once there is one
         return self._publisher.snapshot(self._graph, scope)
 
+    def _unchanged(self, scope: Scope, epoch: int, position: int) -> Publication | None:
+        assert self._graph is not None  # as above
+        return self._publisher.unchanged(self._graph, scope, epoch, position)
+
     def _publish(self, graph: Graph, steps: list[Publication]) -> None:
         position = Position(self._publisher.epoch, graph.revision)
         self._published = False
-        self._bus.publish(steps, self._publisher.heads(position))
+        for heads in self._publisher.heads(position):
+            self._bus.publish(steps, heads)
+            steps = []
         self._published = True
         REVISION.labels("dataplane").set(graph.revision)
 

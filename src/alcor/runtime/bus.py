@@ -7,12 +7,13 @@ import random
 import secrets
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from pathlib import Path
 
 from alcor.bus.consult import ANSWER_S, consult
 from alcor.bus.goal_client import GoalClient
 from alcor.bus.goal_server import GoalServer
+from alcor.bus.grpc_listen import is_served
 from alcor.bus.grpc_tls import ChannelTls
 from alcor.bus.interface import ItemCodec
 from alcor.model.errors import Unavailable
@@ -75,11 +76,17 @@ def ensure_secret(path: Path) -> str:
 
 @contextlib.asynccontextmanager
 async def listening(config: RegionConfig, codec: ItemCodec) -> AsyncIterator[GoalServer]:
-    """The dataplane's end, open to ncms. Raises: OSError (address in use), ConfigurationError."""
+    """The dataplane's end, open to ncms. Raises: OSError (address in use), ConfigurationError.
+
+    Of several dataplanes in one data folder the first has the socket there; the others are found through it.
+    """
     secret = ensure_secret(secret_path(config))
     tls = listening_tls(config, config.tls.bus, "dataplane")
     place = broker_place(config)
-    addresses = [*config.bus.listen, own_socket(config)]
+    near = own_socket(config)
+    addresses = list(config.bus.listen)
+    if not is_served(Path(near.removeprefix("unix:"))):
+        addresses.append(near)
     async with contextlib.AsyncExitStack() as stack:
         if place is None:
             server = GoalServer(codec, addresses, secret=secret, tls=tls)
@@ -94,14 +101,36 @@ async def listening(config: RegionConfig, codec: ItemCodec) -> AsyncIterator[Goa
         yield server
 
 
-async def consult_dataplane(config: RegionConfig, body: bytes, *, within_s: float = ANSWER_S) -> bytes:
-    """Ask the dataplane that leads, from a process of its own machine or as `bus.dataplane` says.
+def advertised(config: RegionConfig, bound: Sequence[str]) -> str:
+    """Where ncms of other machines find this dataplane: as configured, else where it listens."""
+    if config.bus.advertise:
+        return config.bus.advertise
+    address = next((each for each in bound if not each.startswith("unix:")), bound[0])
+    host, _, port = address.rpartition(":")
+    return f"{socket.gethostname()}:{port}" if host in ("0.0.0.0", "[::]", "") else address
 
-    Raises: NotFound, InvalidInput, Unavailable.
+
+async def consult_dataplane(config: RegionConfig, body: bytes, *, within_s: float = ANSWER_S) -> bytes:
+    """Ask a dataplane, from a process of its own machine or as `bus.dataplane` says: each has the whole graph.
+
+    Raises: NotFound, InvalidInput, Unavailable (if none of them can be asked).
     """
-    path, address = secret_path(config), config.bus.dataplane or _nearest(config)
+    reasons: list[str] = []
+    for address in config.bus.dataplane or (_nearest(config),):
+        try:
+            return await consult_at(config, address, body, own="api", within_s=within_s)
+        except Unavailable as error:
+            reasons.append(error.message)
+    raise Unavailable("; ".join(reasons))
+
+
+async def consult_at(
+    config: RegionConfig, address: str, body: bytes, *, own: str, within_s: float = ANSWER_S
+) -> bytes:
+    """Ask the dataplane at an address, as a process of the role `own`. Raises: as `consult_dataplane`."""
+    path = secret_path(config)
     try:
-        tls = channel_tls(config, config.tls.bus, address, own="api", to="dataplane")
+        tls = channel_tls(config, config.tls.bus, address, own=own, to="dataplane")
         secret = read_secret(path) if tls is None else ""
     except OSError as error:
         raise Unavailable(f"the bus secret cannot be read: {error}") from error
@@ -112,12 +141,12 @@ async def consult_dataplane(config: RegionConfig, body: bytes, *, within_s: floa
 
 def _nearest(config: RegionConfig) -> str:
     near = own_socket(config)
-    return near if Path(near.removeprefix("unix:")).is_socket() else _default(config.bus.listen)
+    return near if is_served(Path(near.removeprefix("unix:"))) else _default(config.bus.listen)
 
 
 @contextlib.asynccontextmanager
-async def attached(config: RegionConfig, *, beside: bool) -> AsyncIterator[GoalClient]:
-    """An ncm's end. `beside`: the dataplane is in the same process. It connects when it is read.
+async def attached(config: RegionConfig, beside: Sequence[str] = ()) -> AsyncIterator[GoalClient]:
+    """An ncm's end. `beside`: where a dataplane in the same process listens. It connects when it is read.
 
     Raises: ConfigurationError.
     """
@@ -126,9 +155,9 @@ async def attached(config: RegionConfig, *, beside: bool) -> AsyncIterator[GoalC
         return channel_tls(config, config.tls.bus, address, own="ncm", to="dataplane")
 
     path = secret_path(config)
-    address = config.bus.dataplane or (own_socket(config) if beside else _default(config.bus.listen))
+    addresses = config.bus.dataplane or tuple(beside[:1]) or (_default(config.bus.listen),)
     # A role's certificate makes up for the secret.
-    is_proved = own_tls(address) is not None
+    is_proved = all(own_tls(address) is not None for address in addresses)
 
     def tls(address: str) -> ChannelTls | None:
         try:
@@ -137,7 +166,7 @@ async def attached(config: RegionConfig, *, beside: bool) -> AsyncIterator[GoalC
             raise ConnectionError(str(error)) from error
 
     client = GoalClient(
-        address,
+        addresses,
         # For people to recognise, and never that of another process.
         ncm_id=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}",
         secret=lambda: "" if is_proved else read_secret(path),

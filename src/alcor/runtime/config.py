@@ -42,12 +42,20 @@ class Bus(Struct, frozen=True, kw_only=True):
             description="Where a dataplane awaits ncms: address:port or unix:/path; `<data>/bus.sock` in any case."
         ),
     ] = ("127.0.0.1:9698",)
-    dataplane: Annotated[
+    advertise: Annotated[
         str,
         Meta(
-            description="Where an ncm finds the dataplane; its own process's, else the first of `listen`, if empty."
+            description="The address of this dataplane for ncms that other dataplanes tell of it; the first of "
+            "`listen` if empty, with this machine's name in place of 0.0.0.0."
         ),
     ] = ""
+    dataplane: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Where an ncm finds dataplanes; one that lives is enough, it tells of the others. Its own "
+            "process's, else the first of `listen`, if empty."
+        ),
+    ] = ()
     secret_file: Annotated[
         str,
         Meta(

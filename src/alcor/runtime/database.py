@@ -1,12 +1,11 @@
 """Which database a region is in: SQLite in the data folder, or a PostgreSQL that several processes share."""
 
-import time
-from collections.abc import Callable
-
+from alcor.dataplane.share import REALIZE, SHARD
+from alcor.goalstate.scope import SHARDS
 from alcor.runtime.config import RegionConfig
-from alcor.runtime.lead import Held
 from alcor.runtime.settings import ConfigurationError
 from alcor.store.interface import Store
+from alcor.store.lease import Leases
 from alcor.store.sqlite import SqliteStore
 
 _SCHEMES = ("postgresql", "postgres")
@@ -38,15 +37,13 @@ async def open_store(config: RegionConfig) -> Store:
     return await PostgresStore.open(config.store.url)
 
 
-async def take_lead(config: RegionConfig, waiting: Callable[[], None]) -> Held:
-    """Wait until this process may be the region's dataplane, on PostgreSQL. Raises: Unavailable."""
+def open_leases(config: RegionConfig) -> Leases:
+    """Where dataplanes share their work, on PostgreSQL. It connects when it is asked."""
     _require_driver()
     from alcor.store.postgres.connection import connector
-    from alcor.store.postgres.lease import take_lease
+    from alcor.store.postgres.lease import PostgresLeases
 
-    return await take_lease(
-        connector(config.store.url), now_ms=lambda: time.time_ns() // 1_000_000, waiting=waiting
-    )
+    return PostgresLeases(connector(config.store.url), {SHARD: SHARDS, REALIZE: 1})
 
 
 def _require_driver() -> None:

@@ -21,6 +21,15 @@ class Health:
 
     def __init__(self) -> None:
         self._checks: dict[str, Callable[[], Awaitable[str]]] = {}
+        self._texts: dict[str, Callable[[], str]] = {}
+
+    def tell(self, part: str, text: Callable[[], str]) -> None:
+        """Have `text` say what a part does, for people."""
+        self._texts[part] = text
+
+    def parts(self) -> dict[str, str]:
+        """Part → what it does, of those that say it."""
+        return {part: text() for part, text in self._texts.items()}
 
     def watch(self, part: str, trouble: Callable[[], str]) -> None:
         """Have `trouble` say what is wrong with a part: empty, nothing."""
@@ -74,6 +83,11 @@ class OperationsApp:
         if path == "/healthz":
             missing = dict(await self._health())
             status = "unavailable" if missing else "ok"
-            body = {"status": status, "version": __version__, "missing": missing}
+            body = {
+                "status": status,
+                "version": __version__,
+                "missing": missing,
+                "parts": self._health.parts(),
+            }
             return 503 if missing else 200, "application/json", orjson.dumps(body)
         return 404, "text/plain", b"here are /healthz and /metrics\n"

@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import os
+import secrets
+import socket
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -21,6 +23,7 @@ from alcor.bus.interface import DataplaneBus, NcmBus
 from alcor.bus.local import LocalBus
 from alcor.dataplane.realize import Told
 from alcor.dataplane.service import Dataplane
+from alcor.dataplane.share import Share
 from alcor.goalstate.item import RegionItem
 from alcor.managers.node.authority import Certifier
 from alcor.managers.quota.limit import Limits
@@ -32,13 +35,13 @@ from alcor.model.dns_name import parse_domain
 from alcor.ncm.service import Ncm
 from alcor.runtime.access import authenticator, load_policy
 from alcor.runtime.background import background
-from alcor.runtime.bus import attached, listening
+from alcor.runtime.bus import advertised, attached, listening
 from alcor.runtime.compute import notifying
 from alcor.runtime.config import RegionConfig
-from alcor.runtime.database import is_shared, open_store, take_lead
+from alcor.runtime.database import is_shared, open_leases, open_store
 from alcor.runtime.edge import listen, serving, url_of
 from alcor.runtime.identity import ensure_admin_token, write_clouds
-from alcor.runtime.lead import Leader
+from alcor.runtime.member import Member
 from alcor.runtime.network import network_settings
 from alcor.runtime.operations import Health, OperationsApp
 from alcor.runtime.patience import Patience
@@ -149,9 +152,10 @@ async def _start(
         if local is not None:
             await stack.enter_async_context(_dataplane(make(_now_ms(), local)))
         else:
-            bus = await stack.enter_async_context(_leader(config, codec, make, health))
+            bus = await stack.enter_async_context(_member(config, codec, make, health, tracer))
     if Role.NCM in roles:
-        agents = await stack.enter_async_context(_ncm(config, codec, roles, local, health))
+        alone = local if Role.DATAPLANE in roles else None
+        agents = await stack.enter_async_context(_ncm(config, codec, bus, alone, health))
         certifier.welcome = welcome_of(config, agents)
     if store is not None and Role.API in roles:
         policy, overrides = load_policy(config.policy)
@@ -168,10 +172,10 @@ async def _start(
 
 def _maker(
     config: RegionConfig, store: Store, told: Told | None, tracer: ProcessTracer
-) -> Callable[[int, DataplaneBus], Dataplane]:
+) -> Callable[[int | None, DataplaneBus], Dataplane]:
     region = region_item(config)
 
-    def make(generation: int, bus: DataplaneBus) -> Dataplane:
+    def make(generation: int | None, bus: DataplaneBus) -> Dataplane:
         dataplane = Dataplane(store, bus, generation=generation, region=region, now_ms=_now_ms, told=told)
         tracer.lead(dataplane, bus)
         return dataplane
@@ -187,48 +191,54 @@ async def _dataplane(dataplane: Dataplane) -> AsyncIterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def _leader(
+async def _member(
     config: RegionConfig,
     codec: ProtobufCodec,
-    make: Callable[[int, DataplaneBus], Dataplane],
+    make: Callable[[int | None, DataplaneBus], Dataplane],
     health: Health,
+    tracer: ProcessTracer,
 ) -> AsyncIterator[tuple[str, ...]]:
-    """Yields where ncms attach: as wanted, and as bound if this process leads already."""
-    addresses = config.bus.listen
+    """One of the region's dataplanes, with its share of the shards. Yields where ncms attach."""
+    async with listening(config, codec) as server:
+        leases = open_leases(config)
+        address = advertised(config, server.addresses)
+        # For people to recognise, and never that of another process.
+        member_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
-    @contextlib.asynccontextmanager
-    async def listen_for_ncms() -> AsyncIterator[DataplaneBus]:
-        nonlocal addresses
-        async with listening(config, codec) as server:
-            addresses = server.addresses
-            yield server
+        def share(dataplane: Dataplane) -> Share:
+            return Share(leases, dataplane, member_id=member_id, address=address, clock=time.monotonic)
 
-    leader = Leader(lambda waiting: take_lead(config, waiting), listen_for_ncms, make)
-    health.watch("dataplane", lambda: leader.trouble)
-    task = asyncio.create_task(leader.run(), name="dataplane")
-    settled = asyncio.create_task(leader.settled.wait())
-    await asyncio.wait({task, settled}, return_when=asyncio.FIRST_COMPLETED)
-    settled.cancel()
-    if task.done():
-        task.result()  # what keeps it from starting is a sentence, not a crash
-    async with background("dataplane", task):
-        yield addresses
+        member = Member(lambda: make(None, server), share)
+        tracer.realizer = lambda: member.realizer
+        health.watch("dataplane", lambda: member.trouble)
+        health.tell("dataplane", lambda: member.text)
+        task = asyncio.create_task(member.run(), name="dataplane")
+        settled = asyncio.create_task(member.settled.wait())
+        await asyncio.wait({task, settled}, return_when=asyncio.FIRST_COMPLETED)
+        settled.cancel()
+        try:
+            if task.done():
+                task.result()  # what keeps it from starting is a sentence, not a crash
+            async with background("dataplane", task):
+                yield server.addresses
+        finally:
+            await leases.close()
 
 
 @contextlib.asynccontextmanager
 async def _ncm(
     config: RegionConfig,
     codec: ProtobufCodec,
-    roles: Collection[Role],
+    beside: Sequence[str],
     local: LocalBus | None,
     health: Health,
 ) -> AsyncIterator[tuple[str, ...]]:
     async with contextlib.AsyncExitStack() as stack:
         bus: NcmBus
-        if local is not None and Role.DATAPLANE in roles:
+        if local is not None:
             bus = local
         else:
-            client = await stack.enter_async_context(attached(config, beside=Role.DATAPLANE in roles))
+            client = await stack.enter_async_context(attached(config, beside))
             health.watch("bus", lambda: client.trouble)
             bus = client
         ncm = Ncm(

@@ -1,19 +1,21 @@
-"""What a process asks of hosts (traces, who has what): its own dataplane if that leads, else the one that does."""
+"""What a process asks of hosts: traces, of any dataplane (each has the whole graph); and who has what, of the one that
+hears of hosts, to which the others pass the question on.
+"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import orjson
 
+from alcor.bus.consult import ANSWER_S
 from alcor.bus.goal_server import GoalServer
 from alcor.bus.interface import DataplaneBus
-from alcor.dataplane.barrier import Barriers
 from alcor.dataplane.service import Dataplane
 from alcor.goalstate.graph import Graph
 from alcor.model.errors import Unavailable
 from alcor.model.realized import Realized
-from alcor.runtime.bus import consult_dataplane
+from alcor.runtime.bus import consult_at, consult_dataplane
 from alcor.runtime.config import RegionConfig
 from alcor.runtime.database import is_shared
 from alcor.trace.question import TraceQuestion
@@ -27,7 +29,7 @@ ASK_S = 5.0
 class ProcessTracer:
     """Implements the Tracer of `managers.trace`, the Hosts of `managers.epoch` and the DataPlane of `api.needs`.
 
-    `lead` says that this process has the present dataplane.
+    `lead` says that this process has a dataplane. realizer: the address of another one that hears of hosts.
     """
 
     def __init__(self, config: RegionConfig) -> None:
@@ -35,6 +37,7 @@ class ProcessTracer:
         self._dataplane: Dataplane | None = None
         self._bus: DataplaneBus | None = None
         self._tracer = Tracer(self._graph, self._ask)
+        self.realizer: Callable[[], str] = lambda: ""
 
     def lead(self, dataplane: Dataplane, bus: DataplaneBus) -> None:
         """From here on this dataplane's graph is asked, and agents by its bus."""
@@ -53,23 +56,32 @@ class ProcessTracer:
 
     async def wait(self, revision: int, within_s: float) -> Realized:
         """As `DataPlane`."""
-        if self._leads or not is_shared(self._config):
-            return await self._barriers().wait(revision, within_s)
-        body = orjson.dumps({"wait": {"revision": revision, "within_s": within_s}})
-        answer = await consult_dataplane(self._config, body, within_s=within_s + WAIT_MARGIN_S)
-        return msgspec.json.decode(answer, type=Realized)
+        said = {"wait": {"revision": revision, "within_s": within_s}}
+        return msgspec.json.decode(await self._told(said, within_s + WAIT_MARGIN_S), type=Realized)
 
     async def standing(self, kind: str, ids: Sequence[str]) -> list[Realized]:
         """As `DataPlane`."""
-        if self._leads or not is_shared(self._config):
-            return [self._barriers().standing(kind, id) for id in ids]
-        body = orjson.dumps({"standing": {"kind": kind, "ids": list(ids)}})
-        return msgspec.json.decode(await consult_dataplane(self._config, body), type=list[Realized])
+        said = {"standing": {"kind": kind, "ids": list(ids)}}
+        return msgspec.json.decode(await self._told(said, ANSWER_S), type=list[Realized])
 
-    def _barriers(self) -> Barriers:
-        if self._dataplane is None:
+    async def _told(self, said: Mapping[str, Any], within_s: float) -> bytes:
+        """The answer of the dataplane that hears of hosts. Raises: Unavailable."""
+        dataplane = self._dataplane
+        if dataplane is None and is_shared(self._config):
+            return await consult_dataplane(self._config, orjson.dumps(said), within_s=within_s)
+        if dataplane is None:
             raise Unavailable("this process of the region has no dataplane")
-        return self._dataplane.barriers
+        if dataplane.realizes or not is_shared(self._config):
+            barriers = dataplane.barriers
+            if "wait" in said:
+                return msgspec.json.encode(await barriers.wait(**said["wait"]))
+            asked = said["standing"]
+            return msgspec.json.encode([barriers.standing(asked["kind"], id) for id in asked["ids"]])
+        address = self.realizer()
+        if not address or "passed_on" in said:
+            raise Unavailable("another dataplane is about to hear of hosts; try again in a moment")
+        body = orjson.dumps({**said, "passed_on": True})
+        return await consult_at(self._config, address, body, own="dataplane", within_s=within_s)
 
     async def ask(self, host_id: str, question: Mapping[str, Any]) -> dict[str, Any]:
         """As the Hosts of `managers.epoch`."""
@@ -92,13 +104,10 @@ class ProcessTracer:
     async def _consulted(self, body: bytes) -> bytes:
         """Another process of the region asks."""
         said = orjson.loads(body)
-        if "wait" in said:
-            return msgspec.json.encode(await self._barriers().wait(**said["wait"]))
-        if "standing" in said:
-            asked = said["standing"]
-            return msgspec.json.encode([self._barriers().standing(asked["kind"], id) for id in asked["ids"]])
         if "host" in said:
             return orjson.dumps(await self._ask_host(said["host"], said["question"]))
+        if "trace" not in said:
+            return await self._told(said, said.get("wait", {}).get("within_s", ANSWER_S) + WAIT_MARGIN_S)
         question = msgspec.convert(said["trace"], TraceQuestion)
         return orjson.dumps((await self._tracer.trace(question, actual=said["actual"])).as_json())
 

@@ -74,6 +74,10 @@ BUS_FALLBACKS = Counter(
 BUS_BROKER = Gauge(
     "alcor_bus_broker_well", "Whether a dataplane sends by the broker: 1 while it does.", registry=REGISTRY
 )
+SHARDS_HELD = Gauge("alcor_dataplane_shards", "Shards this dataplane publishes.", registry=REGISTRY)
+LAG_SECONDS = Gauge(
+    "alcor_dataplane_lag_seconds", "How long the log has been ahead of this dataplane.", registry=REGISTRY
+)
 AGENTS = Gauge("alcor_ncm_agents", "Agents attached.", registry=REGISTRY)
 SCOPES = Gauge("alcor_ncm_scopes", "Scopes held.", registry=REGISTRY)
 SNAPSHOTS = Counter("alcor_ncm_snapshots_total", "Scope snapshots sent to agents.", registry=REGISTRY)

@@ -449,18 +449,39 @@ async def test_a_host_comes_back_in_the_same_write_as_its_ports() -> None:
 
 
 async def test_what_an_earlier_run_wrote_is_compared() -> None:
-    """After a restart nobody is alive; what was written and is not said again is lowered, what is gone forgotten."""
+    """After a restart who is not heard soon is not alive; what is not said again is lowered, what is gone forgotten."""
     seen = RecordingObservations()
     old = PortObservation("p", "h1", "ACTIVE", True, 4, LOADED, 3, 850.5)
     seen.port_facts = {"p": old, "gone": PortObservation("gone", "h1", "ACTIVE", True, 5, 3, 0, 1.0)}
     seen.host_facts = {"h1": HostObservation("h1", True, 700, "1.0")}
-    async with a_site(P, observations=seen) as site:
-        await seen.until(lambda: "gone" not in seen.port_facts)
+    async with a_site(P, observations=seen, silence_s=0.0) as site:
+        await seen.until(lambda: "gone" not in seen.port_facts and not seen.host_facts["h1"].alive)
         assert seen.host_facts["h1"] == HostObservation("h1", False, 700, "1.0")
         assert seen.port_facts["p"] is old
 
         await site.report()
         assert site.status() == "DOWN"
+
+
+async def test_who_is_told_of_at_once_was_never_away() -> None:
+    """When another dataplane begins to hear of hosts, those it is told of soon are alive throughout; nothing is written
+    of them and their ports that was not so before."""
+    seen = RecordingObservations()
+    port = PortObservation("p", "h1", "ACTIVE", True, 4, LOADED, 3, 850.5)
+    seen.port_facts = {"p": port}
+    seen.host_facts = {
+        "h1": HostObservation("h1", True, 700, "1.0"),
+        "h2": HostObservation("h2", True, 1, "1.0"),
+    }
+    async with a_site(P, observations=seen, silence_s=0.1, host_write_s=0.0) as site:
+        await site.report(
+            realized=through(LOADED, *REFERRED), ports=plugged(), agent_version="1.0", detail=""
+        )
+        assert seen.host_facts["h1"].alive
+        await seen.until(lambda: not seen.host_facts["h2"].alive)
+
+        assert (seen.host_facts["h1"].alive, seen.port_facts["p"]) == (True, port)
+        assert seen.port_facts["p"] is port
 
 
 async def test_what_a_host_says_at_once_is_not_lowered_first() -> None:

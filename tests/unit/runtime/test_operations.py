@@ -25,12 +25,17 @@ async def test_health_names_what_is_missing() -> None:
     health = Health()
     health.watch("bus", lambda: trouble[0])
     health.watch("dataplane", lambda: "")
+    health.tell("dataplane", lambda: "holds 32 of 64 shards")
+    parts = {"dataplane": "holds 32 of 64 shards"}
 
     well = await asked(health, "/healthz")
     trouble[0] = "the dataplane cannot be reached"
     ill = await asked(health, "/healthz")
 
-    assert (well.status_code, well.json()) == (200, {"status": "ok", "version": __version__, "missing": {}})
+    assert (well.status_code, well.json()) == (
+        200,
+        {"status": "ok", "version": __version__, "missing": {}, "parts": parts},
+    )
     assert (ill.status_code, ill.json()["missing"]) == (503, {"bus": "the dataplane cannot be reached"})
 
 

@@ -1,81 +1,137 @@
-"""The right to be the region's only dataplane: an advisory lock, gone with its connection, and a fencing number.
-
-The lock keeps a second one from starting; the number, which grows with every holder, lets receivers refuse what a
-holder still says that has not noticed yet that it lost the lock (I9).
-"""
+"""Leases in PostgreSQL: one row each, renewed, given up and taken in one statement by the database's clock."""
 
 import asyncio
-import contextlib
-from collections.abc import Callable
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import asyncpg
+import orjson
 
 from alcor.model.errors import Unavailable
-from alcor.store.postgres.connection import KEEPER, LOST, Connect, discard
+from alcor.store.lease import LeaseMember, LeaseName, LeaseStanding
+from alcor.store.postgres.connection import HOLDER, LOST, Connect, discard
 
-_LOCK = 0x616C6306
-# How soon a waiting process takes over, and how soon a holder notices a silent loss.
-_EVERY_S = 0.5
-_ANSWER_S = 5.0
-_GENERATION = """
-INSERT INTO meta (key, value) VALUES ('dataplane_generation', $1::text)
-ON CONFLICT (key) DO UPDATE SET value = greatest(meta.value::bigint + 1, excluded.value::bigint)::text
-RETURNING value::bigint
+LEASE_TABLES = """
+CREATE TABLE IF NOT EXISTS lease_member (
+    id text COLLATE "C" PRIMARY KEY, address text NOT NULL, is_ready boolean NOT NULL, seen timestamptz NOT NULL)
+    WITH (fillfactor = 50);
+CREATE TABLE IF NOT EXISTS lease (
+    kind text COLLATE "C" NOT NULL, number integer NOT NULL, holder text COLLATE "C", generation bigint NOT NULL,
+    ends timestamptz NOT NULL, PRIMARY KEY (kind, number)) WITH (fillfactor = 50);
+"""
+LEASE_NAMES = ("lease_member", "lease")
+
+_SOW = """
+INSERT INTO lease (kind, number, generation, ends)
+SELECT $1, number, 0, '-infinity' FROM generate_series(0, $2 - 1) AS number ON CONFLICT DO NOTHING
+"""
+# A generation is also a time in milliseconds, so that it grows across a database restored from a backup.
+# Rows to take are locked first: who holds the lock of one is taking it, and it is passed over.
+_RENEW = """
+WITH term AS (SELECT make_interval(secs => $4) AS length),
+me AS (
+    INSERT INTO lease_member (id, address, is_ready, seen) VALUES ($1, $2, $3, now())
+    ON CONFLICT (id) DO UPDATE SET address = excluded.address, is_ready = excluded.is_ready, seen = excluded.seen),
+gone AS (DELETE FROM lease_member USING term WHERE id <> $1 AND seen < now() - 10 * term.length),
+others AS (SELECT id, address, is_ready FROM lease_member, term WHERE id <> $1 AND seen >= now() - term.length),
+kept AS (SELECT * FROM unnest($5::text[], $6::integer[]) AS kept (kind, number)),
+renewed AS (
+    UPDATE lease SET ends = now() + term.length FROM kept, term
+    WHERE lease.kind = kept.kind AND lease.number = kept.number AND holder = $1
+    RETURNING lease.kind, lease.number, generation),
+given AS (
+    UPDATE lease SET holder = NULL, ends = '-infinity'
+    WHERE holder = $1 AND NOT EXISTS (
+        SELECT FROM kept WHERE kept.kind = lease.kind AND kept.number = lease.number)),
+share AS (
+    SELECT kind, CASE WHEN $3 THEN ceil(count(*)::numeric / (1 + (SELECT count(*) FROM others WHERE is_ready)))
+                      ELSE 0 END - (SELECT count(*) FROM kept WHERE kept.kind = lease.kind) AS lacking
+    FROM lease GROUP BY kind),
+free AS (
+    SELECT found.kind, found.number FROM share, LATERAL (
+        SELECT kind, number FROM lease
+        WHERE lease.kind = share.kind AND holder IS DISTINCT FROM $1 AND (holder IS NULL OR ends < now())
+        ORDER BY number LIMIT greatest(0, share.lacking) FOR UPDATE SKIP LOCKED) AS found),
+taken AS (
+    UPDATE lease SET holder = $1, ends = now() + term.length,
+        generation = greatest(generation + 1, (extract(epoch FROM now()) * 1000)::bigint)
+    FROM free, term WHERE lease.kind = free.kind AND lease.number = free.number
+    RETURNING lease.kind, lease.number, generation)
+SELECT
+    (SELECT json_agg(json_build_array(kind, number, generation))
+     FROM (SELECT * FROM renewed UNION ALL SELECT * FROM taken) AS held)::text,
+    (SELECT json_agg(json_build_array(id, address, is_ready)) FROM others)::text,
+    (SELECT extract(epoch FROM min(ends) - now())::float FROM lease
+     WHERE holder IS NOT NULL AND holder <> $1 AND ends > now()),
+    (SELECT json_object_agg(kind, holder) FROM (
+        SELECT kind, min(holder) AS holder FROM lease GROUP BY kind HAVING count(*) = 1) AS sole
+     WHERE holder IS NOT NULL)::text,
+    (SELECT max(revision) FROM revision)
+"""
+_LEAVE = """
+WITH gone AS (DELETE FROM lease_member WHERE id = $1)
+UPDATE lease SET holder = NULL, ends = '-infinity' WHERE holder = $1
 """
 
 
-class Lease:
-    """Held from `take_lease` until `release`, or until its connection is lost."""
+class PostgresLeases:
+    """The adapter of `Leases`, on a connection of its own. kinds: kind → how many leases there are of it."""
 
-    def __init__(self, connection: asyncpg.Connection, generation: int) -> None:
-        """`generation`: higher than that of any holder before."""
-        self.generation = generation
-        self._connection = connection
-        self._ended = asyncio.Event()
-        connection.add_termination_listener(self._terminated)
+    def __init__(self, connect: Connect, kinds: Mapping[str, int]) -> None:
+        self._connect, self._kinds = connect, dict(kinds)
+        self._connection: asyncpg.Connection | None = None
+        self._gate = asyncio.Lock()
 
-    async def lost(self) -> str:
-        """Wait until the lease is lost; returns why."""
-        while True:
-            # Not `wait_for`: before Python 3.12 it may swallow a cancellation that comes with its end.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_EVERY_S):
-                    await self._ended.wait()
-                return "the connection to the database ended"
+    async def renew(self, member: LeaseMember, keep: Collection[LeaseName], ttl_s: float) -> LeaseStanding:
+        """As `Leases.renew`."""
+        kinds, numbers = [name.kind for name in keep], [name.number for name in keep]
+        values = (member.id, member.address, member.is_ready, ttl_s, kinds, numbers)
+        held, others, free_in_s, sole, head = await self._ask(_RENEW, *values)
+        return LeaseStanding(
+            held={LeaseName(kind, number): generation for kind, number, generation in _list(held)},
+            others=[LeaseMember(*each) for each in _list(others)],
+            free_in_s=free_in_s,
+            sole=orjson.loads(sole) if sole else {},
+            head=head or 0,
+        )
+
+    async def leave(self, member_id: str) -> None:
+        """As `Leases.leave`."""
+        await self._ask(_LEAVE, member_id)
+
+    async def close(self) -> None:
+        """As `Leases.close`."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await discard(connection)
+
+    async def _ask(self, sql: str, *values: Any) -> Any:
+        async with self._gate:
             try:
-                await self._connection.fetchval("SELECT 1", timeout=_ANSWER_S)
+                if self._connection is None:
+                    self._connection = await self._open()
+                return await self._connection.fetchrow(sql, *values)
             except (*LOST, asyncpg.PostgresError) as error:
-                return f"the database does not answer: {error or type(error).__name__}"
+                await self.close()
+                raise Unavailable(f"The database did not renew the leases: {error}.") from error
+            except asyncio.CancelledError:
+                # What it does with the statement is not known.
+                connection, self._connection = self._connection, None
+                if connection is not None:
+                    connection.terminate()
+                raise
 
-    async def release(self) -> None:
-        """Let the next one have it."""
-        await discard(self._connection)
+    async def _open(self) -> asyncpg.Connection:
+        connection = await self._connect(HOLDER)
+        try:
+            for kind, count in self._kinds.items():
+                await connection.execute(_SOW, kind, count)
+        except BaseException:
+            await discard(connection)
+            raise
+        return connection
 
-    def _terminated(self, _: Any) -> None:
-        self._ended.set()
 
-
-async def take_lease(connect: Connect, *, now_ms: Callable[[], int], waiting: Callable[[], None]) -> Lease:
-    """Wait for the lease, however long another process has it. `waiting` is called once, when there is one.
-
-    Raises: Unavailable if the database cannot be asked.
-    """
-    try:
-        connection = await connect(KEEPER)
-    except (*LOST, asyncpg.PostgresError) as error:
-        raise Unavailable(f"The database cannot be reached: {error}.") from error
-    told = False
-    try:
-        while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK, timeout=_ANSWER_S):
-            if not told:
-                waiting()
-                told = True
-            await asyncio.sleep(_EVERY_S)
-        generation: int = await connection.fetchval(_GENERATION, str(now_ms()), timeout=_ANSWER_S)
-    except BaseException as error:
-        await discard(connection)
-        if isinstance(error, (*LOST, asyncpg.PostgresError)):
-            raise Unavailable(f"The database did not give the lease: {error}.") from error
-        raise
-    return Lease(connection, generation)
+def _list(text: str | None) -> list[Any]:
+    found: list[Any] = orjson.loads(text) if text else []
+    return found

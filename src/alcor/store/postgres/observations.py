@@ -1,8 +1,8 @@
 """Observed facts, beside intent: commits are not waited for, as a lost fact is seen again.
 
 At start every host counts as not alive until it is heard. Several processes share the database, and one that starts
-must not forget what another hears: so hosts are set back by the first process that opens it, and by the first facts
-that a process writes (only the one with the data-plane role ever does).
+must not forget what another hears: so hosts are set back by the first process that opens it. Who writes after another
+one did takes back by itself what is no longer true.
 """
 
 from collections.abc import Iterable, Sequence
@@ -53,7 +53,6 @@ class PostgresObservations:
     def __init__(self, connect: Connect, reads: Pool) -> None:
         self._reads = reads
         self._writes = Pool(connect, OBSERVER, 1)
-        self._begun = False
 
     async def put(self, ports: Iterable[PortObservation], hosts: Iterable[HostObservation]) -> None:
         """Replace facts by id."""
@@ -68,10 +67,7 @@ class PostgresObservations:
         )
 
         async def write(connection: asyncpg.Connection) -> None:
-            if not self._begun:
-                await set_hosts_back(connection)
             await connection.execute(_PUT, *values)
-            self._begun = True
 
         await self._writes.run(write)
 
