@@ -22,8 +22,8 @@ from alcor.bus.grpc_server import AgentServer
 from alcor.bus.interface import DataplaneBus
 from alcor.dataplane.service import Dataplane
 from alcor.ncm.service import Ncm
-from alcor.runtime.lead import Leader
 from tests.support.agent import CODEC
+from tests.support.sim.lead import Leader
 from tests.support.sim.loop import Component, SimLoop
 from tests.support.sim.net import Network
 from tests.support.sim.store import SimStore, open_store
@@ -186,7 +186,7 @@ def _tell(future: "asyncio.Future[str]") -> None:
 
 
 class _Held:
-    """Implements `lead.Held`."""
+    """Implements `sim.lead.Held`."""
 
     def __init__(self, lease: Lease, generation: int) -> None:
         self._lease, self._generation = lease, generation
