@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,6 +12,7 @@ from typing import Any
 import httpx
 import orjson
 import pytest
+import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -26,6 +28,8 @@ from alcor.lab.simulate.run import Run
 from alcor.lab.simulate.workload import WORKLOADS, Workload
 from alcor.model.resource import Entity
 from tests.support.postgres import server
+
+GUIDE, REFERENCE = Path("docs/guides/scale.md"), Path("docs/reference/simulate.md")
 
 Row = dict[str, Any]
 
@@ -260,6 +264,46 @@ def test_the_command_prints_json_and_ends_with_0() -> None:
 
     assert done.exit_code == 0, done.output
     assert orjson.loads(done.stdout)["outcome"] == "sound"
+
+
+def guide_commands() -> list[list[str]]:
+    """What the guide has people type."""
+    found = re.findall(r"^alcor simulate (.*)$|`alcor simulate (vpc .*?)`", GUIDE.read_text(), re.MULTILINE)
+    return [(one or other).split() for one, other in found]
+
+
+def test_the_guide_names_flags_that_there_are() -> None:
+    """Every command of the guide and every option of the reference is one."""
+    command = typer.main.get_command(app).commands["simulate"]  # type: ignore[attr-defined]  # a group
+    options = {name for parameter in command.params for name in parameter.opts}
+    commands = guide_commands()
+    for words in commands:
+        command.make_context("simulate", list(words))
+    named = set(re.findall(r"`(--[a-z-]+)`", REFERENCE.read_text()))
+
+    assert len(commands) == 6
+    assert named == {name for name in options if name.startswith("--")} - {"--format"}
+
+
+def test_the_guides_first_run_is_sound(tmp_path: Path) -> None:
+    """With fewer hosts than it names."""
+    words = next(words for words in guide_commands() if words[0] == "churn")
+    smaller = [
+        "--hosts",
+        "12",
+        "--ports",
+        "60",
+        "--networks",
+        "3",
+        "--duration",
+        "1",
+        "--report",
+        str(tmp_path),
+    ]
+    done = CliRunner().invoke(app, ["simulate", *words, *smaller])
+
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "report.html").exists()
 
 
 @pytest.mark.parametrize(
