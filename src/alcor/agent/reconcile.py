@@ -22,15 +22,7 @@ from alcor.agent.quarantine import Quarantine
 from alcor.agent.untold import Untold
 from alcor.agent.view import Changes, HostView
 from alcor.goalstate.item import ItemKind
-from alcor.pipeline.compile import (
-    Compiler,
-    affected,
-    found,
-    groups,
-    meters,
-    unit_flows,
-    units,
-)
+from alcor.pipeline.compile import Compiler, affected, found, groups, meters, unit_flows, units
 from alcor.pipeline.feature import Local, LocalChange
 from alcor.pipeline.flow import Flow, FlowKey, GroupSpec, MeterSpec
 from alcor.pipeline.live import ofport_of
@@ -74,6 +66,8 @@ class _Work:
     """What is to be done before the switch is right again."""
 
     units: set[Unit] = field(default_factory=lambda: {SHARED})
+    is_all: bool = False
+    """Whether every unit is to be computed: then nobody asks which ones a change touches."""
     owners: dict[Numbered, set[str]] = field(default_factory=lambda: {what: set() for what in Numbered})
     """What may have to be numbered."""
     bounds: bool = True
@@ -140,11 +134,10 @@ class Reconciler:
         self._life += 1
         self.is_connected = self._must_load = self._must_compare = True
         self._is_swept = False
-        view = self._view.resolved
         # Built anew, because an error may have left it half-way; what a hold keeps cannot be computed any more.
         self._by_unit = {unit: self._by_unit[unit] for unit in self._kept}
         self._desired = {flow.key: flow for flows in self._by_unit.values() for flow in flows}
-        self._work.units |= units(view) | self._kept
+        self._work.is_all = True
         for what, ids in self._known().items():
             self._work.owners[what].update(ids)
         self._work.bounds = self._work.provisions = True
@@ -163,7 +156,8 @@ class Reconciler:
         """The view changed; call with the view as it is after the batch."""
         view, work = self._view.resolved, self._work
         for change in changes.items:
-            work.units |= affected(change, view)
+            if not work.is_all:
+                work.units |= affected(change, view)
             kind = change.key.kind
             numbered = _NUMBERED.get(kind)
             if numbered is not None:
@@ -187,7 +181,8 @@ class Reconciler:
 
     def _changed(self, change: LocalChange) -> None:
         """Something changed on the host itself."""
-        self._work.units |= found(change, self._view.resolved)
+        if not self._work.is_all:
+            self._work.units |= found(change, self._view.resolved)
         self._work.bounds = True
         self._untold.local.add(change)
 
@@ -496,6 +491,8 @@ class Reconciler:
         before: dict[FlowKey, Flow | None] = {}
         added: list[Flow] = []
         dirty, self._work.units = self._work.units, set()
+        if self._work.is_all:
+            self._work.is_all, dirty = False, dirty | units(view) | self._kept
         for unit in dirty:
             old = self._by_unit.get(unit, ())
             new = () if self.quarantine.holds(unit) else self._compiler(unit, view, allocation)
