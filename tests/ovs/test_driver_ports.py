@@ -153,8 +153,9 @@ async def test_a_far_end_that_dies_and_returns_is_told(pair: OvsPair) -> None:
             await one.ensure_ports([TunnelPort("w-near", "geneve", Ip("192.0.2.2"), Ip("192.0.2.1"))])
             await two.ensure_ports([TunnelPort("w-far", "geneve", Ip("192.0.2.1"), Ip("192.0.2.2"))])
 
-            while not (await heard.until(TunnelHealth)).is_up:
-                pass
+            beginnings = []
+            while not (health := await heard.until(TunnelHealth)).is_up:
+                beginnings.append(health)
             while not (await heard_there.until(TunnelHealth)).is_up:
                 pass
             pair.ip("link", "set", near, "down")
@@ -164,6 +165,7 @@ async def test_a_far_end_that_dies_and_returns_is_told(pair: OvsPair) -> None:
             # A switch has no two tunnels with the same ends, and other tests make one with these.
             await one.ensure_ports([])
 
+        assert beginnings == [TunnelHealth(Ip("192.0.2.2"), is_up=False, was_up=False)] * len(beginnings)
         assert down == TunnelHealth(Ip("192.0.2.2"), is_up=False)
         assert up == TunnelHealth(Ip("192.0.2.2"), is_up=True)
         pair.vsctl("del-br", "br-under")

@@ -94,10 +94,14 @@ class PacketIn:
 
 @dataclass(frozen=True, slots=True)
 class TunnelHealth:
-    """Whether a VTEP that a `TunnelPort` watches can be reached, when that changes (and first when it is known)."""
+    """Whether a VTEP that a `TunnelPort` watches can be reached, when that changes (and first when it is known).
+
+    `was_up`: of one that is not, whether the switch has ever reached it since it began to watch.
+    """
 
     vtep: Ip
     is_up: bool
+    was_up: bool = True
 
 
 SwitchEvent = Connected | Lost | VifsChanged | PacketIn | TunnelHealth

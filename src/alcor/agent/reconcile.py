@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from alcor.agent.allocation import EPOCH, LocalNumbers, Numbered, Owners, zone_of
-from alcor.agent.driver import FlowDiff, FlowsRefused, InternalPort, Switch, SwitchError
+from alcor.agent.doubt import Doubts
+from alcor.agent.driver import FlowDiff, FlowsRefused, InternalPort, Switch, SwitchError, TunnelHealth
 from alcor.agent.handler import Confirmed, Finding
 from alcor.agent.hold import Hold
 from alcor.agent.kept_hops import KeptHops
@@ -106,6 +107,7 @@ class Reconciler:
         self._untold = Untold()
         self._departures = Departures(numbers.now_s, numbers.allocation.forwarding)
         self._arrivals = Arrivals(numbers.now_s, numbers.allocation.arrived)
+        self._doubts = Doubts(numbers.now_s)
         self._hops = KeptHops(numbers.allocation.next_hops)
         self.quarantine = Quarantine(numbers.now_s)
         self._provided: Provisions | None = None
@@ -242,10 +244,9 @@ class Reconciler:
             is_new = True
         return is_new
 
-    def tunnel_health(self, vtep: str, *, is_up: bool) -> None:
+    def tunnel_health(self, health: TunnelHealth) -> None:
         """A watched tunnel came up or went down."""
-        lost = self._numbers.allocation.lost_vteps
-        self._set_lost(lost - {vtep} if is_up else lost | {vtep})
+        self._set_lost(self._doubts.lost(health, self._numbers.allocation.lost_vteps))
 
     def _set_lost(self, lost: frozenset[str]) -> None:
         if lost != self._numbers.allocation.lost_vteps:
@@ -254,20 +255,21 @@ class Reconciler:
 
     def expire(self) -> bool:
         """Forget what is true only for a time; returns whether anything was."""
-        left, arrived = self._departures.expire(), self._arrivals.expire()
+        left, arrived, lost = self._departures.expire(), self._arrivals.expire(), self._doubts.expire()
+        self._set_lost(self._numbers.allocation.lost_vteps | lost)
         for port_id in left:
             self._changed(LocalChange(Local.FORWARDING, port_id))
         for port_id in arrived:
             self._changed(LocalChange(Local.ARRIVED, port_id))
         again = self.quarantine.expire()
         self._work.units |= again
-        return bool(left or arrived or again)
+        return bool(left or arrived or again or lost)
 
     @property
     def expires_s(self) -> float | None:
         """When `expire` will have something to do, in the clock's seconds; None if nothing is due."""
-        dues = (self._departures.next_s(), self._arrivals.next_s(), self.quarantine.next_s())
-        return min((due for due in dues if due is not None), default=None)
+        temporary = (self._departures, self._arrivals, self._doubts, self.quarantine)
+        return min((due for each in temporary if (due := each.next_s()) is not None), default=None)
 
     def provide_again(self) -> None:
         """Try once more to make the ports that the switch could not make."""
@@ -423,7 +425,7 @@ class Reconciler:
             self._changed(LocalChange(Local.PROVIDERS))
         if before[3] != allocation.metadata_ofport:
             self._changed(LocalChange(Local.METADATA))
-        self._set_lost(allocation.lost_vteps & {vtep for _, vtep in wanted.probes})
+        self._set_lost(allocation.lost_vteps & self._doubts.watch({vtep for _, vtep in wanted.probes}))
 
     async def _ensure_ports(self, wanted: Provisions) -> Mapping[str, int]:
         """A bridge that is not there must not keep the host from everything else: it is complained of, and left out."""

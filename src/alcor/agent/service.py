@@ -269,10 +269,11 @@ class Agent:
                     self._answerer.budget.forget(port_id)
                 self._wake.set()
             case TunnelHealth(vtep, is_up):
-                log.info("tunnel_health", vtep=vtep, is_up=is_up)
-                self._reconciler.tunnel_health(vtep, is_up=is_up)
+                log.info("tunnel_health", vtep=vtep, is_up=is_up, was_up=event.was_up)
+                self._reconciler.tunnel_health(event)
                 if self._losses.health(vtep, is_up=is_up):
                     self._session.beat()
+                self._appointed.set()
                 self._wake.set()
             case PacketIn():
                 self._on_packet(event)

@@ -267,13 +267,13 @@ class SimulatedSwitch:
         self.is_up = True
         self._announce()
 
-    def set_health(self, vtep: Ip, *, is_up: bool) -> None:
+    def set_health(self, vtep: Ip, *, is_up: bool, was_up: bool = True) -> None:
         """BFD finds a watched VTEP alive or dead: groups that watch its port follow, and the agent hears of it."""
         for name, port in self.port_specs.items():
             if isinstance(port, TunnelPort) and port.remote == vtep:
                 number = self.ports[name]
                 (self.tables.dead_ports.discard if is_up else self.tables.dead_ports.add)(number)
-                self._tell(TunnelHealth(vtep, is_up))
+                self._tell(TunnelHealth(vtep, is_up, was_up))
 
     def punt(self, packet: PacketIn) -> None:
         """Give the agent a packet."""

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from alcor.agent.doubt import DOUBT_S
 from alcor.agent.driver import PacketIn
 from alcor.agent.loss import STABLE_S
 from alcor.agent.simulated import SimulatedSwitch
@@ -476,6 +477,27 @@ async def test_a_gateway_host_is_lost(ncm: FakeNcm, switch: SimulatedSwitch) -> 
         ncm.put(local_port(1))
         await settled()
         assert (agent.allocation.lost_vteps, agent.allocation.probes) == (frozenset(), {})
+
+
+async def test_a_gateway_host_that_was_never_reached_is_lost_after_a_while(
+    ncm: FakeNcm, switch: SimulatedSwitch
+) -> None:
+    """A watch begins with "down"; only one that stays so says something."""
+    clock = Clock()
+    async with running(an_agent(ncm, switch, clock)) as agent:
+        ncm.put(
+            local_port(1, routers=("router",)), router(gateway_hosts=(GatewayHost("host-2", OTHER_VTEP),))
+        )
+        await settled()
+        switch.set_health(Ip(OTHER_VTEP), is_up=False, was_up=False)
+        await settled()
+        early = agent.allocation.lost_vteps
+        clock.s += DOUBT_S
+        ncm.put(neighbour(91, vtep=OTHER_VTEP))  # the fake clock wakes nobody
+        await settled()
+
+        assert early == frozenset()
+        assert agent.allocation.lost_vteps == {OTHER_VTEP}
 
 
 async def test_a_lost_gateway_host_is_told_by_who_serves_in_its_place(

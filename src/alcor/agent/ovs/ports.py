@@ -164,17 +164,27 @@ class ExtraPorts:
                 where = [["_uuid", "==", ["uuid", uuid]]]
                 yield {"op": "mutate", "table": "Bridge", "where": where, "mutations": mutations}
 
-    def health(self) -> dict[Ip, bool]:
-        """What BFD says of each watched VTEP; those it has said nothing of yet are left out."""
-        return {
-            Ip(row.options["remote_ip"]): row.bfd_status["forwarding"] == "true"
+    def health(self) -> dict[Ip, TunnelHealth]:
+        """What BFD says of each watched VTEP; those it has said nothing of yet are left out.
+
+        Source: ovs-vswitchd.conf.db(5), Interface, "BFD Status": `flap_count` counts how often `forwarding` changed.
+        """
+        found = [
+            TunnelHealth(
+                Ip(row.options["remote_ip"]),
+                row.bfd_status["forwarding"] == "true",
+                was_up=row.bfd_status.get("flap_count") != "0",
+            )
             for row in self._database.interfaces.values()
             if row.bfd.get("enable") == "true"
             and "forwarding" in row.bfd_status
             and "remote_ip" in row.options
-        }
+        ]
+        return {health.vtep: health for health in found}
 
 
-def changes_of_health(before: Mapping[Ip, bool], after: Mapping[Ip, bool]) -> list[TunnelHealth]:
+def changes_of_health(
+    before: Mapping[Ip, TunnelHealth], after: Mapping[Ip, TunnelHealth]
+) -> list[TunnelHealth]:
     """What to tell of two states; one that is no longer watched is told of no more."""
-    return [TunnelHealth(vtep, is_up) for vtep, is_up in after.items() if before.get(vtep) is not is_up]
+    return [health for vtep, health in after.items() if before.get(vtep) != health]

@@ -27,6 +27,7 @@ from alcor.agent.driver import (
     SwitchEvent,
     SwitchTrace,
     TraceEntry,
+    TunnelHealth,
     VifsChanged,
 )
 from alcor.agent.ovs import openflow, unixctl
@@ -73,7 +74,7 @@ class _Session:
     vifs: dict[str, int]
     ports_version: int
     ports: ExtraPorts
-    health: dict[Ip, bool]
+    health: dict[Ip, TunnelHealth]
 
     def close(self) -> None:
         self.openflow.close()
