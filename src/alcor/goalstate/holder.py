@@ -14,7 +14,7 @@ class Holders:
     """Scope → the scopes with items that refer to it, and how many each; and when each last came to refer otherwise.
 
     Law: `hosts(s)` names every host h with s in `closure(h)`, but for the region's scope.
-    Memory: a dictionary entry per pair of scopes, so of a host and a network it has ports on; about 100 bytes.
+    Memory: a dictionary entry per pair of scopes, so of a host and a network it has ports on; about 50 bytes.
     """
 
     def __init__(self) -> None:
