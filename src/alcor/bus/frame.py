@@ -36,7 +36,7 @@ from alcor.bus.interface import (
     Welcome,
 )
 from alcor.goalstate.item import ItemKind, Key
-from alcor.goalstate.scope import Scope, ScopeKind
+from alcor.goalstate.scope import SHARDS, Scope, ScopeKind
 
 # Small enough that one frame does not hold up a heartbeat for long, large enough that framing costs nothing.
 FRAME_BYTES = 1 << 20
@@ -123,6 +123,31 @@ def _encode_keys(keys: Iterable[Key]) -> list[wire.ItemKey]:
     return [wire.ItemKey(kind=ITEM_KINDS[key.kind], id=encode_id(key.id)) for key in keys]
 
 
+def _encode_heads(heads: Heads) -> wire.Heads:
+    """With a revision per shard this is most of what a change of one port takes; as a rule all stand at one."""
+    shards: dict[int, int] = {}
+    for shard, through in heads.through.items():
+        shards[through] = shards.get(through, 0) | 1 << shard
+    alone = {through: bits for through, bits in shards.items() if bits & (bits - 1) == 0}
+    return wire.Heads(
+        epoch=heads.epoch,
+        generation=heads.generation,
+        through={bits.bit_length() - 1: through for through, bits in alone.items()},
+        shared=[
+            wire.SharedHead(through=through, shards=bits)
+            for through, bits in shards.items()
+            if through not in alone
+        ],
+    )
+
+
+def _decode_through(heads: wire.Heads) -> dict[int, int]:
+    through = dict(heads.through)
+    for shared in heads.shared:
+        through |= {shard: shared.through for shard in range(SHARDS) if shared.shards >> shard & 1}
+    return through
+
+
 def encode_port(port: PortReport) -> wire.PortReport:
     """A port's transition on the wire. Raises: ValueError."""
     return wire.PortReport(
@@ -163,9 +188,7 @@ def _wire_of_ncm(message: NcmMessage | Marks) -> wire.NcmMessage:
         case ScopeUpdate():
             return wire.NcmMessage(update=_encode_update(message))
         case Heads():
-            return wire.NcmMessage(
-                heads=wire.Heads(epoch=message.epoch, generation=message.generation, through=message.through)
-            )
+            return wire.NcmMessage(heads=_encode_heads(message))
         case Marks():
             return wire.NcmMessage(
                 marks=wire.Marks(source=message.source, covered=message.covered, awaited=message.awaited)
@@ -379,7 +402,7 @@ def decode_ncm_message(message: wire.NcmMessage) -> NcmMessage:
             return _decode_update(message.update)
         case "heads":
             heads = message.heads
-            return Heads(epoch=heads.epoch, generation=heads.generation, through=dict(heads.through))
+            return Heads(epoch=heads.epoch, generation=heads.generation, through=_decode_through(heads))
         case "dropped":
             return Dropped(decode_scope(message.dropped.scope))
         case "refused":
