@@ -1,7 +1,7 @@
 """Runs seeds in a process of its own: `python -m tests.dst.worker WHAT …`. Prints one JSON object per run.
 
 WHAT: `seeds FIRST LAST`; `crash KIND AT`, in which something dies at one resumption; `crashes KIND PARTS`, the same at
-about so many of its resumptions, evenly.
+about so many of its resumptions, evenly; `doctored SEED`, whose record is tampered with in several ways.
 """
 
 import json
@@ -12,6 +12,7 @@ from dataclasses import asdict
 
 from alcor.telemetry.log import configure
 from tests.support.sim.crash import crash, steps_of
+from tests.support.sim.doctor import doctored
 from tests.support.sim.run import Founding, Outcome, simulate
 
 STORY_SEED = 1
@@ -21,6 +22,8 @@ def _runs(what: str, arguments: list[str]) -> Iterable[Outcome]:
     if what == "seeds":
         first, last = map(int, arguments)
         yield from (simulate(seed) for seed in range(first, last + 1))
+    elif what == "doctored":
+        yield from doctored(int(arguments[0]))
     elif what == "crash":
         yield _crash(arguments[0], int(arguments[1]))
     else:

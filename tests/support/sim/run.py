@@ -101,7 +101,7 @@ class Founding:
             cls.folder = None
 
 
-async def _story(world: World, plan: Plan, outcome: Outcome) -> None:
+async def tell(world: World, plan: Plan, outcome: Outcome) -> None:
     """Work and trouble side by side."""
     loop = world.loop
     for node in world.nodes:
@@ -164,7 +164,7 @@ async def settle(world: World, plan: Plan, outcome: Outcome) -> None:
 Story = Callable[[World, Plan, Outcome], Coroutine[Any, Any, None]]
 
 
-def simulate(seed: int, *, plan: Plan | None = None, story: Story = _story) -> Outcome:
+def simulate(seed: int, *, plan: Plan | None = None, story: Story = tell) -> Outcome:
     """Run a seed. Whatever is wrong is in the outcome's findings."""
     plan = plan or plan_of(seed)
     outcome = Outcome(seed)
