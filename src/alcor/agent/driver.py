@@ -10,7 +10,8 @@ from enum import Enum
 from typing import NamedTuple, Protocol
 
 from alcor.model.address import Ip
-from alcor.pipeline.flow import Flow, FlowKey, GroupSpec, MeterSpec
+from alcor.pipeline.flow import Flow, FlowKey, GroupSpec, MeterSpec, SetField
+from alcor.pipeline.tables import UnitKind
 
 
 class SwitchError(Exception):
@@ -90,6 +91,14 @@ class PacketIn:
     table: int
     data: bytes
     fields: Mapping[str, int] = field(default_factory=dict)
+
+
+class Resumed(NamedTuple):
+    """A punted packet that is to go on: in `table`, with `fields` (registers, metadata, in_port) as they were."""
+
+    data: bytes
+    table: int
+    fields: tuple[SetField, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +263,15 @@ class Switch(Protocol):
 
     async def send_packet(self, data: bytes, out_port: int) -> None:
         """Send a frame out of a port."""
+
+    async def resume_packet(self, packet: Resumed) -> None:
+        """Have a punted packet go on through the flows."""
+
+    async def packet_counts(self, kind: UnitKind, network_key: int = 0) -> dict[int, int]:
+        """How many packets have met the flows of each unit of a kind: cookie → number; may be a second old.
+
+        `network_key`: only flows that match this network. Cost: O(flows of the kind there).
+        """
 
     async def warm_tunnels(self, vteps: Sequence[str]) -> None:
         """Make the underlay's address resolution ready, so that the first tunnelled packet is not lost."""

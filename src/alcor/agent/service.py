@@ -40,11 +40,14 @@ from alcor.agent.loss import Losses
 from alcor.agent.on_demand import Asker
 from alcor.agent.reconcile import Reconciler, Turn
 from alcor.agent.report import PortLedger, with_subports
+from alcor.agent.sender import Sender
 from alcor.agent.session import Session, Step, full_jitter
 from alcor.agent.silent import SilentOpeners
 from alcor.agent.status import facts_of
 from alcor.agent.translation import StaleTranslations
+from alcor.agent.usage import Usage
 from alcor.agent.view import Changes, HostView
+from alcor.agent.waiting import Waiting
 from alcor.bus.interface import (
     AgentConnector,
     ClaimReport,
@@ -59,9 +62,8 @@ from alcor.bus.interface import (
 from alcor.goalstate.item import ItemKind
 from alcor.pipeline.compile import Compiler, unit_flows
 from alcor.pipeline.gateway import succeeded
-from alcor.pipeline.live import is_remote, ofport_of
+from alcor.pipeline.live import is_remote
 from alcor.pipeline.tables import Table
-from alcor.pipeline.trunk import with_tag
 from alcor.pipeline.view import Allocation, View
 from alcor.telemetry.log import get_log
 from alcor.telemetry.metrics import INSTALL_SECONDS
@@ -70,8 +72,6 @@ log = get_log("agent")
 
 REPAIR_S_BASE = 0.05
 REPAIR_S_MAX = 5.0
-# Frames on their way to the switch; what comes when so many wait is not sent, and the client asks again.
-FRAMES_WAITING_MAX = 256
 # How long a port that the switch could not make (a bridge that is not there) is left alone.
 PROVIDE_AGAIN_S = 5.0
 HANDLER_RETRY_S = 1.0
@@ -131,7 +131,10 @@ class Agent:
         own = handlers(Tools(host_id, monotonic_s, random, sleep), makers)
         handling = (*own, advertiser(self._answerer, random))
         self._desk = HandlerDesk(handling, self._answerer.budget, monotonic_s)
-        self._frames: asyncio.Queue[Frame] = asyncio.Queue(FRAMES_WAITING_MAX)
+        known, local = self._view.resolved, self._numbers.allocation
+        self._sender = Sender(switch, known, local)
+        self._waiting = Waiting(self.asker.ask, self._numbers, monotonic_s, sleep)
+        self._usage = Usage(switch, known, local, self.asker, self._view.lazy_keys, sleep)
         self._silent = SilentOpeners(switch)
         self._translations = StaleTranslations(switch)
         # The last claim of each address that a local port made, told again whenever the region is reached anew.
@@ -147,7 +150,7 @@ class Agent:
         self._vteps: set[str] = set()
         self._peers_changed = True
         self._switch_error = "the switch has not answered yet"
-        self._turns = self._frames_dropped = 0
+        self._turns = 0
         self._settled_ms = 0.0
         self._started_ms = now_ms()
 
@@ -186,6 +189,9 @@ class Agent:
             self._arrived_s = self._monotonic_s()
         changes = self._view.apply(steps)
         self.asker.noted(changes)
+        self._waiting.noted(changes)
+        if changes.turned:
+            self._usage.begin()
         self._reconciler.note(changes)
         if any(change.key.kind in _SERVED_KINDS for change in changes.items):
             self._losses.routers_changed()
@@ -226,7 +232,9 @@ class Agent:
                     self._listen(),
                     self._session.run(),
                     self._work(),
-                    self._send_frames(),
+                    self._sender.run(),
+                    self._waiting.run(),
+                    self._usage.run(),
                     self._keep_time(),
                     self._ask(),
                     self._silent.run(self.view, self.allocation),
@@ -281,6 +289,9 @@ class Agent:
                 assert_never(event)
 
     def _on_packet(self, packet: PacketIn) -> None:
+        if packet.table == Table.ASK_HOST:
+            self._sender.send(self._waiting.punted(packet, self.view))
+            return
         punt = punt_of(packet, self._numbers)
         outcome = self._desk.handle(punt, self.view, self.allocation)
         if outcome is not None:
@@ -288,7 +299,7 @@ class Agent:
         elif packet.table == Table.PUNT_PORT:
             answer = self._answerer.answer(packet, punt.port_id, self.view, self.allocation)
             if answer is not None:
-                self._send(Frame(answer.frame, answer.ofport, answer.port_id))
+                self._sender.send((Frame(answer.frame, answer.ofport, answer.port_id),))
 
     # --- what handlers see of the agent ----------------------------------------------------------------
 
@@ -304,8 +315,7 @@ class Agent:
 
     def carry_out(self, outcome: Outcome) -> None:
         """Send, find and observe; at once returns. Appointments are kept by the desk."""
-        for frame in outcome.frames:
-            self._send(frame)
+        self._sender.send(outcome.frames)
         if outcome.findings and self._reconciler.found(outcome.findings):
             self._wake.set()
         for claim in outcome.observations:
@@ -323,12 +333,6 @@ class Agent:
         self._losses.watch(vtep for _, vtep in allocation.probes)
         self._session.lose(self._losses.due(lambda: succeeded(view, allocation)))
 
-    def _send(self, frame: Frame) -> None:
-        try:
-            self._frames.put_nowait(frame)
-        except asyncio.QueueFull:
-            self._frames_dropped += 1
-
     async def _work(self) -> None:
         """Turns, one after another; after a refusal the whole switch is compared again, later and later."""
         failures = 0
@@ -336,7 +340,7 @@ class Agent:
             await self._wake.wait()
             self._wake.clear()
             arrived_s, self._arrived_s = self._arrived_s, None
-            begun_s = self._monotonic_s()
+            begun_s, version = self._monotonic_s(), self._waiting.version
             try:
                 turn = await self._reconciler.turn()
             except FlowsRefused as error:
@@ -354,6 +358,7 @@ class Agent:
                 self._turns += 1
                 if turn is not None:
                     confirmed_ms, confirmed_s = self._now_ms(), self._monotonic_s()
+                    self._sender.send(self._waiting.confirmed(version, self.view))
                     if arrived_s is not None:
                         INSTALL_SECONDS.observe(confirmed_s - arrived_s)
                     self._receive_ms = 0.0 if arrived_s is None else max(0.0, begun_s - arrived_s) * 1000
@@ -420,21 +425,6 @@ class Agent:
         self._session.acknowledge(
             turn.epoch, news, reports, receive_ms=self._receive_ms, install_ms=self._install_ms
         )
-
-    async def _send_frames(self) -> None:
-        while True:
-            frame = await self._frames.get()
-            data = frame.data
-            if frame.port_id:
-                port = self.view.ports.get(frame.port_id)
-                # A VIF that went while the frame waited must not get another's: its number may be another's now.
-                if port is None or ofport_of(port, self.view, self.allocation) != frame.ofport:
-                    continue
-                data = with_tag(data, None if port.trunk is None else port.trunk.vlan)
-            try:
-                await self._switch.send_packet(data, frame.ofport)
-            except SwitchError as error:
-                log.debug("frame_lost", port=frame.port_id, ofport=frame.ofport, reason=str(error))
 
     async def _keep_time(self) -> None:
         """What is due: appointments of handlers, what is true only for a time, ports that could not be made."""
@@ -566,9 +556,9 @@ class Agent:
             "counters": {
                 "turns": self._turns,
                 "flow_changes": self._reconciler.flow_changes,
-                "answers_dropped": self._frames_dropped,
+                "answers_dropped": self._sender.dropped,
                 "connections_forgotten": self._silent.forgotten + self._translations.forgotten,
-                "punts": Counter(self._answerer.counts) + Counter(self._desk.counts),
+                "punts": Counter(self._answerer.counts) + Counter(self._desk.counts) + self._waiting.counts,
             },
         }
 

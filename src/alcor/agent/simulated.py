@@ -6,6 +6,7 @@ the database.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -21,6 +22,7 @@ from alcor.agent.driver import (
     PacketIn,
     PortSpec,
     RawKey,
+    Resumed,
     SwitchError,
     SwitchEvent,
     SwitchTrace,
@@ -32,8 +34,9 @@ from alcor.agent.driver import (
 )
 from alcor.model.address import Ip, ip_int, ip_version
 from alcor.pipeline.conntrack import Connections, End, Tuple, echo_kind
-from alcor.pipeline.flow import CtState, Flow, FlowKey, GroupSpec, MeterSpec
+from alcor.pipeline.flow import CtState, Field, Flow, FlowKey, GroupSpec, MeterSpec, Term
 from alcor.pipeline.simulate import Emission, SimulatedTables, TunnelMetadata
+from alcor.pipeline.tables import COOKIE_KIND_SHIFT, COOKIE_OURS, NETWORK, UnitKind
 from alcor.pipeline.text import render, render_actions
 
 _TUNNEL_PORTS = {"vxlan": 1, "geneve": 2, "gre": 3}
@@ -73,6 +76,9 @@ class SimulatedSwitch:
         self.vteps: tuple[str, ...] = ()
         self.counts = MessageCounts()
         self.sent: list[tuple[int, bytes]] = []
+        self.resumed: list[Resumed] = []
+        # Packets of the fabric that met each flow.
+        self.met: Counter[FlowKey] = Counter()
         self.warmed: set[str] = set()
         self.is_up = True
         # What the next calls that change something fail with: a switch that refuses.
@@ -227,6 +233,22 @@ class SimulatedSwitch:
         self._check()
         self.sent.append((out_port, data))
 
+    async def resume_packet(self, packet: Resumed) -> None:
+        """As the driver says; see `resumed`."""
+        self._check()
+        self.resumed.append(packet)
+
+    async def packet_counts(self, kind: UnitKind, network_key: int = 0) -> dict[int, int]:
+        """As the driver says; see `met`."""
+        self._check()
+        found: Counter[int] = Counter()
+        network = {Term(NETWORK, network_key)} if network_key else set()
+        for flow in self.tables.flows.values():
+            is_of_kind = flow.cookie >> COOKIE_KIND_SHIFT == (COOKIE_OURS >> COOKIE_KIND_SHIFT | kind)
+            if is_of_kind and network <= set(flow.match):
+                found[flow.cookie] += self.met[flow.key]
+        return dict(found)
+
     async def warm_tunnels(self, vteps: Sequence[str]) -> None:
         """As the driver says: notes who was asked for."""
         self._check()
@@ -339,9 +361,15 @@ class Fabric:
 
     def answers(self, switch: str) -> list[Delivery]:
         """The frames that the switch's agent has sent since the last call."""
-        sent = self.switches[switch].sent
+        one = self.switches[switch]
+        sent = one.sent
         found = [Delivery(switch, ofport, frame) for ofport, frame in sent]
         sent.clear()
+        resumed, one.resumed = one.resumed, []
+        for packet in resumed:
+            emissions = one.tables.resume(packet.data, packet.table, packet.fields)
+            in_port = next((value for field, value, _ in packet.fields if field is Field.IN_PORT), 0)
+            found += self._emitted(one, emissions, in_port, 0)
         return found
 
     def _process(
@@ -349,8 +377,15 @@ class Fabric:
     ) -> list[Delivery]:
         if hops > _HOPS_MAX:
             raise RuntimeError(f"a frame went through more than {_HOPS_MAX} tunnels: {frame.hex()}")
+        emissions, steps = switch.tables.follow(frame, in_port, tunnel)
+        switch.met.update(step.flow.key for step in steps if step.flow is not None)
+        return self._emitted(switch, emissions, in_port, hops)
+
+    def _emitted(
+        self, switch: SimulatedSwitch, emissions: Iterable[Emission], in_port: int, hops: int
+    ) -> list[Delivery]:
         found = []
-        for emission in switch.tables.process(frame, in_port, tunnel):
+        for emission in emissions:
             if emission.port is None:
                 fields = {name: value for name, value in emission.fields.items() if name != "in_port"}
                 switch.punt(PacketIn(in_port, emission.table, emission.frame, fields))

@@ -260,6 +260,15 @@ class SimulatedTables:
         run.start(_Packet(Frame(frame), carried))
         return run.emissions, run.steps
 
+    def resume(self, frame: bytes, table: int, fields: Iterable[SetField]) -> list[Emission]:
+        """What leaves the switch when its agent has a punted frame go on in a table. Raises: SimulationError."""
+        packet = _Packet(Frame(frame), dict.fromkeys(_CARRIED, 0))
+        for written, value, _ in fields:
+            packet.write(written, value)
+        run = _Run(self, self._tables)
+        run.start(packet, table)
+        return run.emissions
+
 
 def _groups_of(actions: Iterable[Action]) -> Iterator[int]:
     for action in actions:
@@ -278,9 +287,9 @@ class _Run:
         self.emissions: list[Emission] = []
         self.steps: list[Step] = []
 
-    def start(self, packet: _Packet) -> None:
+    def start(self, packet: _Packet, table: int = 0) -> None:
         try:
-            self.table(0, packet, depth=0)
+            self.table(table, packet, depth=0)
         except _Held:
             return
 

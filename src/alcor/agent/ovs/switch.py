@@ -11,6 +11,7 @@ Flows with other cookies, and ports it did not make, are left alone. It starts n
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from alcor.agent.driver import (
     PacketIn,
     PortSpec,
     RawKey,
+    Resumed,
     SwitchError,
     SwitchEvent,
     SwitchTrace,
@@ -46,14 +48,22 @@ from alcor.agent.ovs.groups import (
 )
 from alcor.agent.ovs.openflow import MeterCommand, Multipart, PuntedPacket, Type
 from alcor.agent.ovs.ovsdb import Database
-from alcor.agent.ovs.oxm import Unencodable, enclose
+from alcor.agent.ovs.oxm import Unencodable, enclose, encode_oxms
 from alcor.agent.ovs.ports import ExtraPorts, changes_of_health
 from alcor.agent.ovs.readback import diff_flows, diff_groups, diff_meters, find_stale
 from alcor.agent.ovs.trace import trace
 from alcor.agent.ovs.warm import encode_probe
 from alcor.model.address import Ip
-from alcor.pipeline.flow import Flow, FlowKey, GroupSpec, MeterSpec
-from alcor.pipeline.tables import COOKIE_OURS, COOKIE_OURS_MASK, GROUPS_OURS, METERS_OURS
+from alcor.pipeline.flow import Action, Flow, FlowKey, GroupSpec, MeterSpec, Resubmit, Term
+from alcor.pipeline.tables import (
+    COOKIE_KIND_SHIFT,
+    COOKIE_OURS,
+    COOKIE_OURS_MASK,
+    GROUPS_OURS,
+    METERS_OURS,
+    NETWORK,
+    UnitKind,
+)
 from alcor.telemetry.log import get_log
 
 _log = get_log("agent.ovs")
@@ -427,6 +437,24 @@ class OvsSwitch:
         connection = self._get_session().openflow
         await connection.drain()
         connection.send(openflow.encode_packet_out(connection.next_xid(), data, openflow.output(out_port)))
+
+    async def resume_packet(self, packet: Resumed) -> None:
+        """See `Switch.resume_packet`."""
+        connection = self._get_session().openflow
+        await connection.drain()
+        actions: tuple[Action, ...] = (*packet.fields, Resubmit(packet.table))
+        connection.send(openflow.encode_packet_out(connection.next_xid(), packet.data, actions))
+
+    async def packet_counts(self, kind: UnitKind, network_key: int = 0) -> dict[int, int]:
+        """See `Switch.packet_counts`."""
+        terms = (Term(NETWORK, network_key),) if network_key else ()
+        ours, mask = self._cookie | kind << COOKIE_KIND_SHIFT, self._cookie_mask | 0xFF << COOKIE_KIND_SHIFT
+        request = openflow.encode_flow_desc_request(ours, mask, oxms=encode_oxms(terms))
+        found: Counter[int] = Counter()
+        for part in await self._get_session().openflow.multipart(Multipart.FLOW_DESC, request):
+            await asyncio.sleep(0)
+            openflow.decode_packet_counts(part, found)
+        return dict(found)
 
     async def warm_tunnels(self, vteps: Sequence[str]) -> None:
         """See `Switch.warm_tunnels` and `warm`: one empty frame through the tunnel to each VTEP.
