@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from alcor.agent.waiting import resumed
+from alcor.pipeline.on_demand import Lack
 from alcor.pipeline.tables import FLAGS, LACK, Flag, Table
-from tests.support.cases_on_demand import CASES, WHOLE, DemandCase
+from tests.support.cases_on_demand import ASKED, CASES, WHOLE, DemandCase
 from tests.support.real_site import RealSite, a_real_site
 
 # The switches are one module's, and so is the loop that their drivers live in.
@@ -43,3 +45,20 @@ async def test_a_frame_reaches_exactly_whom_it_should(case: DemandCase, real: Re
     relayed = [bool(packet.fields.get(FLAGS.value[0], 0) & Flag.RELAYED) for packet in punted]
     assert relayed == [not case.is_alone] * len(case.asked)
     assert not any((await real.differences()).values())
+
+
+WAITED = [case for cases in CASES.values() for case in cases if case.is_alone and case.after]
+
+
+@pytest.mark.parametrize("case", WAITED, ids=lambda case: case.name)
+async def test_what_waited_arrives(case: DemandCase, real: RealSite) -> None:
+    """A packet that the agent held goes on where it stopped when the switch has what it lacked."""
+    await real.become(case.site)
+    (host_id, packet), *_ = (await real.send(case.sender, case.frame)).punted
+    await real.become(ASKED)
+
+    arrivals = await real.resume(host_id, resumed(packet, Lack(packet.fields[LACK.value[0]])))
+
+    expected = Counter((id, ASKED.port(id).binding_host_id, frame) for id, frame in case.after.items())
+    assert arrivals.delivered == expected
+    assert arrivals.punted == []

@@ -17,7 +17,7 @@ from alcor.pipeline.on_demand import Lack
 from tests.support.cases_routing import an_interface, routed
 from tests.support.cases_security import for_both
 from tests.support.packet_cases import a_port
-from tests.support.packet_site import Site
+from tests.support.packet_site import OPEN, Site
 from tests.support.packets import (
     BROADCAST,
     advertisement,
@@ -34,8 +34,8 @@ I1, I2, IG, I_OPEN, IS = (f"10.0.1.{n}" for n in (1, 2, 7, 9, 6))
 S1, S2 = "fd00:1::1", "fd00:1::2"
 MG1, MG2 = "02:00:00:00:0b:01", "02:00:00:00:0b:02"
 G1, G2, SG2 = "10.0.2.1", "10.0.2.2", "fd00:2::2"
-MP1, MP2, MP3 = (f"02:00:00:00:0c:{n:02x}" for n in (1, 2, 3))
-P1, P2, P3 = (f"10.0.3.{n}" for n in (1, 2, 3))
+MP1, MP2, MP3, MP4, MP5 = (f"02:00:00:00:0c:{n:02x}" for n in range(1, 6))
+P1, P2, P3, P4, P5 = (f"10.0.3.{n}" for n in range(1, 6))
 RED_GW, GREEN_GW = "10.0.1.254", "10.0.2.254"
 M_RED_GW, M_GREEN_GW = "0a:00:00:00:0a:fe", "0a:00:00:00:0b:fe"
 NOBODY, M_NOBODY, FAR = "10.0.1.200", "02:00:00:00:66:66", "172.16.1.1"
@@ -76,6 +76,10 @@ WHOLE = Site(
         a_port("plum-1", "h1", MP1, P1, security_groups=("web",)),
         a_port("plum-2", "h2", MP2, P2, security_groups=("shop",)),
         a_port("plum-3", "h1", MP3, P3),
+        SecurityGroup(id="guest"),
+        *for_both("guest", "e", remote_group_id="web"),
+        a_port("plum-4", "h2", MP4, P4, security_groups=("guest",)),
+        a_port("plum-5", "h1", MP5, P5, security_groups=("web", OPEN)),
     ),
     relay_above=1,
 )
@@ -84,7 +88,8 @@ WHOLE = Site(
 LAZY = replace(WHOLE, lazy=frozenset(("neighbours:red", "neighbours:green", "members:web")))
 ASKED = replace(
     LAZY,
-    held=frozenset(("h1", id) for id in ("red-2", "green-2")) | {("h2", "red-1"), ("h2", "plum-1")},
+    held=frozenset(("h1", id) for id in ("red-2", "green-2"))
+    | {("h2", "red-1"), ("h2", "plum-1"), ("h2", "plum-5")},
 )
 """After the answers have come."""
 
@@ -102,7 +107,7 @@ EMPTIED = LAZY.without("red-2")
 @dataclass(frozen=True)
 class DemandCase:
     """`name`: a sentence. `unchanged`, `to`: as in `Case`. `asked`: (host, what is lacking) of each look-up.
-    `is_alone`: the agent has the packet, and no relay."""
+    `is_alone`: the agent has the packet, and no relay; `after`: what comes of it in the site `ASKED`, by port."""
 
     name: str
     sender: str
@@ -112,6 +117,7 @@ class DemandCase:
     asked: tuple[tuple[str, Lack], ...] = ()
     site: Site = LAZY
     is_alone: bool = False
+    after: dict[str, bytes] = field(default_factory=dict)
 
     @property
     def expected(self) -> dict[str, bytes]:
@@ -126,6 +132,7 @@ _S_TO_GREEN = echo((M1, M_RED_GW), (S1, SG2))
 _TO_FAR = echo((M1, M_RED_GW), (I1, FAR))
 _WHO = who_has(I2, (M1, I1))
 _SHOP = udp((MP1, MP2), (P1, P2), (4000, 80))
+_GUEST = udp((MP4, MP5), (P4, P5), (4000, 80))
 _NOT_WEB = udp((MP3, MP2), (P3, P2), (4000, 80))
 _TO_ALL = udp((M1, BROADCAST), (I1, "255.255.255.255"), (4000, 4000))
 _LINK_LOCAL = solicitation(link_local(M2), (M1, S1))
@@ -158,7 +165,15 @@ RELAYED_CASES = (
     DemandCase(
         "with all relays lost the agent has it", "red-1", _PING, asked=_HOST, site=BOTH_LOST, is_alone=True
     ),
-    DemandCase("without relays the agent has it", "red-1", _PING, asked=_HOST, site=UNRELAYED, is_alone=True),
+    DemandCase(
+        "without relays the agent has it",
+        "red-1",
+        _PING,
+        asked=_HOST,
+        site=UNRELAYED,
+        is_alone=True,
+        after={"red-2": _PING},
+    ),
 )
 
 QUESTION_CASES = (
@@ -179,7 +194,13 @@ QUESTION_CASES = (
     DemandCase("an address that nobody has meets silence", "red-1", who_has(NOBODY, (M1, I1)), asked=_ANSWER),
     DemandCase("one of another network does too", "red-1", who_has(G2, (M1, I1)), asked=_ANSWER),
     DemandCase(
-        "without relays the agent is asked", "red-1", _WHO, asked=_ANSWER, site=UNRELAYED, is_alone=True
+        "without relays the agent is asked",
+        "red-1",
+        _WHO,
+        asked=_ANSWER,
+        site=UNRELAYED,
+        is_alone=True,
+        after={"red-1": is_at(I2, M2, (M1, I1))},
     ),
     DemandCase(
         "ports of the own host are known without asking",
@@ -223,7 +244,13 @@ ROUTED_CASES = (
         asked=_NEXT_HOP,
     ),
     DemandCase(
-        "without relays the agent has it", "red-1", _TO_GREEN, asked=_NEXT_HOP, site=UNRELAYED, is_alone=True
+        "without relays the agent has it",
+        "red-1",
+        _TO_GREEN,
+        asked=_NEXT_HOP,
+        site=UNRELAYED,
+        is_alone=True,
+        after=_ROUTED_GREEN,
     ),
     DemandCase(
         "an unknown next hop of a route is the agent's to find",
@@ -249,8 +276,22 @@ KNOWN_CASES = (
 
 GROUP_CASES = (
     DemandCase(
-        "a sender of an unknown group waits", "plum-1", _SHOP, asked=(("h2", Lack.SOURCE),), is_alone=True
+        "a sender of an unknown group waits",
+        "plum-1",
+        _SHOP,
+        asked=(("h2", Lack.SOURCE),),
+        is_alone=True,
+        after={"plum-2": _SHOP},
     ),
+    DemandCase(
+        "a target of an unknown group waits",
+        "plum-4",
+        _GUEST,
+        asked=(("h2", Lack.TARGET),),
+        is_alone=True,
+        after={"plum-5": _GUEST},
+    ),
+    DemandCase("a target that was asked for is reached", "plum-4", _GUEST, ("plum-5",), site=ASKED),
     DemandCase("a member that was asked for is let in", "plum-1", _SHOP, ("plum-2",), site=ASKED),
     DemandCase(
         "who is no member is not, whoever else was asked for",

@@ -21,7 +21,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from alcor.agent.driver import Connected, FlowDiff, Lost, PacketIn, PatchPort, TunnelHealth, VifsChanged
+from alcor.agent.driver import (
+    Connected,
+    FlowDiff,
+    Lost,
+    PacketIn,
+    PatchPort,
+    Resumed,
+    TunnelHealth,
+    VifsChanged,
+)
 from alcor.agent.ovs import unixctl
 from alcor.agent.ovs.switch import OvsSwitch
 from alcor.goalstate.item import State
@@ -295,12 +304,20 @@ class RealSite:
         """Have a host's agent send a frame out of a port, and wait until nothing more can come of it."""
         host = self._hosts[host_id]
         await host.switch.send_packet(frame, ofport)
+        return await self._arrived(host_id)
+
+    async def _arrived(self, host_id: str) -> Arrivals:
         # The switch reads one connection in order: when it has answered this, the frame is on its way.
-        await host.switch.compare({}, ())
+        await self._hosts[host_id].switch.compare({}, ())
         await self._pass_fence(
             next(it for (_, id), it in self._machines.items() if id == host_id and it.plugged)
         )
         return self._take()
+
+    async def resume(self, host_id: str, packet: Resumed) -> Arrivals:
+        """Have a host's agent let a punted packet go on, and wait until nothing more can come of it."""
+        await self._hosts[host_id].switch.resume_packet(packet)
+        return await self._arrived(host_id)
 
     @property
     def _one_machine_each(self) -> list[_Machine]:

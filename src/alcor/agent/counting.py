@@ -15,6 +15,7 @@ from alcor.agent.driver import (
     FlowDiff,
     Lost,
     PortSpec,
+    Resumed,
     SwitchError,
     SwitchEvent,
     SwitchTrace,
@@ -23,6 +24,7 @@ from alcor.agent.driver import (
 )
 from alcor.pipeline.compile import unit_flows
 from alcor.pipeline.flow import Field, Flow, FlowKey, GroupSpec, MeterSpec, Term
+from alcor.pipeline.tables import UnitKind
 from alcor.pipeline.unit import Unit, cookie_of
 from alcor.pipeline.view import Allocation, View
 
@@ -195,6 +197,13 @@ class CountingSwitch:
     async def send_packet(self, data: bytes, out_port: int) -> None:
         """As the driver says: the frame is lost."""
         self._check()
+
+    async def resume_packet(self, packet: Resumed) -> None:
+        """As the driver says: no packet runs here."""
+
+    async def packet_counts(self, kind: UnitKind, network_key: int = 0) -> dict[int, int]:
+        """As the driver says: none was seen."""
+        return {}
 
     async def warm_tunnels(self, vteps: Sequence[str]) -> None:
         """As the driver says."""

@@ -31,7 +31,7 @@ def facts_of(held: HostView, allocation: Allocation) -> dict[str, Any]:
 
     Shape: ports (id → {name, network_id, plugged, closed, obstacles (sentences: why it is closed), ofport, port_key,
     zone}), routers (id → {router_key, zone, networks, gateway_hosts, is_gateway, is_active}), floating_ips (id → {ip,
-    router_id, port_id, is_central}).
+    router_id, port_id, is_central}), on_demand (scope → how many of its items are held), relays (network ids).
     `is_active`: of the router's gateway hosts that are not known to be lost, this one is the first.
     """
     view = held.resolved
@@ -59,6 +59,8 @@ def facts_of(held: HostView, allocation: Allocation) -> dict[str, Any]:
             }
             for one in view.floating_ips.values()
         },
+        "on_demand": {str(scope): len(keys) for scope, keys in held.lazy_keys().items()},
+        "relays": sorted(view.relays),
     }
 
 

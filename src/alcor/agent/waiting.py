@@ -210,13 +210,7 @@ class Waiting:
 
     def _resumed(self, held: _Held) -> Resumed:
         self._count("resumed")
-        fields = held.packet.fields
-        said = {one: fields.get(one.value[0], 0) for one in _CARRIED}
-        said[Field.IN_PORT] = held.packet.in_port
-        said[LACK] = 0
-        said[FLAGS] = said[FLAGS] & ~(Flag.RELAYED | Flag.ALLOWED) | Flag.RESOLVED
-        set_fields = tuple(SetField(one, value) for one, value in said.items() if value)
-        return Resumed(held.packet.data, _GO_ON[held.lack], set_fields)
+        return resumed(held.packet, held.lack)
 
     def _port_of(self, packet: PacketIn, lack: Lack) -> str | None:
         """The port on whose behalf it is: who sent it, or who is to get it. Empty: none, None: one that is gone."""
@@ -248,6 +242,17 @@ class Waiting:
     def held(self) -> int:
         """How many packets wait."""
         return len(self._held)
+
+
+def resumed(packet: PacketIn, lack: Lack) -> Resumed:
+    """The packet as it goes on when what it lacked was asked for."""
+    said = {one: packet.fields.get(one.value[0], 0) for one in _CARRIED}
+    # What is to be received is not from a port any more: of a tunnel's a switch would want to know the tunnel too.
+    said[Field.IN_PORT] = 0 if lack is Lack.SOURCE else packet.in_port
+    said[LACK] = 0
+    said[FLAGS] = said[FLAGS] & ~(Flag.RELAYED | Flag.ALLOWED) | Flag.RESOLVED
+    set_fields = tuple(SetField(one, value) for one, value in said.items() if value)
+    return Resumed(packet.data, _GO_ON[lack], set_fields)
 
 
 def _is_held(subject: Subject, view: View) -> bool:

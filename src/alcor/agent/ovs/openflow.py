@@ -191,10 +191,12 @@ def encode_bundle_add(message: bytes, xid: int, bundle: int) -> bytes:
     return _BUNDLE_ADD.pack(VERSION, _BUNDLE_ADD_TYPE, length, xid, bundle, BUNDLE_ATOMIC_ORDERED) + message
 
 
-def encode_packet_out(xid: int, data: bytes, actions: tuple[Action, ...]) -> bytes:
-    """Run actions on a frame of ours, as if it came from the controller."""
+def encode_packet_out(
+    xid: int, data: bytes, actions: tuple[Action, ...], in_port: int = PORT_CONTROLLER
+) -> bytes:
+    """Run actions on a frame of ours, as if it came by a port: from the controller, if no other is said."""
     listed = encode_actions(actions)
-    match = enclose(encode_value(Field.IN_PORT, PORT_CONTROLLER, None))
+    match = enclose(encode_value(Field.IN_PORT, in_port, None))
     body = struct.pack("!IH2x", _NO_BUFFER, len(listed)) + match + listed + data
     return encode_message(Type.PACKET_OUT, xid, body)
 

@@ -33,6 +33,7 @@ from alcor.agent.driver import (
     VifsChanged,
 )
 from alcor.agent.ovs import openflow, unixctl
+from alcor.agent.ovs.actions import PORT_CONTROLLER
 from alcor.agent.ovs.bridge import Bridge
 from alcor.agent.ovs.connection import Connection, ItemsRefused
 from alcor.agent.ovs.events import EventQueue
@@ -54,7 +55,7 @@ from alcor.agent.ovs.readback import diff_flows, diff_groups, diff_meters, find_
 from alcor.agent.ovs.trace import trace
 from alcor.agent.ovs.warm import encode_probe
 from alcor.model.address import Ip
-from alcor.pipeline.flow import Action, Flow, FlowKey, GroupSpec, MeterSpec, Resubmit, Term
+from alcor.pipeline.flow import Action, Field, Flow, FlowKey, GroupSpec, MeterSpec, Resubmit, Term
 from alcor.pipeline.tables import (
     COOKIE_KIND_SHIFT,
     COOKIE_OURS,
@@ -442,8 +443,12 @@ class OvsSwitch:
         """See `Switch.resume_packet`."""
         connection = self._get_session().openflow
         await connection.drain()
-        actions: tuple[Action, ...] = (*packet.fields, Resubmit(packet.table))
-        connection.send(openflow.encode_packet_out(connection.next_xid(), packet.data, actions))
+        # Where it came from must be said outside: what an action writes is forgotten by the next connection tracking.
+        said = {one.field: one.value for one in packet.fields}
+        in_port = said.get(Field.IN_PORT) or PORT_CONTROLLER
+        written = (one for one in packet.fields if one.field is not Field.IN_PORT)
+        actions: tuple[Action, ...] = (*written, Resubmit(packet.table))
+        connection.send(openflow.encode_packet_out(connection.next_xid(), packet.data, actions, in_port))
 
     async def packet_counts(self, kind: UnitKind, network_key: int = 0) -> dict[int, int]:
         """See `Switch.packet_counts`."""

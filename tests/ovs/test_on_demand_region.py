@@ -1,0 +1,135 @@
+"""A region whose networks of four ports and more are held on demand, on real switches: machines reach one another."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from alcor.goalstate.scope import neighbours_scope
+from alcor.lab.host import missing_parts
+from alcor.lab.ledger import Ledger
+from alcor.lab.site import Site
+from alcor.lab.stream import PingStream
+from tests.support.scenario import (
+    Machine,
+    Row,
+    a_dual_network,
+    a_router,
+    agent_status,
+    flows,
+    machines,
+)
+from tests.support.site import a_network, a_subnet
+
+pytestmark = pytest.mark.ovs
+
+LAZY_ABOVE, LAZY_BELOW = 3, 3
+HOSTS = ("left", "right", "gate")
+
+
+@contextmanager
+def a_region(folder: Path, prefix: str, gateways: tuple[str, ...]) -> Iterator[Site]:
+    """Three hosts; `gateways`: which of them may be relays."""
+    assert not missing_parts()
+    ledger = Ledger(folder)
+    site = Site(prefix, folder, ledger)
+    site.gateways = gateways
+    with pytest.MonkeyPatch.context() as settings:
+        settings.setenv("ALCOR_NCM__LAZY_ABOVE", str(LAZY_ABOVE))
+        settings.setenv("ALCOR_NCM__LAZY_BELOW", str(LAZY_BELOW))
+        settings.setenv("ALCOR_DATAPLANE__RELAY_ABOVE", "1")
+        try:
+            site.start(HOSTS)
+            site.register_hosts()
+            site.wait_for_agents()
+            yield site
+        finally:
+            site.close()
+            ledger.sweep()
+
+
+@pytest.fixture(scope="module")
+def relayed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A region with a relay."""
+    with a_region(tmp_path_factory.mktemp("relayed"), "tod-", ("gate",)) as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def unrelayed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A region without gateway hosts."""
+    with a_region(tmp_path_factory.mktemp("unrelayed"), "toe-", ("nobody",)) as site:
+        yield site
+
+
+def _machines(site: Site, network: Row, count: int, prefix: str) -> list[Machine]:
+    hosts = ("left", "right")
+    return machines(site, *((f"{prefix}{n}", hosts[n % 2], network, {}) for n in range(count)))
+
+
+def _held(site: Site, host: str, network: Row) -> bool:
+    """Whether a host holds the network on demand."""
+    return str(neighbours_scope(network["id"])) in agent_status(site, host)["on_demand"]
+
+
+def _direct(site: Site, host: str, machine: Machine) -> list[str]:
+    """The flows by which a host sends to a machine elsewhere."""
+    mac = machine.port["mac_address"]
+    return [flow for flow in flows(site, host) if "table=64" in flow and f"dl_dst={mac}" in flow]
+
+
+@pytest.mark.parametrize("kind", ["relayed", "unrelayed"])
+def test_machines_reach_one_another_on_demand(kind: str, request: pytest.FixtureRequest) -> None:
+    """The first packet arrives, whoever sends it; hosts know then whom their machines talk to, and nobody else."""
+    site: Site = request.getfixturevalue(kind)
+    network, _ = a_dual_network(site, f"all-{kind}", 60)
+    one, two, three, four = _machines(site, network, 4, "all")
+    site.wait("the network to be held on demand", lambda: all(_held(site, h, network) for h in HOSTS[:2]))
+    before = _direct(site, "left", two)
+
+    answered = [one.vm.ping(other.ip, count=1).received for other in (two, three)]
+    over_ipv6 = one.vm.ping(two.ip6, count=1).received
+
+    assert before == []
+    assert (answered, over_ipv6) == ([1, 1], 1)
+    site.wait("the direct way", lambda: bool(_direct(site, "left", two)))
+    assert _direct(site, "left", four) == []
+    assert one.misses("10.60.0.250")
+
+
+@pytest.mark.parametrize("kind", ["relayed", "unrelayed"])
+def test_routed_packets_find_their_way_on_demand(kind: str, request: pytest.FixtureRequest) -> None:
+    """A packet into another large network of the router arrives; one to nobody is answered."""
+    site: Site = request.getfixturevalue(kind)
+    first, second = a_network(site, f"r1-{kind}"), a_network(site, f"r2-{kind}")
+    subnets = [a_subnet(site, network, f"10.{n}.0.0/24") for n, network in ((61, first), (62, second))]
+    a_router(site, f"router-{kind}", *(subnet["id"] for subnet in subnets))
+    near, far = _machines(site, first, 4, "near"), _machines(site, second, 4, "far")
+    for network in (first, second):
+        site.wait("the network to be held on demand", lambda n=network: _held(site, "left", n))  # type: ignore[misc]
+
+    assert near[0].vm.ping(far[1].ip, count=1).received == 1
+    assert near[1].vm.ping(far[2].ip, count=1).received == 1
+    assert near[0].misses("10.62.0.250")
+
+
+def test_nothing_is_lost_while_a_network_turns(relayed: Site) -> None:
+    """From whole to on demand and back during a stream of pings: none is lost, none comes twice."""
+    site = relayed
+    network = a_network(site, "turning")
+    a_subnet(site, network, "10.63.0.0/24")
+    one, two = _machines(site, network, 2, "turn")
+    assert one.reaches(two.ip)
+    assert not _held(site, "left", network)
+
+    with PingStream(one.namespace, two.ip) as pings:
+        more = _machines(site, network, 2, "more")
+        site.wait("the network to be held on demand", lambda: all(_held(site, h, network) for h in HOSTS[:2]))
+        for machine in more:
+            site.client.delete("v2.0/ports", machine.port["id"])
+        site.wait("it to be held whole", lambda: not any(_held(site, h, network) for h in HOSTS[:2]))
+    found = pings.result
+
+    assert found.sent > 50
+    assert (found.lost, found.repeated) == (0, 0)
