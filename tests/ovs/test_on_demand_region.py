@@ -63,9 +63,9 @@ def unrelayed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield site
 
 
-def _machines(site: Site, network: Row, count: int, prefix: str) -> list[Machine]:
-    hosts = ("left", "right")
-    return machines(site, *((f"{prefix}{n}", hosts[n % 2], network, {}) for n in range(count)))
+def _crowd(site: Site, network: Row, prefix: str) -> list[Machine]:
+    """Four machines on one host, so that the others hold the network on demand from the beginning."""
+    return machines(site, *((f"{prefix}{n}", "right", network, {}) for n in range(4)))
 
 
 def _held(site: Site, host: str, network: Row) -> bool:
@@ -84,34 +84,36 @@ def test_machines_reach_one_another_on_demand(kind: str, request: pytest.Fixture
     """The first packet arrives, whoever sends it; hosts know then whom their machines talk to, and nobody else."""
     site: Site = request.getfixturevalue(kind)
     network, _ = a_dual_network(site, f"all-{kind}", 60)
-    one, two, three, four = _machines(site, network, 4, "all")
-    site.wait("the network to be held on demand", lambda: all(_held(site, h, network) for h in HOSTS[:2]))
-    before = _direct(site, "left", two)
+    first, second, third, fourth = _crowd(site, network, "all")
+    here = machines(site, ("here", "left", network, {}))[0]
+    before = _direct(site, "left", first)
+    assert _held(site, "left", network)
 
-    answered = [one.vm.ping(other.ip, count=1).received for other in (two, three)]
-    over_ipv6 = one.vm.ping(two.ip6, count=1).received
+    answered = [here.vm.ping(other.ip, count=1).received for other in (first, second)]
+    over_ipv6 = here.vm.ping(first.ip6, count=1).received
+    asked_first = third.vm.ping(here.ip, count=1).received
 
     assert before == []
-    assert (answered, over_ipv6) == ([1, 1], 1)
-    site.wait("the direct way", lambda: bool(_direct(site, "left", two)))
-    assert _direct(site, "left", four) == []
-    assert one.misses("10.60.0.250")
+    assert (answered, over_ipv6, asked_first) == ([1, 1], 1, 1)
+    site.wait("the direct way", lambda: bool(_direct(site, "left", first)))
+    assert _direct(site, "left", fourth) == []
+    assert here.misses("10.60.0.250")
 
 
 @pytest.mark.parametrize("kind", ["relayed", "unrelayed"])
 def test_routed_packets_find_their_way_on_demand(kind: str, request: pytest.FixtureRequest) -> None:
-    """A packet into another large network of the router arrives; one to nobody is answered."""
+    """A packet into another large network of the router arrives; one to nobody does not."""
     site: Site = request.getfixturevalue(kind)
-    first, second = a_network(site, f"r1-{kind}"), a_network(site, f"r2-{kind}")
-    subnets = [a_subnet(site, network, f"10.{n}.0.0/24") for n, network in ((61, first), (62, second))]
+    near, far = a_network(site, f"near-{kind}"), a_network(site, f"far-{kind}")
+    subnets = [a_subnet(site, network, f"10.{n}.0.0/24") for n, network in ((61, near), (62, far))]
     a_router(site, f"router-{kind}", *(subnet["id"] for subnet in subnets))
-    near, far = _machines(site, first, 4, "near"), _machines(site, second, 4, "far")
-    for network in (first, second):
-        site.wait("the network to be held on demand", lambda n=network: _held(site, "left", n))  # type: ignore[misc]
+    others = _crowd(site, far, "far")
+    here = machines(site, ("near", "left", near, {}))[0]
+    site.wait("the network to be held on demand", lambda: _held(site, "left", far))
 
-    assert near[0].vm.ping(far[1].ip, count=1).received == 1
-    assert near[1].vm.ping(far[2].ip, count=1).received == 1
-    assert near[0].misses("10.62.0.250")
+    assert here.vm.ping(others[1].ip, count=1).received == 1
+    assert others[2].vm.ping(here.ip, count=1).received == 1
+    assert here.misses("10.62.0.250")
 
 
 def test_nothing_is_lost_while_a_network_turns(relayed: Site) -> None:
@@ -119,12 +121,12 @@ def test_nothing_is_lost_while_a_network_turns(relayed: Site) -> None:
     site = relayed
     network = a_network(site, "turning")
     a_subnet(site, network, "10.63.0.0/24")
-    one, two = _machines(site, network, 2, "turn")
+    one, two = machines(site, ("turn0", "left", network, {}), ("turn1", "right", network, {}))
     assert one.reaches(two.ip)
     assert not _held(site, "left", network)
 
     with PingStream(one.namespace, two.ip) as pings:
-        more = _machines(site, network, 2, "more")
+        more = machines(site, ("more0", "left", network, {}), ("more1", "right", network, {}))
         site.wait("the network to be held on demand", lambda: all(_held(site, h, network) for h in HOSTS[:2]))
         for machine in more:
             site.client.delete("v2.0/ports", machine.port["id"])
