@@ -73,8 +73,8 @@ class RegionFolder:
         authority = self.authority()
         if authority is None:
             raise FileNotFoundError(
-                f"{certificate} and {key.name} are not there; make them where {CA_KEY} is, by `alcor ca issue {role}`, "
-                f"and copy them here with {CA}"
+                f"{certificate} and {key.name} are not there; make them where {CA_KEY} is (the region's first API "
+                f"process makes that), by `alcor ca issue {role} --out DIR`, and copy DIR here"
             )
         return IssuedSource(authority, role, days=days)
 
