@@ -71,6 +71,7 @@ class CountingSwitch:
         "_next_ofport",
         "applies",
         "changes",
+        "flow_count",
         "flows",
         "groups",
         "is_up",
@@ -92,15 +93,12 @@ class CountingSwitch:
         self.tunnels: dict[str, int] = {}
         self.ports: dict[str, int] = {}
         self.is_up = True
+        self.flow_count = 0
+        """How many flows a switch would hold."""
         self.applies = 0
         self.changes = 0
         self._listener: asyncio.Queue[SwitchEvent] | None = None
         self._next_ofport = _VIF_PORTS_FROM
-
-    @property
-    def flow_count(self) -> int:
-        """How many flows a switch would hold."""
-        return sum(flows_in(flow) for flow in self.flows.values())
 
     # --- the driver ------------------------------------------------------------------------------------
 
@@ -165,11 +163,14 @@ class CountingSwitch:
         self.changes += len(diff.put) + len(diff.remove)
         self.meters |= {meter.id: meter for meter in diff.meters}
         self.groups |= {group.id: group for group in diff.groups}
-        self.flows |= {flow.key: flow for flow in diff.put}
+        for flow in diff.put:
+            self._forget(flow.key)
+            self.flows[flow.key] = flow
+            self.flow_count += flows_in(flow)
         for key in diff.remove:
             if not isinstance(key, FlowKey):
                 raise SwitchError(f"{self.name}: {key} is not a key of this driver")
-            self.flows.pop(key, None)
+            self._forget(key)
         for id in diff.groups_removed:
             self.groups.pop(id, None)
         for id in diff.meters_removed:
@@ -231,10 +232,16 @@ class CountingSwitch:
     def restart(self) -> None:
         """The switch's process ends and comes back: flows, meters and groups are gone, the database is not."""
         self.flows.clear()
+        self.flow_count = 0
         self.meters.clear()
         self.groups.clear()
         self._tell(Lost("the switch was restarted"))
         self._announce()
+
+    def _forget(self, key: FlowKey) -> None:
+        before = self.flows.pop(key, None)
+        if before is not None:
+            self.flow_count -= flows_in(before)
 
     def _take_ofport(self) -> int:
         ofport, self._next_ofport = self._next_ofport, self._next_ofport + 1

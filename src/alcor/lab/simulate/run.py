@@ -19,6 +19,8 @@ from alcor.lab.simulate.wire import HostSpec, Seen, Told
 
 SAMPLE_S = 0.5
 _QUIET_S = 0.4
+# Between looks at hosts that are waited for: a look costs hosts' workers some 20 µs each.
+_LOOK_AGAIN_S = 0.25
 _REQUEST_S = 60.0
 # Ports that are looked up at the end: that the region calls them ACTIVE.
 _ACTIVE_SAMPLE = 20
@@ -227,7 +229,7 @@ class Run:
                     f"not converged after {self.deadline_s:.0f} s: {first.confirmed} of {self.alive} hosts have "
                     f"revision {first.head}; {first.slowest_name or 'no host'} is at {first.slowest}"
                 )
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(_LOOK_AGAIN_S)
 
     # --- calls -----------------------------------------------------------------------------------------
 
