@@ -136,7 +136,9 @@ class Life:
     def __init__(self, site: Site) -> None:
         self.site = site
         put = {host_scope(host): [a_local_port(f"vm-{host}")] for host in HOSTS}
-        site.publisher.change({NET: [a_network()], NEIGHBOURS: [], **put})
+        # Large at first: so most lives have something to ask for.
+        peers = [peer(number, number, 9) for number in range(ABOVE + 2)]
+        site.publisher.change({NET: [a_network()], NEIGHBOURS: peers, **put})
         self.hosts = [Host(site, host_id) for host_id in HOSTS]
 
     def intent(self) -> dict[Key, Neighbour]:
@@ -200,6 +202,7 @@ moves = st.lists(
         numbers,
         numbers,
     ),
+    min_size=10,
     max_size=60,
 )
 
@@ -212,6 +215,7 @@ async def test_hosts_hold_what_they_should(steps: list[tuple[str, int, int]]) ->
     """
     async with a_site(chunk_bytes=400, grace_s=0, lazy_above=ABOVE, lazy_below=BELOW) as site:
         life = Life(site)
+        await life.settle()
         for move, first, second in steps:
             await life.do(move, first, second)
         await life.settle()
