@@ -23,6 +23,7 @@ from tests.support.packet_cases import Case, a_port
 from tests.support.packet_site import RESPONDER_MAC, Site
 from tests.support.packets import (
     BROADCAST,
+    FROM_ROUTER,
     ICMP,
     ICMPV6,
     UDP,
@@ -399,13 +400,17 @@ OWN = (
         "a solicitation for the gateway is answered",
         "red-1",
         solicitation(S_RED_GW, _S_RED1),
-        to={"red-1": advertisement(S_RED_GW, (M_RED_GW, S_RED_GW), _S_RED1)},
+        to={"red-1": advertisement(S_RED_GW, (M_RED_GW, S_RED_GW), _S_RED1, flags=FROM_ROUTER)},
     ),
     RoutingCase(
         "a solicitation for the router's link-local address is answered",
         "red-1",
         solicitation(link_local(M_RED_GW), _S_RED1),
-        to={"red-1": advertisement(link_local(M_RED_GW), (M_RED_GW, link_local(M_RED_GW)), _S_RED1)},
+        to={
+            "red-1": advertisement(
+                link_local(M_RED_GW), (M_RED_GW, link_local(M_RED_GW)), _S_RED1, flags=FROM_ROUTER
+            )
+        },
     ),
     RoutingCase(
         "the gateway answers ping",

@@ -169,6 +169,10 @@ def advertisement(
     return icmpv6((owner[0], to[0]), (owner[1], to[1]), 136, body)
 
 
+FROM_ROUTER = 0xE000_0000
+"""Flags of an advertisement that keeps a router on its hearers' list of default routers."""
+
+
 def router_solicitation(mac: str, ip: str) -> bytes:
     """A router solicitation to all routers."""
     body = b"\0\0\0\0" + (b"" if ip == "::" else b"\1\1" + mac_text(mac))

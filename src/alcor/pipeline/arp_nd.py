@@ -43,7 +43,7 @@ _REQUEST, _REPLY = 1, 2
 _TARGET_LINK_LAYER = 2
 # Solicited and override: the answer is authoritative. Source: RFC 4861, section 4.4.
 _SOLICITED_OVERRIDE = 0x6000_0000
-_MAC_BITS = 48
+_MAC_BITS, _ROUTER_BIT = 48, 31
 
 
 _ARP_REQUEST = (Term(Field.ARP_OP, _REQUEST), Term(Field.ETH_TYPE, ETH_ARP))
@@ -66,9 +66,14 @@ def _question(asked_by: Term, ip: Ip) -> tuple[Term, ...]:
     return (*_ND_REQUEST, *ends)
 
 
-def answer(network: LiveNetwork, ip: Ip, mac: str, priority: Priority) -> Rule:
-    """Whoever asks in the network for `ip` is told `mac`. One flow."""
-    actions = (SetField(RESPONDER_MAC, mac_int(Mac(mac))), _TO_REPLY)
+def answer(network: LiveNetwork, ip: Ip, mac: str, priority: Priority, *, is_router: bool = False) -> Rule:
+    """Whoever asks in the network for `ip` is told `mac`. One flow.
+
+    `is_router`: the advertisement says so; who hears of a default router without it takes it off its routes (RFC 4861,
+    section 7.2.5).
+    """
+    said = mac_int(Mac(mac)) | (1 << _MAC_BITS if is_router and ip_version(ip) == 6 else 0)
+    actions = (SetField(RESPONDER_MAC, said), _TO_REPLY)
     return Rule(Table.ARP_ND, priority, _question(in_network(network.key), ip), actions)
 
 
@@ -145,6 +150,7 @@ def shared_rules() -> Iterator[Rule]:
             SetField(Field.ICMPV6_TYPE, NEIGHBOUR_ADVERTISEMENT),
             SetField(Field.ND_OPTIONS_TYPE, _TARGET_LINK_LAYER),
             SetField(Field.ND_RESERVED, _SOLICITED_OVERRIDE),
+            Move(RESPONDER_MAC, Field.ND_RESERVED, 1, _MAC_BITS, _ROUTER_BIT),
             Resubmit(Table.ND_REPLY),
         ),
     )

@@ -92,7 +92,7 @@ def answer_rules(router: RouterItem, live: list[LiveInterface], view: View) -> I
             names = ((network.id, interface.mac), ("inner", network.id, ip))
             if (network.id, ip) not in answered and not any(_others(router, name, view) for name in names):
                 answered.add((network.id, ip))
-                yield answer(network, ip, interface.mac, Priority.ROUTER)
+                yield answer(network, ip, interface.mac, Priority.ROUTER, is_router=True)
 
 
 def own_rules(router: RouterItem, key: int, live: list[LiveInterface]) -> Iterator[Rule]:

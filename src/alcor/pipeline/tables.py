@@ -204,7 +204,10 @@ REGISTERS: tuple[Register, ...] = (
     Register(EGRESS, "egress port key"),
     Register(FLAGS, "flags, see below"),
     Register(PART, "part of a flood"),
-    Register(RESPONDER_MAC, "scratch: the MAC a responder answers with, in the low 48 bits (reg6, reg7)"),
+    Register(
+        RESPONDER_MAC,
+        "scratch: the MAC a responder answers with, in the low 48 bits (reg6, reg7); above: a router's",
+    ),
     Register(REASON, "from ROUTE on, to ICMP_ERROR: why a router did not send it on (`icmp_error.Reason`)"),
     Register(LACK, "to ASK and ASK_SOURCE: what is asked about (`on_demand.Lack`)"),
     Register(NEXT_HOP, "from ROUTE to NEXT_HOP: the next hop's address (IPv4 in reg3)"),

@@ -36,7 +36,7 @@ _ADVERTISEMENT = 136
 _ADVERTISEMENT_BYTES = 24
 _TARGET_OPTION = bytes([2, 1])
 # Not solicited, and it overrides what was known: RFC 4861, section 4.4.
-_OVERRIDE = 0x2000_0000
+_OVERRIDE, _ROUTER = 0x2000_0000, 0x8000_0000
 
 
 class Said(NamedTuple):
@@ -114,14 +114,14 @@ def _to_ports(network_id: str, claim: Claim, view: View, allocation: Allocation)
             yield Frame(data, port.ofport, port_id)
 
 
-def announcement(said: Said) -> bytes:
+def announcement(said: Said, *, is_router: bool = False) -> bytes:
     """A gratuitous ARP request (RFC 5227, section 3) or an unsolicited advertisement (RFC 4861, section 7.2.6)."""
     ip, mac = ip_address(said.ip), Mac(said.mac)
     sender = mac_bytes(mac)
     if isinstance(ip, IPv4Address):
         text = _ARP_HEAD + _REQUEST + sender + ip.packed + bytes(6) + ip.packed
         return (BROADCAST_MAC + sender + _ETH_ARP + text).ljust(60, b"\0")
-    head = bytes([_ADVERTISEMENT, 0, 0, 0]) + _OVERRIDE.to_bytes(4, "big")
+    head = bytes([_ADVERTISEMENT, 0, 0, 0]) + (_OVERRIDE | (_ROUTER if is_router else 0)).to_bytes(4, "big")
     message = head + ip_bytes(Ip(said.ip)) + _TARGET_OPTION + sender
     return build_icmpv6(
         eth=(multicast_mac(ALL_NODES), mac), source=ip.packed, destination=ALL_NODES, message=message

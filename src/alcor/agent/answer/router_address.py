@@ -56,7 +56,7 @@ def _places(item: Item | None) -> _Places:
 def _to_ports(
     network_id: str, said: Said, known: set[str], view: View, allocation: Allocation
 ) -> Iterator[Frame]:
-    data = announcement(said)
+    data = announcement(said, is_router=True)
     for port_id in view.ports_of(network_id):
         port = live_port(port_id, view, allocation)
         if port is not None and port_id in known:

@@ -64,7 +64,7 @@ def test_a_new_router_is_told_to_all_local_ports_of_its_networks(told: Told) -> 
     outcome = told.of(None, ROUTER)
 
     assert {(frame.port_id, frame.data) for frame in outcome.frames} == {
-        (port_id, announcement(Said(address.ip, interface.mac)))
+        (port_id, announcement(Said(address.ip, interface.mac), is_router=True))
         for interface in ROUTER.interfaces
         for address in interface.addresses
         if len(VIEW.routers_with(("inner", interface.network_id, address.ip))) == 1
@@ -81,7 +81,7 @@ def test_only_what_changed_is_told(told: Told) -> None:
     outcome = told.of(ROUTER, moved(ROUTER))
 
     assert {frame.data for frame in outcome.frames} == {
-        announcement(Said(address.ip, NEW_MAC)) for address in first.addresses
+        announcement(Said(address.ip, NEW_MAC), is_router=True) for address in first.addresses
     }
     assert not told.of(ROUTER, ROUTER).frames
     assert not told.of(ROUTER, None).frames
