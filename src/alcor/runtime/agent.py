@@ -23,6 +23,7 @@ from alcor.agent.ovs.switch import OvsSwitch
 from alcor.agent.service import Agent
 from alcor.agent.status import serve as serve_status
 from alcor.bus.codec import ProtobufCodec
+from alcor.bus.fallback import FallbackConnector
 from alcor.bus.grpc_client import GrpcConnector
 from alcor.bus.grpc_tls import ChannelTls, is_secured
 from alcor.identity.authority import utc_now
@@ -187,7 +188,13 @@ async def serve(config: AgentConfig, *, stop: asyncio.Event, switch: Switch | No
         datapath_type=settings.datapath_type or None,
     )
     agent = Agent(
-        GrpcConnector(settings.ncm, tls=channel_tls(settings, identity, settings.ncm)),
+        FallbackConnector(
+            [
+                GrpcConnector(address, tls=channel_tls(settings, identity, address))
+                for address in (settings.ncm, *settings.fallback_ncms)
+            ],
+            clock=time.monotonic,
+        ),
         switch,
         codec,
         host_id=settings.host_id,

@@ -40,6 +40,10 @@ class Agent(Struct, frozen=True, kw_only=True):
             "answered, else 127.0.0.1:9697, if empty."
         ),
     ] = ""
+    fallback_ncms: Annotated[
+        tuple[str, ...],
+        Meta(description="Other ncms, asked in turn when that one fails; it is asked again after a minute."),
+    ] = ()
     ovsdb: Annotated[Path, Meta(description="Open vSwitch's database socket.")] = Path(
         "/var/run/openvswitch/db.sock"
     )
