@@ -268,7 +268,7 @@ class Ncm(Struct, frozen=True, kw_only=True):
             description="Of a network or security group with more ports than this, hosts hold those they talk to; "
             "0: always all.",
         ),
-    ] = 0
+    ] = 1_000
     lazy_below: Annotated[
         int, Meta(ge=0, description="With fewer than this they hold all again; not above `lazy_above`.")
     ] = 800
