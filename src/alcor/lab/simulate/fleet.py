@@ -76,7 +76,13 @@ class _Process:
     lock: asyncio.Lock
 
     async def ask(self, command: Command) -> Answer:
-        """Raises: LabError if the worker failed or died."""
+        """Raises: LabError if the worker failed or died.
+
+        Who is cancelled meanwhile leaves no answer behind that the next one would take for his own.
+        """
+        return await asyncio.shield(self._exchange(command))
+
+    async def _exchange(self, command: Command) -> Answer:
         stdin, stdout = self.process.stdin, self.process.stdout
         assert stdin is not None
         assert stdout is not None
