@@ -15,7 +15,7 @@ from alcor.model.errors import Conflict
 from alcor.runtime.config import Data, Ncm, RegionConfig
 from alcor.runtime.settings import ConfigurationError
 from alcor.runtime.tls import claim_authority, welcome_of
-from tests.support.apart import Apart, until
+from tests.support.apart import ANY_PORT, Apart, RoleProcess, until
 from tests.support.postgres import server
 from tests.support.store import sqlite_store
 
@@ -55,9 +55,9 @@ async def test_an_ncm_of_another_machine_attaches_by_its_certificate(region: Apa
 
     refused = await asyncio.to_thread(unproved, region, address, there)
     await asyncio.to_thread(issue, region, "ncm", there / "tls")
-    ncm = await asyncio.to_thread(
-        lambda: region.add("ncm", "ncm", data=there, flags=("--dataplane", address))
-    )
+    flags = ("--store", region.dsn, "--agents-listen", ANY_PORT, "--dataplane", address)
+    ncm = RoleProcess("ncm", ("ncm",), there, flags)
+    await asyncio.to_thread(region.restart, ncm)
 
     assert refused.returncode == 1
     assert "alcor ca issue ncm" in refused.stderr
