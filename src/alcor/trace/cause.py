@@ -108,6 +108,11 @@ BY_TABLE: dict[Table, Cause] = {
     Table.L2_REMOTE: Cause.UNKNOWN_DESTINATION,
     Table.PROVIDER: Cause.HOST_UNREACHABLE,
     Table.FLOOD: Cause.UNKNOWN_DESTINATION,
+    # Not met by a trace, which knows every neighbour: where a switch has to ask.
+    Table.RELAY: Cause.UNKNOWN_DESTINATION,
+    Table.ASK: Cause.UNKNOWN_DESTINATION,
+    Table.ASK_HOST: Cause.UNKNOWN_DESTINATION,
+    Table.ASK_SOURCE: Cause.INGRESS_GROUP,
     Table.ACL_IN: Cause.INGRESS_ACL,
     Table.INGRESS_CT: Cause.INGRESS_GROUP,
     Table.INGRESS_SET: Cause.INGRESS_GROUP,
