@@ -22,6 +22,7 @@ from alcor.bus.local import LocalBus
 from alcor.goalstate.item import HostItem, Item, Key, LocalPort
 from alcor.goalstate.scope import REGION, Scope, host_scope, neighbours_scope, network_scope, shard_of
 from alcor.identity.name import Peer
+from alcor.ncm.admission import PLACE_S, SYNCING_MAX
 from alcor.ncm.delivery import CHUNK_BYTES
 from alcor.ncm.scope_cache import LAZY_ABOVE, LAZY_BELOW
 from alcor.ncm.service import Ncm
@@ -301,6 +302,8 @@ async def a_site(
     chunk_bytes: int = CHUNK_BYTES,
     lazy_above: int = LAZY_ABOVE,
     lazy_below: int = LAZY_BELOW,
+    syncing_max: int = SYNCING_MAX,
+    place_s: float = PLACE_S,
 ) -> AsyncIterator[Site]:
     """A running ncm, and a publisher that knows the region and the hosts `host-1` and `host-2`."""
     bus = GatedBus()
@@ -317,6 +320,8 @@ async def a_site(
         chunk_bytes=chunk_bytes,
         lazy_above=lazy_above,
         lazy_below=lazy_below,
+        syncing_max=syncing_max,
+        place_s=place_s,
     )
     publisher.change(
         {

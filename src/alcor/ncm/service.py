@@ -14,6 +14,7 @@ from alcor.bus.interface import (
     Refused,
     Reply,
 )
+from alcor.ncm.admission import PLACE_S, SYNCING_MAX, Admission
 from alcor.ncm.delivery import CHUNK_BYTES
 from alcor.ncm.scope_cache import GRACE_S, LAZY_ABOVE, LAZY_BELOW, ScopeCache
 from alcor.ncm.session import Refusal, Session
@@ -37,6 +38,7 @@ class Ncm:
     heartbeat_s: how often agents say that they live; after three missed ones they are reported lost.
     now_ms: unix milliseconds. grace_s: how long a scope nobody needs is kept for an agent's return.
     lazy_above, lazy_below: neighbours and members of more items are held on demand, of fewer whole again; 0: never.
+    syncing_max: so many agents are brought in sync at once; place_s: how long one may keep others waiting.
     """
 
     def __init__(
@@ -52,6 +54,8 @@ class Ncm:
         chunk_bytes: int = CHUNK_BYTES,
         lazy_above: int = LAZY_ABOVE,
         lazy_below: int = LAZY_BELOW,
+        syncing_max: int = SYNCING_MAX,
+        place_s: float = PLACE_S,
     ) -> None:
         self._bus, self._codec = bus, codec
         self._heartbeat_s, self._now_ms = heartbeat_s, now_ms
@@ -59,6 +63,7 @@ class Ncm:
         self.cache = ScopeCache(
             bus, grace_s=grace_s, codes=codec.codes, lazy_above=lazy_above, lazy_below=lazy_below
         )
+        self._admission = Admission(syncing_max, place_s)
         self._sessions: dict[str, Session] = {}
         self._number = 0
         self._idle_told_at = float("-inf")
@@ -166,6 +171,7 @@ class Ncm:
             heartbeat_s=self._heartbeat_s,
             now_ms=self._now_ms,
             report=self._bus.report,
+            admission=self._admission,
             chunk_bytes=self._chunk_bytes,
         )
 

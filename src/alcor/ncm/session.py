@@ -33,6 +33,7 @@ from alcor.bus.interface import (
 )
 from alcor.goalstate.item import HostItem, ItemKind, Key
 from alcor.goalstate.scope import host_scope
+from alcor.ncm.admission import Admission
 from alcor.ncm.delivery import CHUNK_BYTES, Delivery
 from alcor.ncm.scope_cache import ScopeCache
 from alcor.ncm.shown import Shown
@@ -60,7 +61,7 @@ class Session:
     """Serves one agent from its welcome to its end.
 
     number: tells this attachment from the host's others; grows.
-    report: where observed facts go.
+    report: where observed facts go. admission: where it waits for its turn to be brought in sync.
     """
 
     def __init__(
@@ -74,12 +75,14 @@ class Session:
         heartbeat_s: float,
         now_ms: Callable[[], int],
         report: Callable[[HostReport], None],
+        admission: Admission,
         chunk_bytes: int = CHUNK_BYTES,
     ) -> None:
         self.host_id = hello.host_id
         self.number = number
         self._peer, self._hello, self._codec, self._cache = peer, hello, codec, cache
         self._heartbeat_s, self._now_ms, self._report = heartbeat_s, now_ms, report
+        self._admission = admission
         self._shown = Shown.of(peer, hello, now_ms())
         self._proof: Envelope | None = None
         self._woken = asyncio.Event()
@@ -172,22 +175,31 @@ class Session:
             log.debug("farewell_lost", host=self.host_id, error=str(error))
 
     async def _pump(self) -> None:
-        """Send what the agent lacks as fast as it reads; rest while it lacks nothing. Raises: Refusal."""
-        while True:
-            self._woken.clear()
-            finished = False
-            if self._asked:
-                asked, self._asked = self._asked, []
-                await self._peer.send(asked)
-            while not finished:
-                self._verify()
-                messages, finished = self._delivery.turn()
-                if messages:
-                    if any(isinstance(message, ScopeUpdate) for message in messages):
-                        now_s = asyncio.get_running_loop().time()
-                        self._held_ms = (now_s - self._cache.taken_s) * 1000
-                    await self._peer.send(messages)
-            await self._woken.wait()
+        """Send what the agent lacks, in its turn, as fast as it reads; rest while it lacks nothing. Raises: Refusal."""
+        place = await self._admission.enter()
+        try:
+            while True:
+                self._woken.clear()
+                if self._asked:
+                    asked, self._asked = self._asked, []
+                    await self._peer.send(asked)
+                await self._send_lacking()
+                if self._delivery.in_sync:
+                    place.leave()
+                await self._woken.wait()
+        finally:
+            place.leave()
+
+    async def _send_lacking(self) -> None:
+        finished = False
+        while not finished:
+            self._verify()
+            messages, finished = self._delivery.turn()
+            if messages:
+                if any(isinstance(message, ScopeUpdate) for message in messages):
+                    now_s = asyncio.get_running_loop().time()
+                    self._held_ms = (now_s - self._cache.taken_s) * 1000
+                await self._peer.send(messages)
 
     def _verify(self) -> None:
         """Prove the agent by what it showed; again whenever the host's item changed. Raises: Refusal."""

@@ -272,6 +272,14 @@ class Ncm(Struct, frozen=True, kw_only=True):
     lazy_below: Annotated[
         int, Meta(ge=0, description="With fewer than this they hold all again; not above `lazy_above`.")
     ] = 800
+    syncing_max: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100_000,
+            description="So many agents are brought in sync at once; others are welcomed, and wait for their turn.",
+        ),
+    ] = 64
 
 
 class Dataplane(Struct, frozen=True, kw_only=True):

@@ -248,6 +248,7 @@ async def _ncm(
             now_ms=_now_ms,
             lazy_above=config.ncm.lazy_above,
             lazy_below=config.ncm.lazy_below,
+            syncing_max=config.ncm.syncing_max,
         )
         unix = config.ncm.socket or f"{config.data.folder.absolute()}/agents.sock"
         tls = listening_tls(config, config.tls.agents, "ncm")

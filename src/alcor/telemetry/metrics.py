@@ -79,6 +79,9 @@ LAG_SECONDS = Gauge(
     "alcor_dataplane_lag_seconds", "How long the log has been ahead of this dataplane.", registry=REGISTRY
 )
 AGENTS = Gauge("alcor_ncm_agents", "Agents attached.", registry=REGISTRY)
+AGENTS_WAITING = Gauge(
+    "alcor_ncm_agents_waiting", "Agents that wait to be brought in sync.", registry=REGISTRY
+)
 SCOPES = Gauge("alcor_ncm_scopes", "Scopes held.", registry=REGISTRY)
 SNAPSHOTS = Counter("alcor_ncm_snapshots_total", "Scope snapshots sent to agents.", registry=REGISTRY)
 RESUMES = Counter("alcor_ncm_resumes_total", "Scopes resumed from an agent's position.", registry=REGISTRY)
