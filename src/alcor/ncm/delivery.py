@@ -580,4 +580,9 @@ class Delivery:
                 value = -1
             shard = shard_of(held.scope)
             through[shard] = min(value, through.get(shard, value))
+        # What left the closure and cannot be dropped yet gets no more steps: heads must not pass over it.
+        for scope in self._holdings.keys() - {held.scope for held in self._closure}:
+            holding, shard = self._holdings[scope], shard_of(scope)
+            value = holding.position if holding.epoch == self._epoch else -1
+            through[shard] = min(value, through.get(shard, value))
         return through

@@ -145,6 +145,36 @@ async def test_a_head_never_covers_what_waits() -> None:
         await agent.until_synced(revision)
 
 
+async def test_a_head_never_covers_what_left_and_is_still_held() -> None:
+    """A scope that left the closure while the host's step waits gets no more steps: its shard's heads wait too, or the
+    agent would take it for newer than it is when it comes back."""
+    network_id = next(
+        id
+        for id in map("net-{}".format, range(3, 10_000))
+        if shard_of(neighbours_scope(id)) == shard_of(NEIGHBOURS)
+    )
+    left = neighbours_scope(network_id)
+    async with a_site() as site:
+        site.publisher.change(bound(*ports("p1")))
+        before = site.publisher.change(bound(*ports("p3", network_id=network_id)))
+        agent = await site.attached()
+        await agent.until_synced(before)
+        site.bus.closed.update((NET_2, NEIGHBOURS_2))
+        site.publisher.change(bound(*ports("p2", network_id="net-2")), {HOST: [port_key("p3")]})
+        site.publisher.change({left: [a_neighbour("late")]})
+        revision = site.publisher.change({NEIGHBOURS: [a_neighbour("far")]})
+
+        await agent.until(lambda: neighbour_key("far") in agent.held[NEIGHBOURS])
+        await site.settled()
+
+        assert port_key("p3") in agent.held[HOST]
+        assert neighbour_key("late") not in agent.held[left]
+        assert agent.position[left] <= before
+        site.bus.open()
+        await agent.until_synced(revision)
+        assert left not in agent.held
+
+
 async def test_what_leaves_the_closure_is_dropped_after_the_step() -> None:
     """When the last port of a network goes, the host's step comes first, then the agent forgets the network."""
     async with a_site(grace_s=0) as site:
