@@ -114,6 +114,7 @@ def _encode_update(update: ScopeUpdate) -> wire.ScopeUpdate:
         put=[_encode_envelope(envelope) for envelope in update.put],
         removed=_encode_keys(update.removed),
         more=update.more,
+        changed=update.changed,
         lazy=update.lazy,
         absent=update.absent,
     )
@@ -388,6 +389,7 @@ def _decode_update(message: wire.ScopeUpdate) -> ScopeUpdate:
         put=tuple([_decode_envelope(envelope) for envelope in message.put]),
         removed=_decode_keys(message.removed),
         more=message.more,
+        changed=message.changed,
         lazy=message.lazy,
         absent=tuple(message.absent),
     )

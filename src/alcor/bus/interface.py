@@ -43,6 +43,7 @@ class ScopeUpdate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `through`. Apply iff `from ≤ position ≤ through`: an answer may stand at the agent's own position. A snapshot with
     `lazy` says everything that the agent is to hold, and one without it ends the holding on demand.
     `absent`: subjects asked for that no item has, true through `through`; should one appear, it is put unasked.
+    `changed` of a snapshot: not after this revision did the scope change last; 0: not said.
     """
 
     scope: Scope
@@ -55,6 +56,7 @@ class ScopeUpdate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     more: bool = False
     lazy: bool = False
     absent: tuple[str, ...] = ()
+    changed: int = 0
 
 
 class Marks(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -80,7 +82,7 @@ class Heads(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Publication(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A step of one scope as the dataplane publishes it; the bus encodes the items once."""
+    """A step of one scope as the dataplane publishes it; its items are encoded once. `changed`: as `ScopeUpdate`."""
 
     scope: Scope
     epoch: int
@@ -89,6 +91,7 @@ class Publication(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     through: int
     put: tuple[Put, ...] = ()
     removed: tuple[Key, ...] = ()
+    changed: int = 0
 
 
 class Holdings(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -39,7 +39,7 @@ _NOTHING = (0, 0)
 class Step:
     """A step of one scope that somebody lacks: everything since `from_revision`, merged."""
 
-    __slots__ = ("epoch", "from_revision", "generation", "put", "removed", "scope", "through")
+    __slots__ = ("changed", "epoch", "from_revision", "generation", "put", "removed", "scope", "through")
 
     def __init__(self, first: Publication, from_revision: int) -> None:
         self.scope = first.scope
@@ -47,6 +47,7 @@ class Step:
         self.generation = first.generation
         self.from_revision = from_revision
         self.through = first.through
+        self.changed = first.changed
         self.put: dict[Key, Put] = {key_of(put.item): put for put in first.put}
         self.removed: dict[Key, None] = dict.fromkeys(first.removed)
 
@@ -67,7 +68,7 @@ class Step:
             self.put.pop(key, None)
             self.removed[key] = None
         self.generation = next.generation
-        self.through = next.through
+        self.through = self.changed = next.through
         return True
 
 
@@ -326,6 +327,7 @@ class LocalBus:
             put=encode_puts(self._codec, step.put.values()),
             # A snapshot says everything: what is not in it is gone.
             removed=tuple(step.removed) if step.from_revision else (),
+            changed=0 if step.from_revision else step.changed,
         )
 
     def report(self, report: HostReport) -> None:

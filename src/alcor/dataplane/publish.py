@@ -62,7 +62,7 @@ class Publisher:
 
     def snapshot(self, graph: Graph, scope: Scope) -> Publication:
         """Everything a scope of a held shard holds; nothing if there is no such scope. Cost: O(its items)."""
-        return self._said(scope, 0, graph.revision, _puts(graph.entries(scope)))
+        return self._said(scope, 0, graph.revision, _puts(graph.entries(scope)), self.recent.changed(scope))
 
     def unchanged(self, graph: Graph, scope: Scope, epoch: int, position: int) -> Publication | None:
         """As `bus.interface.Unchanged`. A position ahead of us is as good: content depends on the revision alone."""
@@ -84,7 +84,9 @@ class Publisher:
             for generation, through in told.items()
         ]
 
-    def _said(self, scope: Scope, from_revision: int, through: int, put: tuple[Put, ...]) -> Publication:
+    def _said(
+        self, scope: Scope, from_revision: int, through: int, put: tuple[Put, ...], changed: int = 0
+    ) -> Publication:
         return Publication(
             scope=scope,
             epoch=self.epoch,
@@ -92,6 +94,7 @@ class Publisher:
             from_revision=from_revision,
             through=through,
             put=put,
+            changed=changed,
         )
 
 

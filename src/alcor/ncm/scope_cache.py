@@ -387,10 +387,11 @@ class ScopeCache:
                 self._compare(held, update, whole)
         else:
             held.clear()
+            # What was before its last change is unknown: who has not heard of that one cannot go on.
+            held.floor = held.changed = update.changed or update.through
+            held.through = update.through
             for envelope in whole.values():
-                held.put(envelope, update.through, 0)
-            # What was before is unknown: only who stands exactly here can go on.
-            held.floor = held.changed = held.through = update.through
+                held.put(envelope, held.changed, 0)
         held.epoch, held.generation = update.epoch, update.generation
         held.loaded, held.reloading = True, False
         held.serial = held.shard.serial

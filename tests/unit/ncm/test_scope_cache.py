@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -133,6 +134,16 @@ def test_loading() -> None:
     assert desk.content() == [("a", "a", 10), ("b", "b", 10)]
     assert (desk.held.position, desk.held.floor, desk.held.changed) == (10, 10, 10)
     assert desk.watcher.woken == 1
+
+
+def test_loading_what_changed_long_ago() -> None:
+    """Who stands at the last change or after it lacks nothing of a scope that was loaded later; who was before does."""
+    desk = Desk(msgspec.structs.replace(LOADED, changed=4))
+
+    assert (desk.held.position, desk.held.floor, desk.held.changed) == (10, 4, 4)
+    assert desk.held.suffix_after(4) == ([], [])
+    desk.cache.take(step(10, 11, envelope("c")))
+    assert [each.key.id for _, each in desk.held.suffix_after(4)[0]] == ["c"]
 
 
 def test_a_step_before_the_snapshot_is_ignored() -> None:
