@@ -44,7 +44,13 @@ async def run(workload: str, *, report: Path | None = None, ports: int = 120, **
 
 
 @pytest.mark.parametrize(
-    ("workload", "seed"), [("churn", 1), ("churn", 2), ("storm", 3), ("vpc", 4), ("mixed", 5), ("loss", 6)]
+    ("workload", "seed"),
+    [
+        ("churn", 1),
+        ("storm", 3),
+        ("loss", 6),
+        *(pytest.param(*case, marks=pytest.mark.long) for case in (("churn", 2), ("vpc", 4), ("mixed", 5))),
+    ],
 )
 async def test_a_workload_ends_sound(workload: str, seed: int) -> None:
     """All hosts have the head, the audited ones exactly the flows of intent, sampled ports are ACTIVE."""
@@ -74,6 +80,7 @@ async def test_a_region_that_is_killed_comes_back_with_its_hosts() -> None:
     ]
 
 
+@pytest.mark.long
 async def test_roles_of_their_own_on_postgresql(tmp_path: Path) -> None:
     """api, dataplane and two ncms as processes, each killed and started again, then all of them together."""
     url = server().dsn(await server().fresh())
@@ -285,6 +292,7 @@ def test_the_guide_names_flags_that_there_are() -> None:
     assert named == {name for name in options if name.startswith("--")} - {"--format"}
 
 
+@pytest.mark.long
 def test_the_guides_first_run_is_sound(tmp_path: Path) -> None:
     """With fewer hosts than it names."""
     words = next(words for words in guide_commands() if words[0] == "churn")

@@ -463,11 +463,11 @@ class TestObservations:
         port = PortObservation("port-1", "host-1", "ACTIVE", plugged=True)
         folder = tmp_path / "region"
         async with open_store(folder) as store:
-            await store.observations.put([port], [HostObservation("host-1", True, 12, "1.0", 7, "fine")])
+            await store.observations.put([port], [HostObservation("host-1", True, 12, "1.0", 0, "fine")])
 
         async with open_store(folder) as store:
             hosts = await store.observations.hosts(["host-1"])
-            assert hosts == {"host-1": HostObservation("host-1", False, 12, "1.0", 7, "fine")}
+            assert hosts == {"host-1": HostObservation("host-1", False, 12, "1.0", 0, "fine")}
             assert await store.observations.ports(["port-1"]) == {"port-1": port}
 
     async def test_facts_take_no_revision(self, store: Store) -> None:

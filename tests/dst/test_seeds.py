@@ -11,8 +11,8 @@ from tests.support.sim.run import Outcome
 
 BATCH = 20
 """Seeds that share a process: starting one takes as long as some runs."""
-SEEDS, SEEDS_LONG = 240, 4_000
-CRASHES, CRASHES_LONG = 20, 10_000
+SEEDS, SEEDS_LONG = 200, 4_000
+CRASHES, CRASHES_LONG = 10, 10_000
 """Resumptions per kind at which a crash is tried; the long run tries all."""
 
 

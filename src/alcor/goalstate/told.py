@@ -9,8 +9,9 @@ from typing import Any
 from alcor.goalstate.fact import HostFact, NetworkFact, PortFact, TrunkFact
 from alcor.goalstate.graph import Graph
 from alcor.goalstate.intent import KIND_OF, Input
-from alcor.goalstate.item import SubnetItem
+from alcor.goalstate.item import ReleaseItem, SubnetItem
 from alcor.goalstate.scope import (
+    REGION,
     Scope,
     addresses_scope,
     host_scope,
@@ -70,6 +71,10 @@ def _of_host(_graph: Graph, id: str, _host: HostFact) -> Iterator[Scope]:
     yield host_scope(id)
 
 
+def _of_release(_graph: Graph, _id: str, _release: ReleaseItem) -> Iterator[Scope]:
+    yield REGION
+
+
 def _of_network(_graph: Graph, id: str, _network: NetworkFact) -> Iterator[Scope]:
     yield network_scope(id)
 
@@ -86,6 +91,7 @@ _TOLD: Mapping[Input, Told] = {
     Input.PORTS: _of_port,
     Input.TRUNKS: _of_trunk,
     Input.HOSTS: _of_host,
+    Input.RELEASES: _of_release,
     Input.NETWORKS: _of_network,
     Input.SUBNETS: _of_subnet,
     Input.ADDRESS_GROUPS: _of_address_group,

@@ -41,6 +41,7 @@ REACHING = frozenset(
         "address_group",
         "bgp_peer",
         "bgp_speaker",
+        "epoch_release",
         "firewall_group",
         "firewall_policy",
         "firewall_rule",

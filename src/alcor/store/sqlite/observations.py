@@ -42,9 +42,7 @@ def _prepare(connection: sqlite3.Connection) -> int:
     (highest,) = connection.execute(
         "SELECT coalesce(max(document ->> '$.realized_revision'), 0) FROM host_observation"
     ).fetchone()
-    connection.execute(
-        "UPDATE host_observation SET document = json_set(document, '$.alive', json('false'), '$.realized_revision', 0)"
-    )
+    connection.execute("UPDATE host_observation SET document = json_set(document, '$.alive', json('false'))")
     return int(highest)
 
 
@@ -65,6 +63,12 @@ class SqliteObservations:
             ) from error
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="write-observations")
         self._pool = ReaderPool(path, connect)
+
+    def begin_anew(self) -> None:
+        """What hosts confirmed was of a history that is lost. At opening only."""
+        self._connection.execute(
+            "UPDATE host_observation SET document = json_set(document, '$.realized_revision', 0)"
+        )
 
     async def put(self, ports: Iterable[PortObservation], hosts: Iterable[HostObservation]) -> None:
         """Replace facts by id."""

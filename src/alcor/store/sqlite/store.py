@@ -94,6 +94,7 @@ class SqliteStore:
             observations = SqliteObservations(folder / "observations.db", connect)
             if observations.realized_max > read_head(connection).revision:
                 _begin_after_loss(connection, clock(), observations.realized_max)
+                observations.begin_anew()
             kept = Kept(history_days * _DAY_MS, log_changes_max)
             make_writer = partial(Writer, clock=clock, rng=rng or random.Random(), kept=kept)
             return cls(lock, schema, connection, ReaderPool(path, connect), observations, make_writer)
