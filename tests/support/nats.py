@@ -30,7 +30,8 @@ def _binary() -> str:
     return found
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports of the loopback that nobody listens on now."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for each in sockets:
@@ -87,7 +88,7 @@ class Cluster:
     """Nodes that know one another."""
 
     def __init__(self, folder: Path, size: int) -> None:
-        ports = _free_ports(2 * size)
+        ports = free_ports(2 * size)
         routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports[size:])
         self.nodes: list[Node] = []
         for number in range(size):

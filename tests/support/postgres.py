@@ -71,6 +71,7 @@ class Server:
 
     folder: Path
     process: subprocess.Popen[bytes]
+    command: Sequence[str]
     databases: dict[Path, str] = field(default_factory=dict)
     templates: dict[tuple[str, ...], Template] = field(default_factory=dict)
     open: dict[str, int] = field(default_factory=dict)
@@ -147,11 +148,38 @@ class Server:
             return name
         return None
 
+    def kill(self) -> None:
+        """kill -9; what it has of connections ends with it."""
+        self.process.kill()
+        self.process.wait()
+
+    def start(self) -> None:
+        """Start it again after `kill`, and wait until it has recovered. Raises: RuntimeError."""
+        give_up = time.monotonic() + _START_WITHIN_S
+        while not _is_ready(self.folder, self.process):
+            if self.process.poll() is not None:
+                # The processes of the killed one may hold its memory for a moment.
+                time.sleep(0.05)
+                self.process = _launch(self.folder, self.command)
+            if time.monotonic() > give_up:
+                raise RuntimeError(f"PostgreSQL did not start:\n{(self.folder / 'log').read_text()}")
+            time.sleep(0.02)
+
     def stop(self) -> None:
         """End the server, at once, and remove what it wrote."""
         self.process.send_signal(signal.SIGQUIT)
         self.process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _launch(folder: Path, command: Sequence[str]) -> subprocess.Popen[bytes]:
+    with (folder / "log").open("ab") as log:
+        return subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
+
+
+def _is_ready(folder: Path, process: subprocess.Popen[bytes]) -> bool:
+    ready = [str(_binaries() / "pg_isready"), "-q", "-h", str(folder)]
+    return process.poll() is None and subprocess.run(ready, check=False).returncode == 0
 
 
 def start_server(settings: Mapping[str, str] | None = None) -> Server:
@@ -176,19 +204,15 @@ def start_server(settings: Mapping[str, str] | None = None) -> Server:
         **(settings or {}),
     }
     options = [word for name, value in chosen.items() for word in ("-c", f"{name}={value}")]
-    log = (folder / "log").open("wb")
-    process = subprocess.Popen(
-        [*switch, str(binaries / "postgres"), "-D", str(data), *options], stdout=log, stderr=log, cwd=folder
-    )
-    log.close()
-    ready = [str(binaries / "pg_isready"), "-q", "-h", str(folder)]
+    command = [*switch, str(binaries / "postgres"), "-D", str(data), *options]
+    process = _launch(folder, command)
     give_up = time.monotonic() + _START_WITHIN_S
-    while subprocess.run(ready, check=False).returncode != 0:
+    while not _is_ready(folder, process):
         if process.poll() is not None or time.monotonic() > give_up:
             process.kill()
             raise RuntimeError(f"PostgreSQL did not start:\n{(folder / 'log').read_text()}")
         time.sleep(0.02)
-    server = Server(folder, process)
+    server = Server(folder, process, command)
     atexit.register(server.stop)
     return server
 

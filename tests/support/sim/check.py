@@ -1,6 +1,7 @@
 """Whether the region is as intent says: flows of every host, states of ports; from rows, not by the graph."""
 
 from alcor.agent.provision import provisions
+from alcor.agent.simulated import SimulatedSwitch
 from alcor.goalstate.scope import Scope
 from alcor.model.host import Host
 from alcor.model.port import Port
@@ -22,13 +23,17 @@ def view_of(world: World, node: AgentNode) -> View:
 
 def wrong_flows(world: World, node: AgentNode) -> list[str]:
     """What in a host's switch is not what intent says."""
-    view = view_of(world, node)
-    numbers = numbers_of(node.switch)
-    provisions(view, None).note(node.switch.ports, numbers)
+    return differences(view_of(world, node), node.switch, node.host_name)
+
+
+def differences(view: View, switch: SimulatedSwitch, host_name: str) -> list[str]:
+    """What in a switch is not what a view gives."""
+    numbers = numbers_of(switch)
+    provisions(view, None).note(switch.ports, numbers)
     wanted = flows(view, numbers)
-    present = node.switch.tables.flows
+    present = switch.tables.flows
     found = [
-        f"{node.host_name}: {len(keys)} flows {what}: {[str(key) for key in keys[:NAMED_MAX]]}"
+        f"{host_name}: {len(keys)} flows {what}: {[str(key) for key in keys[:NAMED_MAX]]}"
         for what, keys in (
             ("missing", [key for key in wanted if key not in present]),
             ("too many", [key for key in present if key not in wanted]),
@@ -36,10 +41,10 @@ def wrong_flows(world: World, node: AgentNode) -> list[str]:
         )
         if keys
     ]
-    if groups(view, numbers) != node.switch.tables.groups:
-        found.append(f"{node.host_name}: other groups than wanted")
-    if meters(view, numbers) != node.switch.meters:
-        found.append(f"{node.host_name}: other meters than wanted")
+    if groups(view, numbers) != switch.tables.groups:
+        found.append(f"{host_name}: other groups than wanted")
+    if meters(view, numbers) != switch.meters:
+        found.append(f"{host_name}: other meters than wanted")
     return found
 
 
