@@ -49,6 +49,7 @@ from alcor.goalstate.item import (
     RegionItem,
     RelayItem,
     ReleaseItem,
+    RescueItem,
     RouterInterface,
     RouterItem,
     RulesItem,
@@ -181,7 +182,7 @@ def scope_of(item: Item, of: str = "net") -> Scope:
     match item:
         case HostItem() | LocalPort() | GatewayItem() | FloatingIpItem() | FirewallItem():
             return host_scope(HOST)
-        case BgpSpeakerItem() | BgpRoutesItem() | RelayItem():
+        case BgpSpeakerItem() | BgpRoutesItem() | RelayItem() | RescueItem():
             return host_scope(HOST)
         case RegionItem() | ReleaseItem():
             return REGION

@@ -38,6 +38,7 @@ from alcor.agent.inquiry import Inquiry
 from alcor.agent.look import Look
 from alcor.agent.loss import Losses
 from alcor.agent.on_demand import Asker
+from alcor.agent.part import OWN, Part
 from alcor.agent.reconcile import Reconciler, Turn
 from alcor.agent.report import PortLedger, with_subports
 from alcor.agent.sender import Sender
@@ -96,6 +97,7 @@ class Agent:
         release_hold: bool = False,
         metadata: InternalPort | None = None,
         makers: Sequence[Maker] = MAKERS,
+        part: Part = OWN,
         compiler: Compiler = unit_flows,
         monotonic_s: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -106,6 +108,7 @@ class Agent:
         service, None if it has none; `makers`: of packet handlers; `compiler`: what a unit's flows are.
         """
         self._host_id, self._token, self._version = host_id, token, version
+        self._part = part
         self._switch, self._now_ms, self._random = switch, now_ms, random
         self._monotonic_s, self._sleep = monotonic_s, sleep
         self._view = HostView(host_id, codec)
@@ -129,7 +132,7 @@ class Agent:
         self._ledger = PortLedger()
         self._answerer = Answerer(monotonic_s)
         own = handlers(Tools(host_id, monotonic_s, random, sleep), makers)
-        handling = (*own, advertiser(self._answerer, random))
+        handling = (*own, advertiser(self._answerer, random)) if part.serves else ()
         self._desk = HandlerDesk(handling, self._answerer.budget, monotonic_s)
         known, local = self._view.resolved, self._numbers.allocation
         self._sender = Sender(switch, known, local)
@@ -165,6 +168,9 @@ class Agent:
             epoch=self._view.epoch or self._numbers.epoch,
             positions=self._view.positions(),
             held=self._view.lazy_keys(),
+            rescues=self._part.rescues,
+            rescuer_id=self._part.rescuer_id,
+            lease=self._part.lease,
         )
 
     def welcomed(self, welcome: Welcome) -> None:
@@ -214,6 +220,7 @@ class Agent:
         """One sentence about the switch, or what a handler complains of; empty if all is well."""
         reconciler = self._reconciler
         sentences = (
+            self._part.sentence,
             self._switch_error,
             reconciler.complaint,
             reconciler.quarantine.sentence,
@@ -291,6 +298,8 @@ class Agent:
     def _on_packet(self, packet: PacketIn) -> None:
         if packet.table == Table.ASK_HOST:
             self._sender.send(self._waiting.punted(packet, self.view))
+            return
+        if not self._part.serves:
             return
         punt = punt_of(packet, self._numbers)
         outcome = self._desk.handle(punt, self.view, self.allocation)

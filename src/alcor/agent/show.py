@@ -23,6 +23,7 @@ from alcor.goalstate.item import (
     RegionItem,
     RelayItem,
     ReleaseItem,
+    RescueItem,
     RouterItem,
     RulesItem,
     SubnetItem,
@@ -118,6 +119,7 @@ _WRITERS: dict[ItemKind, _Writer] = {
         view.bgp_routes, key.id, as_type(BgpRoutesItem, item)
     ),
     ItemKind.RELAY: lambda view, _, key, item: _write(view.relays, key.id, as_type(RelayItem, item)),
+    ItemKind.RESCUE: lambda view, _, key, item: _write(view.rescues, key.id, as_type(RescueItem, item)),
     ItemKind.MEMBER: _member,
     ItemKind.PREFIX: _prefix,
 }

@@ -77,6 +77,7 @@ ITEM_KINDS: dict[ItemKind, wire.ItemKind] = {
     ItemKind.RELAY: wire.ITEM_KIND_RELAY,
     ItemKind.NETWORK_RELAYS: wire.ITEM_KIND_NETWORK_RELAYS,
     ItemKind.RELEASE: wire.ITEM_KIND_RELEASE,
+    ItemKind.RESCUE: wire.ITEM_KIND_RESCUE,
 }
 _SCOPE_KINDS_READ: dict[int, ScopeKind] = {int(number): kind for kind, number in SCOPE_KINDS.items()}
 _ITEM_KINDS_READ: dict[int, ItemKind] = {int(number): kind for kind, number in ITEM_KINDS.items()}
@@ -225,6 +226,9 @@ def _wire_of_agent(message: AgentMessage) -> wire.AgentMessage:
                         wire.HeldKeys(scope=encode_scope(scope), key=_encode_keys(keys))
                         for scope, keys in message.held.items()
                     ],
+                    rescues=message.rescues,
+                    rescuer_id=encode_id(message.rescuer_id),
+                    lease=message.lease,
                 )
             )
         case Ack():
@@ -432,6 +436,9 @@ def _decode_agent_message(message: wire.AgentMessage) -> AgentMessage:
                 epoch=hello.epoch,
                 positions={decode_scope(each.scope): each.position for each in hello.position},
                 held={decode_scope(each.scope): _decode_keys(each.key) for each in hello.held},
+                rescues=hello.rescues,
+                rescuer_id=decode_id(hello.rescuer_id),
+                lease=hello.lease,
             )
         case "ack":
             ports = tuple([decode_port(port) for port in message.ack.port])

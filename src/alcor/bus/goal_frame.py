@@ -119,6 +119,8 @@ def _wire_of_report(report: HostReport) -> wire.HostReport:
         receive_ms=report.receive_ms,
         install_ms=report.install_ms,
         path=report.paths,
+        rescues=report.rescues,
+        rescuer_id=encode_id(report.rescuer_id),
     )
 
 
@@ -166,6 +168,8 @@ def _decode_report(message: wire.HostReport) -> HostReport:
         receive_ms=message.receive_ms,
         install_ms=message.install_ms,
         paths=dict(message.path),
+        rescues=message.rescues,
+        rescuer_id=decode_id(message.rescuer_id),
     )
 
 

@@ -84,6 +84,8 @@ class HostMemory:
             claims=tuple(self._claims.values()),
             losses=tuple(self._losses.values()),
             paths=latest.paths,
+            rescues=latest.rescues,
+            rescuer_id=latest.rescuer_id,
         )
 
     def farewell(self) -> HostReport:
@@ -97,6 +99,8 @@ class HostMemory:
             agent_version=self._version,
             detail=latest.detail,
             session=self._session,
+            rescues=latest.rescues,
+            rescuer_id=latest.rescuer_id,
         )
 
 

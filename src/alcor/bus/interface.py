@@ -154,6 +154,8 @@ class HostReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     (its ports and `realized` must be told anew), however fast it came back.
     `receive_ms`, `install_ms`: of the latest confirmation, as in `Ack`; the former with the ncm's own part.
     `paths`: as of the last `Heartbeat`, all of them each time.
+    `rescues`: as of the `Hello`. `rescuer_id`: the host whose agent speaks in the place of this one's own, which is
+    not heard; empty: its own.
     """
 
     host_id: str
@@ -171,6 +173,8 @@ class HostReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     paths: dict[str, bool] = {}
     receive_ms: float = 0.0
     install_ms: float = 0.0
+    rescues: bool = False
+    rescuer_id: str = ""
 
 
 class Question(msgspec.Struct, frozen=True, gc=False):
@@ -256,7 +260,10 @@ class GoalBus(DataplaneBus, NcmBus, Protocol):
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Agent: the first message. `positions`: what it holds, to be resumed; `held`: the keys of scopes held on demand,
-    also those of an older epoch."""
+    also those of an older epoch.
+
+    `rescues`: whether it can program other hosts' switches, and others its own. `rescuer_id`, `lease`: not the host's
+    own agent speaks but that of another, which proves itself, by a `RescueItem` of this generation."""
 
     host_id: str
     token: str
@@ -264,6 +271,9 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     epoch: int = 0
     positions: dict[Scope, int] = {}
     held: dict[Scope, tuple[Key, ...]] = {}
+    rescues: bool = False
+    rescuer_id: str = ""
+    lease: int = 0
 
 
 class Ack(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -394,6 +394,8 @@ def merge_reports(before: HostReport, after: HostReport) -> HostReport:
         claims=merge_claims(before.claims, after.claims),
         losses=merge_losses(before.losses, after.losses),
         paths=after.paths,
+        rescues=after.rescues,
+        rescuer_id=after.rescuer_id,
     )
 
 

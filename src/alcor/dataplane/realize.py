@@ -13,6 +13,7 @@ a status from before can never be taken for one of now.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -23,6 +24,7 @@ from alcor.bus.interface import DataplaneBus, HostReport, PortReport
 from alcor.dataplane.barrier import Barriers, Heard
 from alcor.dataplane.claim import Claims
 from alcor.dataplane.health import Neighbours
+from alcor.dataplane.rescue import LOOK_S, Rescues
 from alcor.dataplane.standing import Standings
 from alcor.goalstate.graph import Graph, Outcome
 from alcor.goalstate.node.contract import Placement
@@ -64,10 +66,13 @@ class _HostFacts:
     """What a host said since it attached.
 
     `at_ms`: the time it gave last; `seen_ms`: when that was, by our clock. `waiting`: its ports that are BUILD.
+    `is_spoken_for`: an agent is attached for it, its own or a rescuer's; `rescues`: what its own said last.
     `known`: its ports that the store has a fact of. `written`: what the store has of the host itself.
     """
 
     alive: bool = False
+    is_spoken_for: bool = False
+    rescues: bool | None = None
     session: int = 0
     at_ms: int = 0
     seen_ms: int = 0
@@ -129,6 +134,7 @@ class Realizer:
         silence_s: float = SILENCE_S,
         told: Told | None = None,
         barriers: Barriers | None = None,
+        rescue_after_s: float = 0.0,
     ) -> None:
         """`now_ms`: unix milliseconds, one clock for when all hosts were heard. `told`: as `Dataplane`.
 
@@ -150,6 +156,7 @@ class Realizer:
         self._claims = Claims(store)
         self._standings = Standings(store, now_ms)
         self._neighbours = Neighbours()
+        self._rescues = Rescues(store, after_s=rescue_after_s, now_ms=now_ms, monotonic_s=time.monotonic)
         self._late: dict[str, None] = {}
         # Port → names of the prepared hosts that were ready when it was last looked at.
         self._ready: dict[str, set[str]] = {}
@@ -198,6 +205,17 @@ class Realizer:
                 except Exception as error:
                     # A report is not repeated: the host's next attachment says all of it again.
                     get_log("dataplane").error("report_failed", host_id=report.host_id, exc_info=error)
+
+    async def rescue(self) -> None:
+        """Lease the switches of hosts whose agents are dead (`rescue`), until cancelled."""
+        while True:
+            graph = self._present()
+            try:
+                await self._rescues.look(graph, self._hosts, self._neighbours)
+            except Exception as error:
+                # The loop's edge: what could not be written is decided anew.
+                get_log("dataplane").error("rescues_not_written", exc_info=error)
+            await asyncio.sleep(LOOK_S)
 
     async def write(self) -> None:
         """Write what is pending, as long as there is anything, until cancelled. Nothing is lost by a failure."""
@@ -261,12 +279,15 @@ class Realizer:
         facts = self._hosts.setdefault(report.host_id, _HostFacts())
         judged: set[str] = set()
         session = report.session or facts.session  # 0: not said
-        if report.alive and (not facts.alive or session != facts.session):
+        if report.alive and (not facts.is_spoken_for or session != facts.session):
             judged |= facts.known | facts.plugged.keys()
             facts.realized.clear()
             facts.plugged.clear()
-        facts.alive, facts.session, facts.at_ms = report.alive, session, report.at_ms
-        if report.alive:
+        facts.is_spoken_for, facts.session, facts.at_ms = report.alive, session, report.at_ms
+        facts.alive = report.alive and not report.rescuer_id
+        if not report.rescuer_id:
+            facts.rescues = report.rescues
+        if facts.alive:
             facts.seen_ms = self._now_ms()
         if report.epoch == self._epoch:
             for shard, through in report.realized.items():

@@ -48,17 +48,18 @@ class Dataplane:
         now_ms: Callable[[], int],
         delay_min_s: float = DELAY_MIN_S,
         told: Told | None = None,
+        rescue_after_s: float = 0.0,
     ) -> None:
         """`region`: parameters of all hosts. `generation`: of a dataplane that holds everything: a fencing number,
         higher than that of any before; None: it holds nothing until `hold` is called.
 
         `now_ms`: unix milliseconds. `delay_min_s`: before the first retry; doubled for each further one.
-        `told`: hears of facts of ports after they were stored.
+        `told`: hears of facts of ports after they were stored. `rescue_after_s`: as `dataplane.rescue.Rescues`.
         """
         self.started = asyncio.Event()
         self._store, self._bus = store, bus
         self._region, self._now_ms, self._told = region, now_ms, told
-        self._delay_min_s = delay_min_s
+        self._delay_min_s, self._rescue_after_s = delay_min_s, rescue_after_s
         alone = {} if generation is None else dict.fromkeys(range(SHARDS), generation)
         self._holdings = Holdings(member_id="", shards=alone, realizes=generation or 0)
         # Whether the graph must be made anew, and whether all it says was published: only then is it worth comparing.
@@ -135,6 +136,7 @@ class Dataplane:
             history_lost=self._begin_epoch,
             told=self._told,
             barriers=self.barriers,
+            rescue_after_s=self._rescue_after_s,
         )
         assert self._graph is not None  # `started` came first
         await realizer.begin(self._publisher.epoch, self._graph, anew=True)
@@ -144,6 +146,7 @@ class Dataplane:
         work = [
             asyncio.create_task(realizer.listen(), name="dataplane-listen"),
             asyncio.create_task(realizer.write(), name="dataplane-write"),
+            asyncio.create_task(realizer.rescue(), name="dataplane-rescue"),
             asyncio.create_task(self._until_other(generation), name="dataplane-term"),
         ]
         try:

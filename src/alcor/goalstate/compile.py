@@ -187,6 +187,9 @@ def _facts(region: _Region) -> Iterator[Place]:
     yield REGION, intent.region
     for release in intent.releases.values():
         yield REGION, release
+    for rescue in intent.rescues.values():
+        yield host_scope(rescue.rescuer_id), rescue
+        yield host_scope(rescue.id), rescue
     for host in intent.hosts.values():
         yield host_scope(host.item.id), host.item
     for network in intent.networks.values():

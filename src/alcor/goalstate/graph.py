@@ -38,7 +38,14 @@ from alcor.goalstate.node.network_host import NetworkHostNode
 from alcor.goalstate.node.placement import PlacementNode
 from alcor.goalstate.node.region import RegionNode
 from alcor.goalstate.node.relay import network_relays_node, relay_node
-from alcor.goalstate.node.row import host_node, member_node, prefix_node, release_node, subnet_node
+from alcor.goalstate.node.row import (
+    host_node,
+    member_node,
+    prefix_node,
+    release_node,
+    rescue_node,
+    subnet_node,
+)
 from alcor.goalstate.reference import REFERRING, References
 from alcor.goalstate.scope import REGION, Scope, ScopeKind, host_scope, shard_of
 from alcor.model.change import Change
@@ -115,6 +122,7 @@ def item_nodes() -> tuple[ItemNode, ...]:
         relay_node(),
         network_relays_node(),
         release_node(),
+        rescue_node(),
     )
 
 

@@ -42,7 +42,7 @@ from alcor.goalstate.fact import (
     TrunkFact,
 )
 from alcor.goalstate.indexed import Indexed
-from alcor.goalstate.item import RegionItem, ReleaseItem, SubnetItem
+from alcor.goalstate.item import RegionItem, ReleaseItem, RescueItem, SubnetItem
 from alcor.model.address_claim import AddressClaim
 from alcor.model.address_group import AddressGroup
 from alcor.model.bgp import BgpPeer, BgpSpeaker
@@ -59,6 +59,7 @@ from alcor.model.port import Port
 from alcor.model.port_forwarding import PortForwarding
 from alcor.model.qos_policy import QosPolicy
 from alcor.model.qos_rule import BandwidthLimitRule, DscpMarkingRule, PacketRateLimitRule
+from alcor.model.rescue_lease import RescueLease
 from alcor.model.resource import Entity
 from alcor.model.route_table import RouteTable
 from alcor.model.router import Router
@@ -102,6 +103,7 @@ class Input(StrEnum):
     POOLS = "pools"
     POOLED_SUBNETS = "pooled_subnets"
     RELEASES = "releases"
+    RESCUES = "rescues"
     PLACEMENTS = "placements"
 
 
@@ -250,6 +252,7 @@ KINDS: dict[type[Entity], Kind] = {
     BgpSpeaker: Kind(Input.BGP_SPEAKERS, project.bgp_speaker_fact),
     BgpPeer: Kind(Input.BGP_PEERS, project.bgp_peer_fact),
     EpochRelease: Kind(Input.RELEASES, project.release_fact),
+    RescueLease: Kind(Input.RESCUES, project.rescue_fact),
 }
 
 ENTITIES: tuple[type[Entity], ...] = tuple(KINDS)
@@ -325,6 +328,7 @@ class Intent:
         self.pools: Indexed[PoolFact] = Indexed(_no_names)
         self.pooled_subnets: Indexed[PooledSubnetFact] = Indexed(_pooled_subnet_names)
         self.releases: Indexed[ReleaseItem] = Indexed(_no_names)
+        self.rescues: Indexed[RescueItem] = Indexed(_no_names)
 
     @classmethod
     def of(cls, region: RegionItem, rows: Iterable[Entity]) -> "Intent":

@@ -47,6 +47,7 @@ class ItemKind(StrEnum):
     RELAY = "relay"
     NETWORK_RELAYS = "network_relays"
     RELEASE = "release"
+    RESCUE = "rescue"
 
 
 class Key(NamedTuple):
@@ -475,6 +476,20 @@ class ReleaseItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     number: int
 
 
+class RescueItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An agent is dead and its switch lives: who programs that. Scope: host, the rescuer's and the rescued one's own.
+
+    id: the rescued host's. `rescuer_id`, `rescuer_key`: the host whose agent may, and its key's digest; `addresses`:
+    where the switch listens; `generation`: of the lease, which grows with each (32 bits).
+    """
+
+    id: str
+    rescuer_id: str
+    rescuer_key: str
+    addresses: tuple[str, ...]
+    generation: int
+
+
 Item = (
     HostItem
     | LocalPort
@@ -498,6 +513,7 @@ Item = (
     | RelayItem
     | NetworkRelays
     | ReleaseItem
+    | RescueItem
 )
 
 KINDS: dict[type, ItemKind] = {
@@ -523,6 +539,7 @@ KINDS: dict[type, ItemKind] = {
     RelayItem: ItemKind.RELAY,
     NetworkRelays: ItemKind.NETWORK_RELAYS,
     ReleaseItem: ItemKind.RELEASE,
+    RescueItem: ItemKind.RESCUE,
 }
 TYPES: dict[ItemKind, type] = {kind: type_ for type_, kind in KINDS.items()}
 

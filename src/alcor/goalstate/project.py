@@ -50,6 +50,7 @@ from alcor.goalstate.item import (
     LocalPort,
     NetworkItem,
     ReleaseItem,
+    RescueItem,
     Route,
     SubnetItem,
 )
@@ -69,6 +70,7 @@ from alcor.model.port import Extra, Port, extra_of
 from alcor.model.port_forwarding import PortForwarding
 from alcor.model.qos_policy import QosPolicy
 from alcor.model.qos_rule import BandwidthLimitRule, DscpMarkingRule, PacketRateLimitRule
+from alcor.model.rescue_lease import RescueLease
 from alcor.model.route_table import NEXTHOP, RouteTable
 from alcor.model.router import ROUTER_GATEWAY, Router
 from alcor.model.security_group import SecurityGroup
@@ -149,6 +151,19 @@ def standing_fact(row: GatewayStanding) -> StandingFact | None:
 def release_fact(row: EpochRelease) -> ReleaseItem:
     """What hosts need of a release: all of it."""
     return ReleaseItem(id="release", epoch=row.epoch, number=row.number)
+
+
+def rescue_fact(row: RescueLease) -> RescueItem | None:
+    """A lease that stands."""
+    if not row.rescuer_id:
+        return None
+    return RescueItem(
+        id=row.host_id,
+        rescuer_id=row.rescuer_id,
+        rescuer_key=row.rescuer_key,
+        addresses=row.addresses,
+        generation=row.generation,
+    )
 
 
 def subnet_fact(row: Subnet) -> SubnetItem:

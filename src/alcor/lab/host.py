@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from alcor.lab.command import LabError, ip_batch, run, start, tail, wait_until
@@ -150,6 +150,11 @@ class LabHost:
         self._start(
             "ovsdb-server",
             *("ovsdb-server", str(self.folder / "conf.db"), f"--remote=punix:{self.db_socket}"),
+            # As Open vSwitch's own service is started: where else it listens, and as whom, stands in the database.
+            "--remote=db:Open_vSwitch,Open_vSwitch,manager_options",
+            "--private-key=db:Open_vSwitch,SSL,private_key",
+            "--certificate=db:Open_vSwitch,SSL,certificate",
+            "--ca-cert=db:Open_vSwitch,SSL,ca_cert",
             f"--unixctl={self.run_folder}/ovsdb-server.ctl",
         )
         wait_until(f"{self.name}'s ovsdb-server", self.db_socket.exists)
@@ -161,8 +166,10 @@ class LabHost:
         self._start("ovs-vswitchd", "ovs-vswitchd", f"unix:{self.db_socket}", f"--unixctl={control}")
         wait_until(f"{self.name}'s ovs-vswitchd", control.exists)
 
-    def start_agent(self, host_id: str, token: str, ncm: str) -> None:
-        """Start this host's alcor-agent with the proof the region gave it."""
+    def start_agent(
+        self, host_id: str, token: str, ncm: str, *, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """Start this host's alcor-agent with the proof the region gave it. `environment`: what else it is told."""
         token_file = self.folder / "agent.token"
         token_file.touch(mode=0o600)
         token_file.write_text(token)
@@ -172,6 +179,7 @@ class LabHost:
             *("--host-id", host_id, "--token-file", str(token_file), "--ncm", ncm),
             *("--ovsdb", str(self.db_socket), "--run-folder", str(self.run_folder)),
             *("--datapath-type", "netdev", "--status-socket", str(self.status_socket)),
+            told=environment,
         )
 
     def pid(self, part: str) -> int:
@@ -214,13 +222,14 @@ class LabHost:
         """Run ovs-ofctl against this host's bridge (for people and tests; the agent never does)."""
         return run("ovs-ofctl", "-O", "OpenFlow15", *arguments, env={"OVS_RUNDIR": str(self.run_folder)})
 
-    def _start(self, part: str, *command: str) -> None:
+    def _start(self, part: str, *command: str, told: Mapping[str, str] | None = None) -> None:
         environment = {
             "OVS_RUNDIR": str(self.run_folder),
             "OVS_DBDIR": str(self.folder),
             "OVS_LOGDIR": str(self.folder),
             "OVS_SYSCONFDIR": str(self.folder),
             "ALCOR_BGP__RUN_FOLDER": str(self.folder / "bgp"),
+            **(told or {}),
         }
         self.folder.mkdir(parents=True, exist_ok=True)
         process = start(

@@ -134,6 +134,9 @@ class Ncm:
         if not 0 < len(hello.host_id) <= HOST_ID_CHARACTERS_MAX:
             await peer.send([Refused("the host id is empty or too long")])
             return
+        if hello.rescuer_id and self._is_attached_itself(hello.host_id):
+            await peer.send([Refused("the host's own agent is attached")])
+            return
         session = self._session(peer, hello)
         try:
             await session.admit(self._admit_s)
@@ -158,6 +161,10 @@ class Ncm:
         if first is not None and not isinstance(first, Hello):
             raise ConnectionError("the agent's first message is not a hello")
         return first
+
+    def _is_attached_itself(self, host_id: str) -> bool:
+        session = self._sessions.get(host_id)
+        return session is not None and not session.rescuer_id
 
     def _session(self, peer: AgentPeer, hello: Hello) -> Session:
         # Grows also across restarts, so that a host's attachments can be told apart.

@@ -31,7 +31,7 @@ from alcor.bus.interface import (
     ScopeUpdate,
     Welcome,
 )
-from alcor.goalstate.item import HostItem, ItemKind, Key
+from alcor.goalstate.item import HostItem, ItemKind, Key, RescueItem
 from alcor.goalstate.scope import host_scope
 from alcor.ncm.admission import Admission
 from alcor.ncm.delivery import CHUNK_BYTES, Delivery
@@ -51,6 +51,8 @@ REVOKED = (
     "the host was removed from the region, or its identity was revoked; if it is to come back, invite it "
     "(`alcor host invite`) and join it again (`alcor-agent join`)"
 )
+
+NO_LEASE = "no lease lets this host program the other's switch: it was withdrawn, or a later one was given"
 
 
 class Refusal(Exception):
@@ -80,6 +82,8 @@ class Session:
     ) -> None:
         self.host_id = hello.host_id
         self.number = number
+        self.rescuer_id = hello.rescuer_id
+        """The host whose agent speaks for this one, by a lease; empty: its own agent does."""
         self._peer, self._hello, self._codec, self._cache = peer, hello, codec, cache
         self._heartbeat_s, self._now_ms, self._report = heartbeat_s, now_ms, report
         self._admission = admission
@@ -203,12 +207,16 @@ class Session:
 
     def _verify(self) -> None:
         """Prove the agent by what it showed; again whenever the host's item changed. Raises: Refusal."""
-        found = self._own.entries.get(Key(ItemKind.HOST, self.host_id))
+        kind = ItemKind.RESCUE if self.rescuer_id else ItemKind.HOST
+        found = self._own.entries.get(Key(kind, self.host_id))
         envelope = found[1] if found is not None else None
         if envelope is not None and envelope is self._proof:
             return
         item = self._codec.decode(envelope.key, envelope.body) if envelope is not None else None
-        if not self._shown.proves(item if isinstance(item, HostItem) else None):
+        if self.rescuer_id:
+            if not self._shown.proves_rescuer(self._hello, item if isinstance(item, RescueItem) else None):
+                raise Refusal(NO_LEASE)
+        elif not self._shown.proves(item if isinstance(item, HostItem) else None):
             raise Refusal(REFUSAL if self._proof is None else REVOKED)
         self._proof = envelope
 
@@ -298,7 +306,10 @@ class Session:
                 agent_version=self._hello.agent_version,
                 realized=dict(realized or {}),
                 ports=tuple(ports),
-                detail=self._detail,
+                # Of the switch that a rescuer has left nothing is known.
+                detail=self._detail if alive or not self.rescuer_id else "",
+                rescues=self._hello.rescues,
+                rescuer_id=self.rescuer_id,
                 paths=self._paths,
                 position_max=position_max,
                 session=self.number,

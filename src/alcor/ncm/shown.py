@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from alcor.bus.interface import AgentPeer, Hello
-from alcor.goalstate.item import HostItem
+from alcor.goalstate.item import HostItem, RescueItem
 from alcor.identity.proof import PREFIX, read_proof
 from alcor.telemetry.log import get_log
 
@@ -23,18 +23,26 @@ class Shown:
     @classmethod
     def of(cls, peer: AgentPeer, hello: Hello, now_ms: int) -> Self:
         """What counts of a hello. A certificate stands for its own host only, and makes up for every token."""
+        speaker = hello.rescuer_id or hello.host_id
         if peer.identity is not None:
-            if peer.identity.host_id == hello.host_id:
+            if peer.identity.host_id == speaker:
                 return cls(key_digest=peer.identity.key_digest)
-            log.warning("agent_of_another_host", host=hello.host_id, certificate=peer.identity.host_id)
+            log.warning("agent_of_another_host", host=speaker, certificate=peer.identity.host_id)
             return cls()
         if hello.token.startswith(f"{PREFIX}."):
             try:
-                return cls(key_digest=read_proof(hello.token, hello.host_id, now_ms=now_ms))
+                return cls(key_digest=read_proof(hello.token, speaker, now_ms=now_ms))
             except ValueError as error:
-                log.warning("key_proof_refused", host=hello.host_id, reason=str(error))
+                log.warning("key_proof_refused", host=speaker, reason=str(error))
                 return cls()
         return cls(token_digest=hashlib.sha256(hello.token.encode()).hexdigest() if hello.token else "")
+
+    def proves_rescuer(self, hello: Hello, item: RescueItem | None) -> bool:
+        """Whether it is the key of the host that the lease names, and the lease that the hello names."""
+        key = _same(self.key_digest, item.rescuer_key if item is not None else "")
+        return (
+            key and item is not None and (item.rescuer_id, item.generation) == (hello.rescuer_id, hello.lease)
+        )
 
     def proves(self, item: HostItem | None) -> bool:
         """Whether it is what the host's item wants; no item, or an empty digest in it, is proved by nothing."""

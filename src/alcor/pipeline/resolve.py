@@ -28,6 +28,7 @@ from alcor.goalstate.item import (
     RegionItem,
     RelayItem,
     ReleaseItem,
+    RescueItem,
     RouterItem,
     RulesItem,
     SubnetItem,
@@ -132,6 +133,8 @@ def _show(view: View, scope: Scope, item: Item, closed: Collection[str]) -> None
             view.bgp_speakers[item.id] = item
         case BgpRoutesItem():
             view.bgp_routes[item.id] = item
+        case RescueItem():
+            view.rescues[item.id] = item
         case RelayItem():
             view.relays[item.id] = item
         case NetworkItem():

@@ -28,6 +28,7 @@ from alcor.goalstate.item import (
     RegionItem,
     RelayItem,
     ReleaseItem,
+    RescueItem,
     RouterItem,
     RulesItem,
     SubnetItem,
@@ -185,7 +186,7 @@ class View:
     and group id, joined by a slash (one group may guard several routers); `rules`, `members`: security group id, then
     port id; `prefixes`: address group id, then prefix; `qos`: policy id; `floating_ips`, `bgp_speakers`: their id;
     `bgp_routes`: speaker id and router id, joined by a slash; `relays`: network id, of the networks that this host is
-    a relay of.
+    a relay of; `rescues`: host id, of leases that name this host, as the rescuer or as the rescued one.
 
     `lazy`: scopes (neighbours, members) that are held on demand: what is not in them is unknown, not absent.
 
@@ -213,6 +214,7 @@ class View:
     bgp_speakers: dict[str, BgpSpeakerItem] = field(default_factory=dict)
     bgp_routes: dict[str, BgpRoutesItem] = field(default_factory=bgp_routes_by_router)
     relays: dict[str, RelayItem] = field(default_factory=dict)
+    rescues: dict[str, RescueItem] = field(default_factory=dict)
     lazy: set[Scope] = field(default_factory=set)
 
     def ports_of(self, network_id: str) -> tuple[str, ...]:

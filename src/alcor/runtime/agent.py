@@ -20,6 +20,8 @@ from alcor.agent.metadata.handler import Settings, host_services
 from alcor.agent.metadata.link import service_port
 from alcor.agent.metadata.service import Compute
 from alcor.agent.ovs.switch import OvsSwitch
+from alcor.agent.part import Part
+from alcor.agent.rescue import Rescuer
 from alcor.agent.service import Agent
 from alcor.agent.status import serve as serve_status
 from alcor.bus.codec import ProtobufCodec
@@ -33,6 +35,7 @@ from alcor.identity.proof import make_proof
 from alcor.model.ids import is_uuid
 from alcor.runtime.agent_config import Agent as AgentSettings
 from alcor.runtime.agent_config import AgentConfig
+from alcor.runtime.rescue import RescueWork, listens
 from alcor.runtime.settings import ConfigurationError
 from alcor.telemetry.log import get_log
 
@@ -186,15 +189,16 @@ async def serve(config: AgentConfig, *, stop: asyncio.Event, switch: Switch | No
         settings.run_folder,
         bridge=settings.bridge,
         datapath_type=settings.datapath_type or None,
+        listen=listens(config.rescue, identity),
     )
+
+    def connector() -> FallbackConnector:
+        ncms = (settings.ncm, *settings.fallback_ncms)
+        made = [GrpcConnector(address, tls=channel_tls(settings, identity, address)) for address in ncms]
+        return FallbackConnector(made, clock=time.monotonic)
+
     agent = Agent(
-        FallbackConnector(
-            [
-                GrpcConnector(address, tls=channel_tls(settings, identity, address))
-                for address in (settings.ncm, *settings.fallback_ncms)
-            ],
-            clock=time.monotonic,
-        ),
+        connector(),
         switch,
         codec,
         host_id=settings.host_id,
@@ -205,15 +209,21 @@ async def serve(config: AgentConfig, *, stop: asyncio.Event, switch: Switch | No
         release_hold=settings.release_hold,
         metadata=service_port(config.metadata.device) if config.metadata.enabled else None,
         makers=makers_of(config),
+        part=Part(rescues=config.rescue.enabled),
     )
+    work_of = RescueWork(settings, config.rescue, identity, connector, token, codec)
+    rescuer = Rescuer(settings.host_id, lambda: agent.view, work_of, random=random.random)
     async with serve_status(settings.status_socket, _Here(agent, settings)):
         work = asyncio.create_task(agent.run(), name="agent")
         ended = asyncio.create_task(stop.wait(), name="stop")
         renewing = asyncio.create_task(keep_renewed(identity, settings), name="renew")
+        tasks = [work, ended, renewing]
+        if config.rescue.enabled:
+            tasks.append(asyncio.create_task(rescuer.run(), name="rescuer"))
         await asyncio.wait({work, ended}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (work, ended, renewing):
+        for task in tasks:
             task.cancel()
-        results = await asyncio.gather(work, ended, renewing, return_exceptions=True)
+        results = await asyncio.gather(*tasks, return_exceptions=True)
         for result in results:
             if isinstance(result, Exception):
                 raise result

@@ -1,4 +1,4 @@
-"""The host agent's configuration tree: the sections [agent], [metadata], [bgp] and [agent_log] of the file."""
+"""The host agent's configuration tree: [agent], [metadata], [bgp], [rescue] and [agent_log] of the file."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -109,6 +109,25 @@ class Bgp(Struct, frozen=True, kw_only=True):
     ] = Path("/run/alcor-bgp")
 
 
+class Rescue(Struct, frozen=True, kw_only=True):
+    """Neighbours program this host's switch while its agent is dead, and it theirs; for hosts that have joined."""
+
+    enabled: Annotated[
+        bool,
+        Meta(
+            description="Whether the switch listens for neighbours (mutual TLS), and this agent rescues others; "
+            "the region's `dataplane.rescue_after_s` says when."
+        ),
+    ] = False
+    ovsdb_port: Annotated[
+        int, Meta(ge=1, le=65_535, description="Where switches listen for OVSDB; one number in the region.")
+    ] = 6640
+    openflow_port: Annotated[
+        int,
+        Meta(ge=1, le=65_535, description="Where switches listen for OpenFlow; one number in the region."),
+    ] = 6653
+
+
 class AgentLog(Struct, frozen=True, kw_only=True):
     """What the agent writes to standard error."""
 
@@ -124,4 +143,5 @@ class AgentConfig(Struct, frozen=True, kw_only=True):
     agent: Agent = field(default_factory=Agent)
     metadata: Metadata = field(default_factory=Metadata)
     bgp: Bgp = Bgp()
+    rescue: Rescue = Rescue()
     agent_log: AgentLog = AgentLog()

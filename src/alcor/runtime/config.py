@@ -310,6 +310,15 @@ class Dataplane(Struct, frozen=True, kw_only=True):
             "for hosts that hold them on demand; below `ncm.lazy_below`. 0: no network has.",
         ),
     ] = 500
+    rescue_after_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=86_400,
+            description="Seconds after which a neighbour programs the switch of a host whose agent is down, among "
+            "hosts with `rescue.enabled`. 0: never.",
+        ),
+    ] = 0.0
     dns_forwarders: Annotated[
         tuple[str, ...],
         Meta(

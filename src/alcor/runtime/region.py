@@ -176,7 +176,15 @@ def _maker(
     region = region_item(config)
 
     def make(generation: int | None, bus: DataplaneBus) -> Dataplane:
-        dataplane = Dataplane(store, bus, generation=generation, region=region, now_ms=_now_ms, told=told)
+        dataplane = Dataplane(
+            store,
+            bus,
+            generation=generation,
+            region=region,
+            now_ms=_now_ms,
+            told=told,
+            rescue_after_s=config.dataplane.rescue_after_s,
+        )
         tracer.lead(dataplane, bus)
         return dataplane
 

@@ -28,7 +28,11 @@ def _insert(table: str, name: str, row: Mapping[str, Any]) -> Operation:
 class Bridge:
     """One bridge by name in a connected database. All methods raise SwitchError when the database is gone."""
 
-    def __init__(self, database: Database, name: str, datapath_type: str | None) -> None:
+    def __init__(
+        self, database: Database, name: str, datapath_type: str | None, *, keeps_controller: bool = False
+    ) -> None:
+        """`keeps_controller`: one that `writer.listen` has made, by which a rescuer connects."""
+        self._keeps_controller = keeps_controller
         self._database = database
         self._name = name
         self._datapath_type = datapath_type
@@ -74,7 +78,7 @@ class Bridge:
         change: dict[str, Any] = {}
         if row.fail_mode != "secure":
             change["fail_mode"] = "secure"
-        if row.controller:
+        if row.controller and not self._keeps_controller:
             # A controller's own idea of the flows would fight ours.
             change["controller"] = to_set([])
         if _OPENFLOW_15 not in row.protocols:

@@ -4,14 +4,15 @@ import asyncio
 import itertools
 import struct
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Final, Self, cast
 
 from alcor.agent.driver import SwitchError
 from alcor.agent.ovs import openflow
+from alcor.agent.ovs.endpoint import Endpoint, connect
 from alcor.agent.ovs.fault import Fault, decode_fault
 from alcor.agent.ovs.openflow import HEADER, BundleStep, Multipart, PuntedPacket, Type
 from alcor.agent.ovs.oxm import Unencodable
+from alcor.agent.ovs.role import ROLE_STATUS, Role, decode_role_status
 from alcor.telemetry.log import get_log
 
 _log = get_log("agent.ovs")
@@ -60,7 +61,7 @@ class Connection(asyncio.Protocol):
     """
 
     def __init__(
-        self, path: Path, on_packet_in: Callable[[PuntedPacket], None], echo_after_s: float = ECHO_AFTER_S
+        self, path: Endpoint, on_packet_in: Callable[[PuntedPacket], None], echo_after_s: float = ECHO_AFTER_S
     ) -> None:
         self._path = path
         self._on_packet_in = on_packet_in
@@ -80,21 +81,18 @@ class Connection(asyncio.Protocol):
         self._echo: asyncio.TimerHandle | None = None
         self.closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.datapath_id = 0
+        self.on_demoted: Callable[[], None] = lambda: None
+        """Told when another connection has become the switch's MASTER in our place."""
 
     @classmethod
     async def open(
-        cls, path: Path, on_packet_in: Callable[[PuntedPacket], None], echo_after_s: float = ECHO_AFTER_S
+        cls, path: Endpoint, on_packet_in: Callable[[PuntedPacket], None], echo_after_s: float = ECHO_AFTER_S
     ) -> Self:
         """Connect, agree on OpenFlow 1.5, ask for whole packet-ins.
 
         Raises: SwitchError if nobody listens or the switch speaks another version.
         """
-        try:
-            _, connection = await asyncio.get_running_loop().create_unix_connection(
-                lambda: cls(path, on_packet_in, echo_after_s), str(path)
-            )
-        except OSError as error:
-            raise SwitchError(f"{path}: {error.strerror or error}") from error
+        connection = await connect(path, lambda: cls(path, on_packet_in, echo_after_s))
         try:
             features = await connection.request(Type.FEATURES_REQUEST, b"", "features request")
             connection.datapath_id = openflow.decode_datapath_id(features)
@@ -162,6 +160,9 @@ class Connection(asyncio.Protocol):
             parts.append(body[8:])
             if not flags & _MORE_PARTS:
                 self._answer(xid, b"")
+        elif kind == ROLE_STATUS:
+            if decode_role_status(body).role == Role.SLAVE:
+                self.on_demoted()
         elif kind != Type.HELLO:
             self._answer(xid, body)
 

@@ -7,12 +7,12 @@ import asyncio
 import itertools
 import re
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Final, Self, cast
 
 import orjson
 
 from alcor.agent.driver import SwitchError
+from alcor.agent.ovs.endpoint import Endpoint, connect
 
 _MARKS: Final = re.compile(rb'\\.|["{}]', re.DOTALL)
 
@@ -65,7 +65,7 @@ class Framer:
 class JsonRpc(asyncio.Protocol):
     """A connection: requests by id, notifications to `on_notification`, echoes answered."""
 
-    def __init__(self, path: Path, on_notification: Callable[[str, list[Any]], None]) -> None:
+    def __init__(self, path: Endpoint, on_notification: Callable[[str, list[Any]], None]) -> None:
         self._path = path
         self._on_notification = on_notification
         self._ids = itertools.count(1)
@@ -76,16 +76,10 @@ class JsonRpc(asyncio.Protocol):
 
     @classmethod
     async def open(
-        cls, path: Path, on_notification: Callable[[str, list[Any]], None] = lambda _method, _params: None
+        cls, path: Endpoint, on_notification: Callable[[str, list[Any]], None] = lambda _method, _params: None
     ) -> Self:
         """Connect. Raises: SwitchError if nobody listens."""
-        try:
-            _, connection = await asyncio.get_running_loop().create_unix_connection(
-                lambda: cls(path, on_notification), str(path)
-            )
-        except OSError as error:
-            raise SwitchError(f"{path}: {error.strerror or error}") from error
-        return connection
+        return await connect(path, lambda: cls(path, on_notification))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by asyncio."""

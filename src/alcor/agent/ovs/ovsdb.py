@@ -10,10 +10,10 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from pathlib import Path
 from typing import Any, Final, Self
 
 from alcor.agent.driver import SwitchError
+from alcor.agent.ovs.endpoint import Endpoint
 from alcor.agent.ovs.jsonrpc import JsonRpc
 
 Operation = Mapping[str, Any]
@@ -153,10 +153,12 @@ class Database:
         # Updates that come in the same read as the first answer, which they build on; None once it is applied.
         self._early: list[Any] | None = []
         self.ports_version = 0
+        self.guard: Operation | None = None
+        """Said first in every transaction: without it, nothing is done."""
         self._rpc: JsonRpc | None = None
 
     @classmethod
-    async def open(cls, socket: Path, on_change: Callable[[], None]) -> Self:
+    async def open(cls, socket: Endpoint, on_change: Callable[[], None]) -> Self:
         """Connect and fill the tables; from then on `on_change` is called after every update.
 
         Raises: SwitchError.
@@ -230,6 +232,8 @@ class Database:
 
         Raises: SwitchError naming the operation refused and the server's reason.
         """
+        if self.guard is not None:
+            operations = (self.guard, *operations)
         results: list[dict[str, Any] | None] = await self.rpc.request(
             "transact", ["Open_vSwitch", *operations]
         )
@@ -240,7 +244,7 @@ class Database:
                 table = operations[index].get("table", "") if index < len(operations) else ""
                 reason = f"{result['error']}: {result.get('details', 'no details')}"
                 raise SwitchError(f"the switch's database refused {what} {table}: {reason}")
-        return [result or {} for result in results]
+        return [result or {} for result in results[self.guard is not None :]]
 
     def close(self) -> None:
         """End the connection. Idempotent."""

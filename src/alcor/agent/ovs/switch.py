@@ -54,6 +54,7 @@ from alcor.agent.ovs.ports import ExtraPorts, changes_of_health
 from alcor.agent.ovs.readback import diff_flows, diff_groups, diff_meters, find_stale
 from alcor.agent.ovs.trace import trace
 from alcor.agent.ovs.warm import encode_probe
+from alcor.agent.ovs.writer import Listen, Remote, Superseded, listen, retake, take_as_own, take_by_lease
 from alcor.model.address import Ip
 from alcor.pipeline.flow import Action, Field, Flow, FlowKey, GroupSpec, MeterSpec, Resubmit, Term
 from alcor.pipeline.tables import (
@@ -111,7 +112,10 @@ class OvsSwitch:
         cookie_mask: int = COOKIE_OURS_MASK,
         meters_ours: range = METERS_OURS,
         groups_ours: range = GROUPS_OURS,
+        remote: Remote | None = None,
+        listen: Listen | None = None,
     ) -> None:
+        """`remote`: it is another host's, programmed by a lease. `listen`: let others' rescuers program it."""
         if cookie & ~cookie_mask:
             raise ValueError(f"cookie {cookie:#x} has bits outside its mask {cookie_mask:#x}")
         self._db_socket = db_socket
@@ -129,6 +133,10 @@ class OvsSwitch:
         self._task: asyncio.Task[None] | None = None
         self._tunnels: dict[str, int] = {}
         self._programming = asyncio.Lock()
+        self._remote, self._listen = remote, listen
+        self._retaking: asyncio.Task[None] | None = None
+        self.superseded: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        """Of a remote one: done, with the reason, when somebody with a higher generation programs it."""
 
     # Events and the session behind them.
 
@@ -147,6 +155,9 @@ class OvsSwitch:
                 session = await self._connect()
                 was_connected = True
                 await self._serve(session)
+            except Superseded as error:
+                self._supersede(str(error))
+                return
             except SwitchError as error:
                 self._note_absence(str(error), was_connected)
             except Exception as error:
@@ -180,12 +191,18 @@ class OvsSwitch:
 
     async def _connect(self) -> _Session:
         """One attempt at a session; waits as long as the database is there but the switch is not."""
-        database = await Database.open(self._db_socket, self._vifs_may_have_changed)
+        remote = self._remote
+        where = self._db_socket if remote is None else remote.database
+        database = await Database.open(where, self._vifs_may_have_changed)
         connection: Connection | None = None
         try:
-            bridge = Bridge(database, self._bridge_name, self._datapath_type)
-            await bridge.ensure()
+            bridge = Bridge(
+                database, self._bridge_name, self._datapath_type, keeps_controller=self._listen is not None
+            )
+            if remote is None:
+                await bridge.ensure()
             connection = await self._reach(database, bridge)
+            await self._become_writer(connection, bridge, database)
             await self._settle(bridge, connection)
             meters = await self._read_meters(connection)
             groups = await self._read_groups(connection)
@@ -198,12 +215,47 @@ class OvsSwitch:
             database.close()
             raise
 
+    async def _become_writer(self, connection: Connection, bridge: Bridge, database: Database) -> None:
+        """Where two may program a switch, be the one who does. Raises: SwitchError."""
+        if self._remote is not None:
+            await take_by_lease(connection, bridge, database, self._remote.lease)
+            connection.on_demoted = lambda: self._supersede("the host's own agent programs its switch again")
+        elif self._listen is not None:
+            await take_as_own(connection, bridge, database)
+            connection.on_demoted = lambda: self._retake(connection)
+            try:
+                await listen(database, bridge, self._listen)
+            except SwitchError as error:
+                # The host's own work does not depend on it.
+                _log.error("switch_does_not_listen", reason=str(error))
+
+    def _supersede(self, reason: str) -> None:
+        if not self.superseded.done():
+            self.superseded.set_result(reason)
+        if self._session is not None:
+            self._session.close()
+
+    def _retake(self, connection: Connection) -> None:
+        """A rescuer came although this host's own agent is here: it wins."""
+
+        async def work() -> None:
+            try:
+                await retake(connection)
+            except SwitchError as error:
+                connection.close(f"the role of MASTER was not given back: {error}")
+
+        # What the rescuer changed meanwhile is found by comparing, as after every connection.
+        _log.warning("switch_taken_by_rescuer", bridge=self._bridge_name)
+        self._retaking = asyncio.create_task(work(), name="ovs-retake")
+        self._retaking.add_done_callback(lambda _: connection.close("a rescuer had been here; compared anew"))
+
     async def _reach(self, database: Database, bridge: Bridge) -> Connection:
         """Connect to the management socket, as often as it takes while the database is there."""
         delay_s = _RETRY_S_MIN
         while True:
             try:
-                return await Connection.open(self._mgmt_socket, self._take_packet)
+                where = self._mgmt_socket if self._remote is None else self._remote.openflow
+                return await Connection.open(where, self._take_packet)
             except SwitchError as error:
                 complaint = bridge.complaint()
                 reason = f"{error}; bridge {self._bridge_name}: {complaint}" if complaint else str(error)
@@ -321,6 +373,8 @@ class OvsSwitch:
     async def dump_conntrack(self, zone: int) -> list[str]:
         """See `Switch.dump_conntrack`. Asks the daemon's control socket: not for the fast path."""
         self._get_session()
+        if self._remote is not None:
+            raise SwitchError("the control socket of another host's switch is not to be reached")
         socket = unixctl.find_socket(self._mgmt_socket.parent)
         text = await unixctl.call(socket, "dpctl/dump-conntrack", f"zone={zone}")
         return text.splitlines()
@@ -431,6 +485,8 @@ class OvsSwitch:
     async def trace(self, entry: TraceEntry) -> SwitchTrace:
         """See `Switch.trace`."""
         self._get_session()
+        if self._remote is not None:
+            raise SwitchError("the control socket of another host's switch is not to be reached")
         return await trace(unixctl.find_control(self._run_folder), self._bridge_name, entry)
 
     async def send_packet(self, data: bytes, out_port: int) -> None:

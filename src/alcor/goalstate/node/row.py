@@ -5,7 +5,7 @@ from typing import Any, Generic, TypeVar
 
 from alcor.goalstate.derive.port import members
 from alcor.goalstate.intent import Input, Intent
-from alcor.goalstate.item import HostItem, Item, ItemKind, Member, Prefix, ReleaseItem, SubnetItem
+from alcor.goalstate.item import HostItem, Item, ItemKind, Member, Prefix, ReleaseItem, RescueItem, SubnetItem
 from alcor.goalstate.node.contract import Handler, Table, Turn
 from alcor.goalstate.scope import REGION, ScopeKind
 
@@ -55,6 +55,16 @@ def release_node() -> RowNode[ReleaseItem]:
     """ReleaseItem in the region's scope."""
     return RowNode(
         ItemKind.RELEASE, ScopeKind.REGION, Input.RELEASES, lambda release: ((REGION.id, release),)
+    )
+
+
+def rescue_node() -> RowNode[RescueItem]:
+    """RescueItem in the scopes of the rescuer and of the rescued host."""
+    return RowNode(
+        ItemKind.RESCUE,
+        ScopeKind.HOST,
+        Input.RESCUES,
+        lambda rescue: ((rescue.rescuer_id, rescue), (rescue.id, rescue)),
     )
 
 

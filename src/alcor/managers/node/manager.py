@@ -16,6 +16,7 @@ from alcor.model.errors import Conflict, InUse, InvalidInput, Problem
 from alcor.model.gateway_standing import GatewayStanding, standing_id
 from alcor.model.host import HOST, IN, OUT, Host
 from alcor.model.port import Port
+from alcor.model.rescue_lease import RescueLease, rescue_id
 from alcor.store.interface import Condition, Query, Transaction
 
 _NAMES = "host_name"
@@ -165,4 +166,7 @@ async def delete(tx: Transaction, _caller: Caller, row: Host) -> None:
     standing = await tx.find(GatewayStanding, standing_id(row.id))
     if standing is not None:
         tx.delete(standing)
+    lease = await tx.find(RescueLease, rescue_id(row.id))
+    if lease is not None:
+        tx.delete(lease)
     tx.delete(row)
