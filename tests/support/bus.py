@@ -49,6 +49,7 @@ from alcor.goalstate.item import (
     RegionItem,
     RelayItem,
     ReleaseItem,
+    RescueItem,
     Route,
     RouterGateway,
     RouterInterface,
@@ -438,6 +439,9 @@ items: dict[str, st.SearchStrategy[Item]] = {
         peers=_some(st.builds(BgpPeerItem, ips, _uint, _text)),
     ),
     "release": st.builds(ReleaseItem, id=ids, epoch=_uint, number=_uint),
+    "rescue": st.builds(
+        RescueItem, id=ids, rescuer_id=ids, rescuer_key=_text, addresses=_some(ips), generation=_uint
+    ),
     "bgp_routes": st.builds(
         BgpRoutesItem,
         id=ids,

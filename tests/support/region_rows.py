@@ -23,6 +23,7 @@ from alcor.model.port_forwarding import PortForwarding
 from alcor.model.port_value import DhcpOption
 from alcor.model.qos_policy import QosPolicy
 from alcor.model.qos_rule import BandwidthLimitRule, DscpMarkingRule, PacketRateLimitRule
+from alcor.model.rescue_lease import RescueLease, rescue_id
 from alcor.model.resource import Entity
 from alcor.model.route_table import RouteTable, TableRoute
 from alcor.model.router import Route, Router
@@ -52,6 +53,17 @@ def a_standing(host_id: str, lost_at_ms: int) -> GatewayStanding:
     )
 
 
+def a_rescue(host_id: str, *, rescuer_id: str, generation: int, address: str) -> RescueLease:
+    """A lease, or one that was withdrawn; there is one row per host."""
+    return RescueLease(
+        id=rescue_id(host_id),
+        host_id=host_id,
+        rescuer_id=rescuer_id,
+        addresses=(f"192.0.2.{address}",),
+        generation=generation,
+    )
+
+
 hosts = st.builds(
     a_host,
     id=_one("abc"),
@@ -64,6 +76,9 @@ hosts = st.builds(
 )
 releases = st.builds(EpochRelease, id=st.just(RELEASE_ID), epoch=_one([1, 2]), number=_one([1, 2]))
 standings = st.builds(a_standing, _one("abc"), _one([0, 1, 2]))
+rescues = st.builds(
+    a_rescue, _one("ab"), rescuer_id=_one(["", "b", "c"]), generation=_one([1, 2]), address=_one(["1", "2"])
+)
 networks = st.builds(
     a_network,
     id=_one(_networks),
@@ -296,6 +311,7 @@ routed: tuple[st.SearchStrategy[Entity], ...] = (
     forwardings,
     standings,
     releases,
+    rescues,
 )
 ruled: tuple[st.SearchStrategy[Entity], ...] = (
     *l2,

@@ -108,9 +108,8 @@ class Agent:
         service, None if it has none; `makers`: of packet handlers; `compiler`: what a unit's flows are.
         """
         self._host_id, self._token, self._version = host_id, token, version
-        self._part = part
         self._switch, self._now_ms, self._random = switch, now_ms, random
-        self._monotonic_s, self._sleep = monotonic_s, sleep
+        self._monotonic_s, self._sleep, self._part = monotonic_s, sleep, part
         self._view = HostView(host_id, codec)
         self.asker = Asker(
             is_lazy=self._view.lazy,

@@ -48,7 +48,8 @@ def decode_role(body: bytes) -> RoleStatus:
 
 def decode_role_status(body: bytes) -> RoleStatus:
     """The body of a role status message."""
-    return RoleStatus(*_STATUS.unpack_from(body))
+    role, _, generation = _STATUS.unpack_from(body)
+    return RoleStatus(role, generation)
 
 
 def generation_of_lease(lease: int) -> int:
