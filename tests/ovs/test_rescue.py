@@ -128,7 +128,11 @@ def test_a_neighbour_programs_the_switch_of_a_dead_agent(site: RescueSite, tmp_p
         )
         assert stale_is_refused(site)
 
+        # With nobody there who could withdraw the lease: the switch alone tells the rescuer that its work is over.
+        site.region.kill()
         site.start_agent(ORPHAN)
+        site.wait("the rescuer to yield", lambda: "programs its switch again" in agent_log(site, NEIGHBOUR))
+        site.restart_region()
         site.wait("the agent", partial(is_settled, site, ORPHAN))
         site.wait("the rescue to end", lambda: lease_mark(site) == "")
         site.wait("the host to be UP", lambda: site.health(ORPHAN)["health_state"] == "UP")
@@ -151,6 +155,11 @@ def test_a_neighbour_programs_the_switch_of_a_dead_agent(site: RescueSite, tmp_p
 def reaches_now(machine: Machine, address: str) -> bool:
     """Whether one ping is answered."""
     return machine.vm.ping(address, count=1, wait_s=0.4).received == 1
+
+
+def agent_log(site: Site, host: str) -> str:
+    """What an agent has written."""
+    return site.hosts[host].log("agent").read_text()
 
 
 def lease_mark(site: Site) -> str:

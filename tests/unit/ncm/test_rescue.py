@@ -1,4 +1,4 @@
-"""A rescuer's stream: served by a lease only, reported as what it is, and ended with the lease or by the host itself."""
+"""A rescuer's stream: served by a lease only, reported as what it is, ended with the lease or by the host itself."""
 
 import asyncio
 from dataclasses import dataclass
