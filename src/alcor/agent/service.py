@@ -152,8 +152,7 @@ class Agent:
         self._vteps: set[str] = set()
         self._peers_changed = True
         self._switch_error = "the switch has not answered yet"
-        self._turns = 0
-        self._settled_ms = 0.0
+        self._turns, self._settled_ms = 0, 0.0
         self._started_ms = now_ms()
 
     # --- the session's owner ---------------------------------------------------------------------------
