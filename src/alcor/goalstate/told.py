@@ -6,6 +6,7 @@ Most rows are asked of the nodes themselves: a keyed node knows which keys a fac
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from alcor.goalstate.derive.port import routers_of
 from alcor.goalstate.fact import HostFact, NetworkFact, PortFact, TrunkFact
 from alcor.goalstate.graph import Graph
 from alcor.goalstate.intent import KIND_OF, Input
@@ -18,6 +19,7 @@ from alcor.goalstate.scope import (
     members_scope,
     neighbours_scope,
     network_scope,
+    router_scope,
 )
 
 Told = Callable[[Graph, str, Any], Iterable[Scope]]
@@ -75,8 +77,10 @@ def _of_release(_graph: Graph, _id: str, _release: ReleaseItem) -> Iterator[Scop
     yield REGION
 
 
-def _of_network(_graph: Graph, id: str, _network: NetworkFact) -> Iterator[Scope]:
+def _of_network(graph: Graph, id: str, _network: NetworkFact) -> Iterator[Scope]:
     yield network_scope(id)
+    if id in routers_of(graph.intent, id):  # a peered network without a router stands for one
+        yield router_scope(id)
 
 
 def _of_subnet(_graph: Graph, _id: str, subnet: SubnetItem) -> Iterator[Scope]:
