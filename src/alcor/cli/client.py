@@ -1,9 +1,11 @@
 """What the commands that speak to a region share: which region, its answers, tables and JSON."""
 
+import functools
+import inspect
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import httpx
 import orjson
@@ -24,7 +26,8 @@ TokenOption = Annotated[
     typer.Option("--token", envvar="ALCOR_TOKEN", help="Token; by default the admin token of --data."),
 ]
 DataOption = Annotated[Path | None, typer.Option("--data", help="Data folder of a region on this machine.")]
-FormatOption = Annotated[str, typer.Option("--format", "-f", help="table or json.")]
+Format = Literal["table", "json"]
+FormatOption = Annotated[Format, typer.Option("--format", "-f", help="For people, or for programs.")]
 
 
 def open_client(endpoint: str | None, token: str | None, data: Path | None) -> httpx.Client:
@@ -34,6 +37,28 @@ def open_client(endpoint: str | None, token: str | None, data: Path | None) -> h
         endpoint, token = endpoint or here["endpoint"], token or here["token"]
     base = endpoint.rstrip("/").removesuffix("/v2.0")
     return httpx.Client(base_url=base, headers={"X-Auth-Token": token}, timeout=TIMEOUT_S)
+
+
+def connected(command: Callable[..., None]) -> Callable[..., None]:
+    """A command of a region: `command`, with --endpoint, --token and --data in place of its first parameter."""
+
+    @functools.wraps(command)
+    def run(endpoint: str | None, token: str | None, data: Path | None, **given: Any) -> None:
+        with open_client(endpoint, token, data) as client:
+            command(client, **given)
+
+    _, *own = inspect.signature(command).parameters.values()
+    region = (("endpoint", EndpointOption), ("token", TokenOption), ("data", DataOption))
+    parameters = [
+        *own,
+        *(
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+            for name, kind in region
+        ),
+    ]
+    run.__signature__ = inspect.Signature(parameters, return_annotation=None)  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    return run
 
 
 def _here(data: Path | None) -> Mapping[str, str]:

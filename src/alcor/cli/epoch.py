@@ -3,16 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
+import httpx
 import typer
 
 from alcor.cli.client import (
-    DataOption,
-    EndpointOption,
     FormatOption,
-    TokenOption,
     checked,
+    connected,
     fail,
-    open_client,
     print_json,
     print_table,
 )
@@ -26,18 +24,16 @@ HELD = 3
 
 
 @app.command()
+@connected
 def show(
+    client: httpx.Client,
     format: FormatOption = "table",
-    endpoint: EndpointOption = None,
-    token: TokenOption = None,
-    data: DataOption = None,
 ) -> None:
     """Show the epoch, the hosts that hold deletions back, and the living ports that the region does not know.
 
     Exit status: 0 nothing is held, 3 something is, 1 it could not be found out.
     """
-    with open_client(endpoint, token, data) as client:
-        found = checked(client.get("/epoch"))["epoch"]
+    found = checked(client.get("/epoch"))["epoch"]
     if format == "json":
         print_json(found)
     else:
@@ -47,11 +43,10 @@ def show(
 
 
 @app.command()
+@connected
 def begin(
+    client: httpx.Client,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    endpoint: EndpointOption = None,
-    token: TokenOption = None,
-    data: DataOption = None,
 ) -> None:
     """Begin a new epoch: hosts are told everything anew, and delete nothing that lives until it is released.
 
@@ -60,36 +55,32 @@ def begin(
     """
     if not yes:
         typer.confirm("Begin a new epoch?", abort=True)
-    with open_client(endpoint, token, data) as client:
-        found = checked(client.post("/epoch"))["epoch"]
+    found = checked(client.post("/epoch"))["epoch"]
     print(f"epoch {found['epoch']} begins at revision {found['revision']}")
 
 
 @app.command()
+@connected
 def release(
+    client: httpx.Client,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask, whatever lives.")] = False,
-    endpoint: EndpointOption = None,
-    token: TokenOption = None,
-    data: DataOption = None,
 ) -> None:
     """Let hosts delete what the region does not know. The flows of living ports that are not imported go."""
-    with open_client(endpoint, token, data) as client:
-        found = checked(client.get("/epoch"))["epoch"]
-        orphans = found["orphans"]
-        if orphans and not yes:
-            _print(found)
-            typer.confirm(f"Let go of {len(orphans)} living ports?", abort=True)
-        done = checked(client.post("/epoch/release"))["release"]
+    found = checked(client.get("/epoch"))["epoch"]
+    orphans = found["orphans"]
+    if orphans and not yes:
+        _print(found)
+        typer.confirm(f"Let go of {len(orphans)} living ports?", abort=True)
+    done = checked(client.post("/epoch/release"))["release"]
     print(f"epoch {done['epoch']} is released; {len(orphans)} living ports were not known")
 
 
+@connected
 def recover(
+    client: httpx.Client,
     ports: Annotated[list[str] | None, typer.Argument(help="IDs of the ports to import.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Import every living port that is not known.")] = False,
     format: FormatOption = "table",
-    endpoint: EndpointOption = None,
-    token: TokenOption = None,
-    data: DataOption = None,
 ) -> None:
     """Import living ports that a restored database does not know: same ID, MAC and addresses, where they live.
 
@@ -97,9 +88,8 @@ def recover(
     """
     if bool(ports) == every:
         fail("name ports, or say --all; `alcor epoch show` lists those that live and are not known")
-    with open_client(endpoint, token, data) as client:
-        body = {"ports": "all" if every else list(ports or ())}
-        found: Sequence[Mapping[str, Any]] = checked(client.post("/epoch/recover", json=body))["ports"]
+    body = {"ports": "all" if every else list(ports or ())}
+    found: Sequence[Mapping[str, Any]] = checked(client.post("/epoch/recover", json=body))["ports"]
     if format == "json":
         print_json(found)
     else:

@@ -12,13 +12,10 @@ import orjson
 import typer
 
 from alcor.cli.client import (
-    DataOption,
-    EndpointOption,
     FormatOption,
-    TokenOption,
     checked,
+    connected,
     fail,
-    open_client,
     print_json,
     print_table,
 )
@@ -34,7 +31,9 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 @host_app.command()
+@connected
 def invite(
+    client: httpx.Client,
     cluster: Annotated[str, typer.Option("--cluster", help="The cluster its hosts are in.")] = "",
     zone: Annotated[str, typer.Option("--zone", help="Their availability zone.")] = "nova",
     gateway: Annotated[bool, typer.Option("--gateway", help="They may serve routers' gateways.")] = False,
@@ -44,9 +43,6 @@ def invite(
         str, typer.Option("--host", help="Only this host, also in place of the machine that was it before.")
     ] = "",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the invitation only.")] = False,
-    endpoint: EndpointOption = None,
-    token: TokenOption = None,
-    data: DataOption = None,
 ) -> None:
     """Make an invitation, by which machines join the region as hosts. It is shown this once."""
     said = {
@@ -57,9 +53,8 @@ def invite(
         "expires_s": _seconds(expires),
         "host_name": host or None,
     }
-    with open_client(endpoint, token, data) as client:
-        made = checked(client.post("/host-invites", json={"host_invite": said}))["host_invite"]
-        url = str(client.base_url).rstrip("/")
+    made = checked(client.post("/host-invites", json={"host_invite": said}))["host_invite"]
+    url = str(client.base_url).rstrip("/")
     if quiet:
         print(made["token"])
         return
@@ -70,15 +65,13 @@ def invite(
 
 
 @host_app.command()
+@connected
 def invites(
+    client: httpx.Client,
     format: FormatOption = "table",
-    endpoint: EndpointOption = None,
-    token: TokenOption = None,
-    data: DataOption = None,
 ) -> None:
     """List the invitations there are."""
-    with open_client(endpoint, token, data) as client:
-        rows = checked(client.get("/host-invites"))["host_invites"]
+    rows = checked(client.get("/host-invites"))["host_invites"]
     if format == "json":
         print_json(rows)
         return
@@ -96,28 +89,24 @@ def invites(
 
 
 @host_app.command()
+@connected
 def withdraw(
+    client: httpx.Client,
     id: Annotated[str, typer.Argument(help="The invitation's ID.")],
-    endpoint: EndpointOption = None,
-    token: TokenOption = None,
-    data: DataOption = None,
 ) -> None:
     """Withdraw an invitation. Hosts that joined by it stay."""
-    with open_client(endpoint, token, data) as client:
-        done(client.delete(f"/host-invites/{id}"))
+    done(client.delete(f"/host-invites/{id}"))
     print(f"invitation {id} is withdrawn")
 
 
 @host_app.command("list")
+@connected
 def list_hosts(
+    client: httpx.Client,
     format: FormatOption = "table",
-    endpoint: EndpointOption = None,
-    token: TokenOption = None,
-    data: DataOption = None,
 ) -> None:
     """List the hosts: their health, tunnels and cluster."""
-    with open_client(endpoint, token, data) as client:
-        rows = list(all_hosts(client))
+    rows = list(all_hosts(client))
     if format == "json":
         print_json(rows)
         return
@@ -129,18 +118,16 @@ def list_hosts(
 
 
 @host_app.command()
+@connected
 def show(
+    client: httpx.Client,
     host: HostArgument,
     format: FormatOption = "table",
-    endpoint: EndpointOption = None,
-    token: TokenOption = None,
-    data: DataOption = None,
 ) -> None:
     """Show a host: what it is, what its agent says, and which ports are on it."""
-    with open_client(endpoint, token, data) as client:
-        row = _find(client, host)
-        health = checked(client.get(f"/hosts/{row['id']}/health"))["health"]
-        left = checked(client.get(f"/hosts/{row['id']}/drain"))["drain"]
+    row = _find(client, host)
+    health = checked(client.get(f"/hosts/{row['id']}/health"))["health"]
+    left = checked(client.get(f"/hosts/{row['id']}/drain"))["drain"]
     if format == "json":
         print_json({**row, "health": health, "drain": left})
         return
@@ -150,104 +137,93 @@ def show(
 
 
 @host_app.command()
+@connected
 def drain(
+    client: httpx.Client,
     host: HostArgument,
     wait: Annotated[bool, typer.Option("--wait", help="Until no port is left on it.")] = False,
     timeout_s: Annotated[float, typer.Option("--timeout", help="Seconds to wait at most; 0: for ever.")] = 0,
-    endpoint: EndpointOption = None,
-    token: TokenOption = None,
-    data: DataOption = None,
 ) -> None:
     """Let nothing new come to a host, and its gateways be served by others; say what is left on it."""
-    with open_client(endpoint, token, data) as client:
-        row = _find(client, host)
-        checked(client.put(f"/hosts/{row['id']}/drain"))
-        print(f"host {row['name']} drains: nothing new comes, routers' gateways move to other hosts")
-        deadline = time.monotonic() + timeout_s if timeout_s else float("inf")
-        told = -1
-        while True:
-            left = checked(client.get(f"/hosts/{row['id']}/drain"))["drain"]
-            if left["ports_left"] != told:
-                told = left["ports_left"]
-                print(_left(left))
-            if not told or not wait:
-                return
-            if time.monotonic() >= deadline:
-                fail(
-                    f"{told} ports are on {row['name']} still, after {timeout_s:g} s; move their servers away"
-                )
-            time.sleep(DRAIN_LOOK_S)
+    row = _find(client, host)
+    checked(client.put(f"/hosts/{row['id']}/drain"))
+    print(f"host {row['name']} drains: nothing new comes, routers' gateways move to other hosts")
+    deadline = time.monotonic() + timeout_s if timeout_s else float("inf")
+    told = -1
+    while True:
+        left = checked(client.get(f"/hosts/{row['id']}/drain"))["drain"]
+        if left["ports_left"] != told:
+            told = left["ports_left"]
+            print(_left(left))
+        if not told or not wait:
+            return
+        if time.monotonic() >= deadline:
+            fail(f"{told} ports are on {row['name']} still, after {timeout_s:g} s; move their servers away")
+        time.sleep(DRAIN_LOOK_S)
 
 
 @host_app.command()
+@connected
 def undrain(
+    client: httpx.Client,
     host: HostArgument,
-    endpoint: EndpointOption = None,
-    token: TokenOption = None,
-    data: DataOption = None,
 ) -> None:
     """Let work come to a host again."""
-    with open_client(endpoint, token, data) as client:
-        row = _find(client, host)
-        checked(client.put(f"/hosts/{row['id']}/undrain"))
+    row = _find(client, host)
+    checked(client.put(f"/hosts/{row['id']}/undrain"))
     print(f"host {row['name']} takes work again")
 
 
 @host_app.command()
+@connected
 def remove(
+    client: httpx.Client,
     host: HostArgument,
     force: Annotated[
         bool, typer.Option("--force", help="Also with ports on it: they become unbound.")
     ] = False,
-    endpoint: EndpointOption = None,
-    token: TokenOption = None,
-    data: DataOption = None,
 ) -> None:
     """Remove a host and its identity from the region. Its agent is refused from then on."""
-    with open_client(endpoint, token, data) as client:
-        row = _find(client, host)
-        if force:
-            # Nothing new may come between the two.
-            checked(client.put(f"/hosts/{row['id']}/drain"))
-            unbound = checked(client.put(f"/hosts/{row['id']}/evict"))["unbound"]
-            print(f"{unbound} ports were unbound from {row['name']}")
-        answer = client.delete(f"/hosts/{row['id']}")
-        if answer.status_code == 409:
-            left = checked(client.get(f"/hosts/{row['id']}/drain"))["drain"]
-            fail(
-                f"host {row['name']} has ports on it: {_left(left)}. Move them away (`alcor host drain {row['name']} "
-                "--wait`), or unbind them by --force."
-            )
-        done(answer)
+    row = _find(client, host)
+    if force:
+        # Nothing new may come between the two.
+        checked(client.put(f"/hosts/{row['id']}/drain"))
+        unbound = checked(client.put(f"/hosts/{row['id']}/evict"))["unbound"]
+        print(f"{unbound} ports were unbound from {row['name']}")
+    answer = client.delete(f"/hosts/{row['id']}")
+    if answer.status_code == 409:
+        left = checked(client.get(f"/hosts/{row['id']}/drain"))["drain"]
+        fail(
+            f"host {row['name']} has ports on it: {_left(left)}. Move them away (`alcor host drain {row['name']} "
+            "--wait`), or unbind them by --force."
+        )
+    done(answer)
     print(f"host {row['name']} is removed; its identity is worth nothing any more")
 
 
 @host_app.command()
+@connected
 def revoke(
+    client: httpx.Client,
     host: HostArgument,
-    endpoint: EndpointOption = None,
-    token: TokenOption = None,
-    data: DataOption = None,
 ) -> None:
     """Forget a host's key and token: its agent is refused at once, its ports stay as they are."""
-    with open_client(endpoint, token, data) as client:
-        row = _find(client, host)
-        checked(client.put(f"/hosts/{row['id']}/revoke"))
+    row = _find(client, host)
+    checked(client.put(f"/hosts/{row['id']}/revoke"))
     print(
         f"the identity of {row['name']} is revoked. It comes back by: alcor host invite --host {row['name']}"
     )
 
 
 @host_app.command("import")
+@connected
 def import_hosts(
+    client: httpx.Client,
     file: Annotated[Path, typer.Argument(help="Inventory: .yaml, .json or .csv.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
     tokens: Annotated[
         Path | None, typer.Option("--tokens", help="Write the new hosts' tokens here; without, they join.")
     ] = None,
-    endpoint: EndpointOption = None,
-    token: TokenOption = None,
-    data: DataOption = None,
 ) -> None:
     """Add and change hosts as an inventory file says. Again changes nothing; hosts it does not name stay."""
     from alcor.cli.host_import import apply, plan, read_file
@@ -256,16 +232,15 @@ def import_hosts(
         rows = read_file(file)
     except (InvalidInput, OSError) as error:
         fail(f"{file}: {error}")
-    with open_client(endpoint, token, data) as client:
-        made = plan(rows, all_hosts(client))
-        if made.errors:
-            for wrong in made.errors:
-                print(wrong, file=sys.stderr)
-            fail(f"{len(made.errors)} of {len(rows)} hosts are wrong, so nothing was changed")
-        print(f"{len(made.added)} to add, {len(made.changed)} to change, {len(made.same)} as they should be")
-        if dry_run:
-            return
-        given, failed = apply(client, made, lambda done, total: print(f"  {done} of {total}"))
+    made = plan(rows, all_hosts(client))
+    if made.errors:
+        for wrong in made.errors:
+            print(wrong, file=sys.stderr)
+        fail(f"{len(made.errors)} of {len(rows)} hosts are wrong, so nothing was changed")
+    print(f"{len(made.added)} to add, {len(made.changed)} to change, {len(made.same)} as they should be")
+    if dry_run:
+        return
+    given, failed = apply(client, made, lambda done, total: print(f"  {done} of {total}"))
     if tokens is not None:
         write_file(tokens, orjson.dumps(given, option=orjson.OPT_INDENT_2), 0o600)
     if failed:

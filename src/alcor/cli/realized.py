@@ -7,13 +7,10 @@ import httpx
 import typer
 
 from alcor.cli.client import (
-    DataOption,
-    EndpointOption,
     FormatOption,
-    TokenOption,
     checked,
+    connected,
     fail,
-    open_client,
     print_json,
     print_table,
 )
@@ -24,24 +21,22 @@ from alcor.model.realized import REACHING
 LOOK_S = 0.1
 
 
+@connected
 def show_realized(
+    client: httpx.Client,
     resource: Annotated[str, typer.Argument(help="A resource, such as port or security-group.")],
     name: Annotated[str, typer.Argument(help="The ID, or a name that only one has.")],
     wait: Annotated[
         float, typer.Option("--wait", help="Wait up to so many seconds until no host is missing.", min=0)
     ] = 0,
     format: FormatOption = "table",
-    endpoint: EndpointOption = None,
-    token: TokenOption = None,
-    data: DataOption = None,
 ) -> None:
     """Show which hosts have an object as it is now; exit status 2 if a host is missing."""
     found = resource_named(resource)
     if found.name not in REACHING:
         fail(f"no host needs to know a {found.member_key}")
-    with open_client(endpoint, token, data) as client:
-        row = found_row(client, found, name, {})
-        told = _until_complete(client, f"{path_of(found)}/{row['id']}/data-plane", wait)
+    row = found_row(client, found, name, {})
+    told = _until_complete(client, f"{path_of(found)}/{row['id']}/data-plane", wait)
     if format == "json":
         print_json(told)
     else:

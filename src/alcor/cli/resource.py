@@ -8,13 +8,10 @@ import httpx
 import typer
 
 from alcor.cli.client import (
-    DataOption,
-    EndpointOption,
     FormatOption,
-    TokenOption,
     checked,
+    connected,
     fail,
-    open_client,
     print_json,
     print_table,
 )
@@ -23,7 +20,9 @@ from alcor.managers.registry import managers
 from alcor.model.resource import Resource
 
 
+@connected
 def list_rows(
+    client: httpx.Client,
     resource: Annotated[str, typer.Argument(help="A collection, such as networks or security-groups.")],
     filters: Annotated[list[str] | None, typer.Argument(help="Filters, as name=value.")] = None,
     column: Annotated[
@@ -32,42 +31,38 @@ def list_rows(
     sort: Annotated[str, typer.Option("--sort", help="Attribute to sort by; -name for descending.")] = "",
     limit: Annotated[int, typer.Option("--limit", help="At most so many; 0: all.", min=0)] = 0,
     format: FormatOption = "table",
-    endpoint: EndpointOption = None,
-    token: TokenOption = None,
-    data: DataOption = None,
 ) -> None:
     """List a region's resources."""
     found = resource_named(resource)
     columns = tuple(column or found.columns_shown)
-    with open_client(endpoint, token, data) as client:
-        rows = list(_pages(client, found, _query(filters or (), sort, columns, format), limit))
+    rows = list(_pages(client, found, _query(filters or (), sort, columns, format), limit))
     if format == "json":
         print_json(rows)
         return
     print_table([[_cell(row.get(name)) for name in columns] for row in rows], columns)
 
 
+@connected
 def show_row(
+    client: httpx.Client,
     resource: Annotated[str, typer.Argument(help="A collection, such as networks or security-groups.")],
     name: Annotated[str, typer.Argument(help="The ID, or a name that only one has.")],
     as_of: Annotated[str, typer.Option("--as-of", help="As it was at this moment (ISO 8601).")] = "",
     format: FormatOption = "table",
-    endpoint: EndpointOption = None,
-    token: TokenOption = None,
-    data: DataOption = None,
 ) -> None:
     """Show one resource, by its ID or its name."""
     found = resource_named(resource)
     params = {"as_of": as_of} if as_of else {}
-    with open_client(endpoint, token, data) as client:
-        row = found_row(client, found, name, params)
+    row = found_row(client, found, name, params)
     if format == "json":
         print_json(row)
         return
     print_table([[key, _cell(value)] for key, value in sorted(row.items())], ("attribute", "value"))
 
 
+@connected
 def list_changes(
+    client: httpx.Client,
     filters: Annotated[
         list[str] | None,
         typer.Argument(
@@ -76,14 +71,10 @@ def list_changes(
     ] = None,
     limit: Annotated[int, typer.Option("--limit", help="At most so many.", min=1, max=1000)] = 100,
     format: FormatOption = "table",
-    endpoint: EndpointOption = None,
-    token: TokenOption = None,
-    data: DataOption = None,
 ) -> None:
     """Who changed what, and when: oldest first."""
-    with open_client(endpoint, token, data) as client:
-        pairs = [*_pairs(filters or ()), ("limit", str(limit))]
-        changes = checked(client.get("/changes", params=tuple(pairs)))["changes"]
+    pairs = [*_pairs(filters or ()), ("limit", str(limit))]
+    changes = checked(client.get("/changes", params=tuple(pairs)))["changes"]
     if format == "json":
         print_json(changes)
         return
