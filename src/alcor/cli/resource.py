@@ -105,13 +105,16 @@ def found_row(
 
 
 def resource_named(name: str) -> Resource:
-    """The resource of a word that people say of it; any other word ends the command."""
+    """The resource of a word that people say of it; any other word ends the command.
+
+    Where several families have the word, the Networking API's own resource has it here.
+    """
     served = [
         part.resource for part in managers() if isinstance(part, Manager) and part.resource.parent is None
     ]
     known = {
         word.replace("_", "-"): one
-        for one in served
+        for one in sorted(served, key=lambda one: one.prefix == "/v2.0")  # the last keeps it
         for word in (one.member_key, one.name, one.collection_key, one.collection)
     }
     found = known.get(name.replace("_", "-"))
