@@ -6,30 +6,24 @@ with flows (about one tenth), while every comparison the agent makes still sees 
 it: what traces a packet needs `agent.simulated`.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from alcor.agent.driver import (
-    Connected,
     ConnectionTuple,
     FlowDiff,
     Lost,
-    PortSpec,
     Resumed,
     SwitchError,
-    SwitchEvent,
     SwitchTrace,
     TraceEntry,
-    VifsChanged,
 )
+from alcor.agent.model_switch import ModelSwitch
 from alcor.pipeline.compile import unit_flows
 from alcor.pipeline.flow import Field, Flow, FlowKey, GroupSpec, MeterSpec, Term
 from alcor.pipeline.tables import UnitKind
 from alcor.pipeline.unit import Unit, cookie_of
 from alcor.pipeline.view import Allocation, View
 
-_TUNNELS = {"vxlan": 1, "geneve": 2, "gre": 3}
-_VIF_PORTS_FROM = 101
 # A unit has at most some thousand flows (a flood of a large network); the rest of the cookie is their hash.
 _COUNT_BITS = 20
 _HASH_MASK = (1 << 64) - 1
@@ -63,80 +57,21 @@ def flows_in(flow: Flow) -> int:
     return flow.cookie & ((1 << _COUNT_BITS) - 1) if flow.table == _FOLDED_TABLE else 1
 
 
-class CountingSwitch:
+class CountingSwitch(ModelSwitch):
     """One host's switch, as the driver's `Switch`. Keeps flows as objects that it shares with its agent."""
 
-    __slots__ = (
-        "_listener",
-        "_next_ofport",
-        "applies",
-        "changes",
-        "flow_count",
-        "flows",
-        "groups",
-        "is_up",
-        "meters",
-        "name",
-        "numbers",
-        "ports",
-        "tunnels",
-        "vifs",
-    )
+    __slots__ = ("applies", "changes", "flow_count", "flows", "groups")
 
     def __init__(self, name: str) -> None:
-        self.name = name
+        super().__init__(name)
         self.flows: dict[FlowKey, Flow] = {}
-        self.meters: dict[int, MeterSpec] = {}
         self.groups: dict[int, GroupSpec] = {}
-        self.numbers: dict[str, int] = {}
-        self.vifs: dict[str, int] = {}
-        self.tunnels: dict[str, int] = {}
-        self.ports: dict[str, int] = {}
-        self.is_up = True
         self.flow_count = 0
         """How many flows a switch would hold."""
         self.applies = 0
         self.changes = 0
-        self._listener: asyncio.Queue[SwitchEvent] | None = None
-        self._next_ofport = _VIF_PORTS_FROM
 
     # --- the driver ------------------------------------------------------------------------------------
-
-    async def events(self) -> AsyncIterator[SwitchEvent]:
-        """As the driver says."""
-        queue = self._listener = asyncio.Queue()
-        if self.is_up:
-            self._announce()
-        while True:
-            yield await queue.get()
-
-    async def load_numbers(self) -> dict[str, int]:
-        """As the driver says."""
-        await self._round_trip()
-        return dict(self.numbers)
-
-    async def save_numbers(self, put: Mapping[str, int], remove: Sequence[str] = ()) -> None:
-        """As the driver says."""
-        await self._round_trip()
-        self.numbers |= put
-        for name in remove:
-            self.numbers.pop(name, None)
-
-    async def ensure_tunnels(self, vteps: Sequence[str], types: Sequence[str]) -> dict[str, int]:
-        """As the driver says."""
-        await self._round_trip()
-        self.tunnels = {type: _TUNNELS[type] for type in types}
-        return dict(self.tunnels)
-
-    async def ensure_ports(self, ports: Sequence[PortSpec]) -> dict[str, int]:
-        """As the driver says."""
-        await self._round_trip()
-        names = {port.name for port in ports}
-        self.ports = {name: number for name, number in self.ports.items() if name in names}
-        for port in ports:
-            if port.name not in self.ports:
-                self.ports[port.name] = self._take_ofport()
-        return dict(self.ports)
 
     async def compare(
         self,
@@ -146,15 +81,7 @@ class CountingSwitch:
     ) -> FlowDiff:
         """As the driver says."""
         await self._round_trip()
-        present = self.flows
-        return FlowDiff(
-            [flow for key, flow in desired.items() if present.get(key) != flow],
-            [key for key in present if key not in desired],
-            [meter for meter in meters if self.meters.get(meter.id) != meter],
-            [group for group in groups if self.groups.get(group.id) != group],
-            sorted(self.meters.keys() - {meter.id for meter in meters}),
-            sorted(self.groups.keys() - {group.id for group in groups}),
-        )
+        return self._differences(self.flows, self.groups, desired, meters, groups)
 
     async def apply(self, diff: FlowDiff) -> None:
         """As the driver says."""
@@ -210,10 +137,6 @@ class CountingSwitch:
         """As the driver says."""
         self._check()
 
-    async def close(self) -> None:
-        """As the driver says."""
-        self._listener = None
-
     # --- the machine room ------------------------------------------------------------------------------
 
     def plug(self, iface_ids: Sequence[str]) -> None:
@@ -221,13 +144,13 @@ class CountingSwitch:
         new = [id for id in iface_ids if id not in self.vifs]
         if new:
             self.vifs |= {id: self._take_ofport() for id in new}
-            self._tell(VifsChanged(dict(self.vifs)))
+            self._tell_vifs()
 
     def unplug(self, iface_ids: Sequence[str]) -> None:
         """Pull VIFs out; those that are not plugged are none."""
         gone = [id for id in iface_ids if self.vifs.pop(id, None) is not None]
         if gone:
-            self._tell(VifsChanged(dict(self.vifs)))
+            self._tell_vifs()
 
     def restart(self) -> None:
         """The switch's process ends and comes back: flows, meters and groups are gone, the database is not."""
@@ -242,25 +165,3 @@ class CountingSwitch:
         before = self.flows.pop(key, None)
         if before is not None:
             self.flow_count -= flows_in(before)
-
-    def _take_ofport(self) -> int:
-        ofport, self._next_ofport = self._next_ofport, self._next_ofport + 1
-        return ofport
-
-    def _announce(self) -> None:
-        self._tell(Connected())
-        self._tell(VifsChanged(dict(self.vifs)))
-
-    def _tell(self, event: SwitchEvent) -> None:
-        if self._listener is not None:
-            self._listener.put_nowait(event)
-
-    def _check(self) -> None:
-        if not self.is_up:
-            raise SwitchError(f"{self.name}: the switch is down")
-
-    async def _round_trip(self) -> None:
-        """As any call to a real switch: others run before its reply."""
-        self._check()
-        await asyncio.sleep(0)
-        self._check()

@@ -5,14 +5,12 @@ with the real one: flows and the database outlive the agent; a restart of the sw
 the database.
 """
 
-import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from alcor.agent.driver import (
-    Connected,
     ConnectionProtocol,
     ConnectionTuple,
     ExitKind,
@@ -24,14 +22,13 @@ from alcor.agent.driver import (
     RawKey,
     Resumed,
     SwitchError,
-    SwitchEvent,
     SwitchTrace,
     TraceEntry,
     TraceExit,
     TunnelHealth,
     TunnelPort,
-    VifsChanged,
 )
+from alcor.agent.model_switch import ModelSwitch
 from alcor.model.address import Ip, ip_int, ip_version
 from alcor.pipeline.conntrack import Connections, End, Tuple, echo_kind
 from alcor.pipeline.flow import CtState, Field, Flow, FlowKey, GroupSpec, MeterSpec, Term
@@ -39,8 +36,6 @@ from alcor.pipeline.simulate import Emission, SimulatedTables, TunnelMetadata
 from alcor.pipeline.tables import COOKIE_KIND_SHIFT, COOKIE_OURS, NETWORK, UnitKind
 from alcor.pipeline.text import render, render_actions
 
-_TUNNEL_PORTS = {"vxlan": 1, "geneve": 2, "gre": 3}
-_VIF_PORTS_FROM = 101
 # A frame crosses at most one tunnel (from a VM's host to its peer's); more means a loop.
 _HOPS_MAX = 4
 
@@ -61,17 +56,12 @@ class MessageCounts:
         return self.puts + self.removes
 
 
-class SimulatedSwitch:
+class SimulatedSwitch(ModelSwitch):
     """One host's switch, as the driver's `Switch`. `name` is for people."""
 
     def __init__(self, name: str) -> None:
-        self.name = name
+        super().__init__(name)
         self.tables = SimulatedTables()
-        self.meters: dict[int, MeterSpec] = {}
-        self.numbers: dict[str, int] = {}
-        self.vifs: dict[str, int] = {}
-        self.tunnels: dict[str, int] = {}
-        self.ports: dict[str, int] = {}
         self.port_specs: dict[str, PortSpec] = {}
         self.vteps: tuple[str, ...] = ()
         self.counts = MessageCounts()
@@ -80,56 +70,28 @@ class SimulatedSwitch:
         # Packets of the fabric that met each flow.
         self.met: Counter[FlowKey] = Counter()
         self.warmed: set[str] = set()
-        self.is_up = True
         # What the next calls that change something fail with: a switch that refuses.
         self.refusals: list[str] = []
         # Which flows it refuses whenever they come.
         self.rejects: Callable[[Flow], bool] = lambda flow: False
-        self._listener: asyncio.Queue[SwitchEvent] | None = None
-        self._next_ofport = _VIF_PORTS_FROM
 
     # --- the driver ------------------------------------------------------------------------------------
 
-    async def events(self) -> AsyncIterator[SwitchEvent]:
-        """As the driver says. A new reader (a restarted agent) begins with the state as it is."""
-        queue = self._listener = asyncio.Queue()
-        if self.is_up:
-            self._announce()
-        while True:
-            yield await queue.get()
-
-    async def load_numbers(self) -> dict[str, int]:
-        """As the driver says."""
-        await self._round_trip()
-        return dict(self.numbers)
-
-    async def save_numbers(self, put: Mapping[str, int], remove: Sequence[str] = ()) -> None:
-        """As the driver says."""
-        await self._round_trip()
-        self._refuse()
-        self.counts.saves += 1
-        self.numbers |= put
-        for name in remove:
-            self.numbers.pop(name, None)
-
     async def ensure_tunnels(self, vteps: Sequence[str], types: Sequence[str]) -> dict[str, int]:
         """As the driver says."""
-        await self._round_trip()
         self.vteps = tuple(vteps)
-        self.tunnels = {type: _TUNNEL_PORTS[type] for type in types}
-        return dict(self.tunnels)
+        return await super().ensure_tunnels(vteps, types)
 
     async def ensure_ports(self, ports: Sequence[PortSpec]) -> dict[str, int]:
         """As the driver says."""
-        await self._round_trip()
-        self._refuse()
-        names = {port.name for port in ports}
-        self.ports = {name: number for name, number in self.ports.items() if name in names}
-        for port in ports:
-            if port.name not in self.ports:
-                self.ports[port.name], self._next_ofport = self._next_ofport, self._next_ofport + 1
+        numbers = await super().ensure_ports(ports)
         self.port_specs = {port.name: port for port in ports}
-        return dict(self.ports)
+        return numbers
+
+    async def save_numbers(self, put: Mapping[str, int], remove: Sequence[str] = ()) -> None:
+        """As the driver says."""
+        await super().save_numbers(put, remove)
+        self.counts.saves += 1
 
     async def compare(
         self,
@@ -140,24 +102,11 @@ class SimulatedSwitch:
         """As the driver says."""
         await self._round_trip()
         self.counts.compares += 1
-        present = self.tables.flows
-        put = [flow for key, flow in desired.items() if present.get(key) != flow]
-        remove: list[FlowKey | RawKey] = [key for key in present if key not in desired]
-        wanted_meters = {meter.id: meter for meter in meters}
-        wanted_groups = {group.id: group for group in groups}
-        return FlowDiff(
-            put,
-            remove,
-            [meter for meter in meters if self.meters.get(meter.id) != meter],
-            tuple(group for group in groups if self.tables.groups.get(group.id) != group),
-            tuple(sorted(self.meters.keys() - wanted_meters)),
-            tuple(sorted(self.tables.groups.keys() - wanted_groups)),
-        )
+        return self._differences(self.tables.flows, self.tables.groups, desired, meters, groups)
 
     async def apply(self, diff: FlowDiff) -> None:
         """As the driver says."""
-        await self._round_trip()
-        self._refuse()
+        await self._changing()
         rejected = [flow.key for flow in diff.put if self.rejects(flow)]
         if rejected:
             raise FlowsRefused(f"{self.name}: {len(rejected)} bad flows", rejected)
@@ -180,8 +129,7 @@ class SimulatedSwitch:
 
     async def flush_conntrack(self, zone: int, connection: ConnectionTuple | None = None) -> None:
         """As the driver says."""
-        await self._round_trip()
-        self._refuse()
+        await self._changing()
         if connection is None:
             self.tables.connections.flush(zone)
         else:
@@ -189,8 +137,7 @@ class SimulatedSwitch:
 
     async def flush_zones(self, zones: Sequence[int]) -> None:
         """As the driver says."""
-        await self._round_trip()
-        self._refuse()
+        await self._changing()
         for zone in zones:
             self.tables.connections.flush(zone)
 
@@ -254,23 +201,18 @@ class SimulatedSwitch:
         self._check()
         self.warmed |= set(vteps)
 
-    async def close(self) -> None:
-        """As the driver says."""
-        self._listener = None
-
     # --- the machine room ------------------------------------------------------------------------------
 
     def plug(self, iface_id: str) -> int:
         """Plug a VIF; returns its OpenFlow port. A port number is never used twice."""
-        ofport, self._next_ofport = self._next_ofport, self._next_ofport + 1
-        self.vifs[iface_id] = ofport
-        self._tell(VifsChanged(dict(self.vifs)))
+        ofport = self.vifs[iface_id] = self._take_ofport()
+        self._tell_vifs()
         return ofport
 
     def unplug(self, iface_id: str) -> None:
         """Pull a VIF out."""
         del self.vifs[iface_id]
-        self._tell(VifsChanged(dict(self.vifs)))
+        self._tell_vifs()
 
     def restart(self) -> None:
         """The switch's process ends and comes back: flows and meters are gone, the database is not."""
@@ -301,25 +243,8 @@ class SimulatedSwitch:
         """Give the agent a packet."""
         self._tell(packet)
 
-    def _announce(self) -> None:
-        self._tell(Connected())
-        self._tell(VifsChanged(dict(self.vifs)))
-
-    def _tell(self, event: SwitchEvent) -> None:
-        if self._listener is not None:
-            self._listener.put_nowait(event)
-
-    def _check(self) -> None:
-        if not self.is_up:
-            raise SwitchError(f"{self.name}: the switch is down")
-
-    async def _round_trip(self) -> None:
-        """As any call to a real switch: others run before its reply, and the switch may go meanwhile."""
-        self._check()
-        await asyncio.sleep(0)
-        self._check()
-
-    def _refuse(self) -> None:
+    async def _changing(self) -> None:
+        await self._round_trip()
         if self.refusals:
             raise SwitchError(f"{self.name}: {self.refusals.pop(0)}")
 
