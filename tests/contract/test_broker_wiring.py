@@ -3,8 +3,6 @@
 import asyncio
 from pathlib import Path
 
-import pytest
-
 from alcor.bus.codec import ProtobufCodec
 from alcor.goalstate.scope import neighbours_scope
 from alcor.runtime.bus import attached, listening
@@ -14,10 +12,10 @@ from tests.support.nats import shared_node
 from tests.support.normal_bus import steps_by, until
 
 SCOPE = neighbours_scope("net-1")
+# A first probe that fails on a busy machine puts the broker off for up to ten seconds.
+TAKEN_S = 60.0
 
 
-# It stood still once in some twenty runs, and why is not known yet: kept out of the short run until it is.
-@pytest.mark.long
 async def test_a_broker_of_the_configuration_carries_steps(tmp_path: Path) -> None:
     """With `bus.broker` the dataplane's end and the ncm's end meet there, and on their stream."""
     await shared_node().ready()
@@ -44,14 +42,15 @@ async def test_a_broker_of_the_configuration_carries_steps(tmp_path: Path) -> No
 
         async def read() -> None:
             while True:
-                await reader.take(within_s=60)
+                await reader.take(within_s=TAKEN_S)
 
         reading = asyncio.create_task(read())
         await until(lambda: bool(server.readers))
         before = steps_by("normal")
-        while steps_by("normal") == before:
-            head = publisher.change({SCOPE: [a_neighbour("p", host_id=f"h{publisher.head}")]})
-            await until(lambda head=head: min(reader.heads.values()) >= head)  # type: ignore[misc]  # bound now
+        async with asyncio.timeout(TAKEN_S):
+            while steps_by("normal") == before:
+                head = publisher.change({SCOPE: [a_neighbour("p", host_id=f"h{publisher.head}")]})
+                await until(lambda head=head: min(reader.heads.values()) >= head)  # type: ignore[misc]  # bound now
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
 

@@ -201,7 +201,9 @@ class Reader:
 
     async def take(self, within_s: float = 5.0) -> Sequence[ScopeUpdate | Heads | Question]:
         """The next batch, applied. Raises: TimeoutError."""
-        batch = await asyncio.wait_for(anext(self._updates), within_s)
+        # Not wait_for, which before Python 3.12 forgets a cancellation that comes with the batch.
+        async with asyncio.timeout(within_s):
+            batch = await anext(self._updates)
         self.batches.append(batch)
         for message in batch:
             if isinstance(message, Heads):

@@ -15,10 +15,10 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import cast
 
-import nats
 import nats.errors
-import nats.js.errors
+from nats.aio.client import Client
 
 _START_WITHIN_S = 30.0
 
@@ -125,26 +125,35 @@ class Cluster:
 
     async def _answers(self) -> bool:
         with suppress(OSError, nats.errors.Error, TimeoutError):
-            client = await nats.connect(
-                list(self.urls), connect_timeout=1, allow_reconnect=False, error_cb=_ignore
-            )
-            try:
+            async with self._client() as client:
                 await client.jetstream(timeout=1).account_info()
-            finally:
-                await client.close()
             return True
         return False
+
+    @asynccontextmanager
+    async def _client(self) -> AsyncIterator[Client]:
+        """A connection, closed in any case. Raises: OSError, nats.errors.Error, TimeoutError."""
+        client = Client()
+        try:
+            await client.connect(
+                list(self.urls),
+                connect_timeout=1,
+                allow_reconnect=False,
+                max_reconnect_attempts=1,
+                reconnect_time_wait=cast(int, 0.05),
+                error_cb=_ignore,
+            )
+            yield client
+        finally:
+            await client.close()
 
     async def leader_of(self, stream: str) -> Node:
         """The node that leads a stream. Raises: TimeoutError."""
         async with asyncio.timeout(_START_WITHIN_S):
             while True:
                 with suppress(OSError, nats.errors.Error, TimeoutError):
-                    client = await nats.connect(list(self.urls), connect_timeout=1, error_cb=_ignore)
-                    try:
+                    async with self._client() as client:
                         info = await client.jetstream(timeout=1).stream_info(stream)
-                    finally:
-                        await client.close()
                     for node in self.nodes:
                         if info.cluster is not None and info.cluster.leader == node.name:
                             return node

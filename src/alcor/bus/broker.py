@@ -35,6 +35,7 @@ from alcor.telemetry.metrics import BUS_BROKER
 log = get_log("bus")
 
 CONNECT_S = 2.0
+CLOSE_S = 2.0
 ACK_S = 0.5
 """An acknowledgement takes milliseconds; one that takes so long does not come, or comes too late to be of use."""
 HEALTHY_S = 5.0
@@ -88,21 +89,47 @@ async def _connect(
         log.debug("broker_error", reason=_reason(error))
 
     options: dict[str, Any] = {"user_credentials": place.credentials} if place.credentials else {}
-    return await nats.connect(
-        list(place.servers),
-        name=name,
-        tls=place.tls,
-        connect_timeout=int(CONNECT_S),
-        max_reconnect_attempts=-1,
-        reconnect_time_wait=cast(int, 0.25),
-        # A node that lost its power says no farewell.
-        ping_interval=2,
-        max_outstanding_pings=2,
-        disconnected_cb=on_lost,
-        reconnected_cb=on_back,
-        error_cb=on_error,
-        **options,
-    )
+    client = Client()
+    try:
+        await client.connect(
+            list(place.servers),
+            name=name,
+            tls=place.tls,
+            connect_timeout=int(CONNECT_S),
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=cast(int, 0.25),
+            # A node that lost its power says no farewell.
+            ping_interval=2,
+            max_outstanding_pings=2,
+            disconnected_cb=on_lost,
+            reconnected_cb=on_back,
+            error_cb=on_error,
+            **options,
+        )
+    except BaseException:
+        # Cancelled on the way, it would keep its socket.
+        await _close(client)
+        raise
+    return client
+
+
+async def _close(client: Client) -> None:
+    """End a connection; what a node that answers no more has not taken by then is lost with it."""
+    # One whose options were refused was never begun: the driver asserts that it was.
+    with contextlib.suppress(*_BROKEN, AssertionError):
+        async with asyncio.timeout(CLOSE_S):
+            await client.close()
+
+
+def _end_if_cancelled() -> None:
+    """In every loop that waits by the driver: end, if we were cancelled and it kept that to itself.
+
+    It waits by `asyncio.wait_for`, which before Python 3.12 drops a cancellation that comes together with the answer.
+    Raises: CancelledError.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _reason(error: BaseException) -> str:
@@ -189,6 +216,7 @@ class BrokerSender:
                     await self._serve()
                 except Exception as error:  # the loop's edge: whatever a broker does, the streams go on
                     self._fail(_reason(error))
+                _end_if_cancelled()
                 await asyncio.sleep(self._probe_s * (0.5 + self._random()))
         finally:
             self.is_well = False
@@ -215,7 +243,7 @@ class BrokerSender:
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
             self._client = None
-            await client.close()
+            await _close(client)
 
     async def _probe_on(self, context: JetStreamContext) -> None:
         """Write a probe now and then: it tells whether a majority of the nodes takes what we write."""
@@ -237,6 +265,7 @@ class BrokerSender:
                     self.is_well, self.trouble = True, ""
                     BUS_BROKER.set(1)
                     log.info("broker_taken", stream=self._place.stream, replicas=self._place.replicas)
+            _end_if_cancelled()
             await asyncio.sleep(self._probe_s)
 
     async def _send_queued(self, client: Client) -> None:
@@ -303,6 +332,7 @@ class BrokerReader:
                     await self._serve(take)
                 except Exception as error:  # the loop's edge: whatever a broker does, the streams go on
                     self._fail(_reason(error))
+                _end_if_cancelled()
                 await asyncio.sleep(self._heartbeat_s * (0.5 + self._random()))
         finally:
             self.is_well = False
@@ -330,10 +360,11 @@ class BrokerReader:
             while True:
                 async with self._consumer(client) as (subscription, ended):
                     await self._read(client, subscription, take)
+                    _end_if_cancelled()
                     await ended()
         finally:
             closing = True
-            await client.close()
+            await _close(client)
 
     @contextlib.asynccontextmanager
     async def _consumer(
@@ -381,6 +412,7 @@ class BrokerReader:
             except TimeoutError:
                 self._fail("the broker is silent")
                 return
+            _end_if_cancelled()
             if message.headers and message.headers.get("Status"):
                 if not await self._obey(client, message, count):
                     return
