@@ -48,7 +48,9 @@ async def _holding(api: Api, store: Store, hosts: FakeHosts, *orphans: Orphan, n
     hold.known.facts = {one.port_id: one for one in orphans if one.mac_address}
     detail = f"another thing; {hold.sentence}"
     assert HELD in detail
-    await store.observations.put([], [HostObservation(host["id"], alive=True, seen_at_ms=1, detail=detail)])
+    await store.observations.put(
+        [], [HostObservation(host["id"], alive=True, seen_at_ms=1, detail=detail)], term=0
+    )
     return host
 
 

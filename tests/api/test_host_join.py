@@ -170,7 +170,7 @@ async def test_a_host_of_an_inventory_joins_as_it(api: Api, store: Store) -> Non
     """Who was registered and never heard of takes a key by any invitation; who has an agent does not."""
     quiet = await api.made("host", name="h1", vtep_addresses=["192.0.2.1"], cluster="c7")
     loud = await api.made("host", name="h2", vtep_addresses=["192.0.2.2"])
-    await store.observations.put([], [HostObservation(loud["id"], alive=False, seen_at_ms=1)])
+    await store.observations.put([], [HostObservation(loud["id"], alive=False, seen_at_ms=1)], term=0)
 
     answer = await joined(api, await invited(api, cluster="c1"), make_key())
     refused = await api.post("/hosts/join", a_body(await invited(api), make_key(), "h2", "192.0.2.2"))

@@ -145,7 +145,7 @@ async def test_ports_are_found_by_status(api: Api, store: Store) -> None:
     assert await _names(api, "status=DOWN&sort_key=name", "/v2.0/ports") == ["a", "b"]
     assert await _names(api, "status=ACTIVE", "/v2.0/ports") == []
     assert await _names(api, "status=ACTIVE&status=DOWN&name=b", "/v2.0/ports") == ["b"]
-    await store.observations.put([PortObservation(port["id"], "h", "ACTIVE")], [])
+    await store.observations.put([PortObservation(port["id"], "h", "ACTIVE")], [], term=0)
     shown = await api.shown(f"/v2.0/ports/{port['id']}")
     assert await _names(api, f"status={shown['status']}&name=a", "/v2.0/ports") == ["a"]
 

@@ -125,7 +125,7 @@ async def test_health_has_five_states(api: Api, store: Store) -> None:
     host = await a_host(api, "n1", "192.0.2.1")
     path = f"/hosts/{host['id']}"
     assert host["health_state"] == "DOWN"
-    await store.observations.put([], [HostObservation(host["id"], alive=True, seen_at_ms=1)])
+    await store.observations.put([], [HostObservation(host["id"], alive=True, seen_at_ms=1)], term=0)
     assert (await api.shown(path))["health_state"] == "UP"
     for wrong, words in (
         ({"detail": "the switch is gone"}, "the switch is gone"),
@@ -133,15 +133,15 @@ async def test_health_has_five_states(api: Api, store: Store) -> None:
         ({"missed_by": 2}, "2 neighbours do not reach it"),
     ):
         seen = HostObservation(host["id"], alive=True, seen_at_ms=1)
-        await store.observations.put([], [msgspec.structs.replace(seen, **wrong)])
+        await store.observations.put([], [msgspec.structs.replace(seen, **wrong)], term=0)
         assert (await api.shown(path))["health_state"] == "DEGRADED"
         assert words in (await api.get(f"{path}/health")).json()["health"]["complaints"][0]
     away = HostObservation(host["id"], alive=False, seen_at_ms=1, reached_by=3)
-    await store.observations.put([], [away])
+    await store.observations.put([], [away], term=0)
     health = (await api.get(f"{path}/health")).json()["health"]
     assert health["health_state"] == "DOWN"
     assert "its switch answers 3 neighbours" in health["complaints"][0]
-    await store.observations.put([], [HostObservation(host["id"], alive=True, seen_at_ms=1)])
+    await store.observations.put([], [HostObservation(host["id"], alive=True, seen_at_ms=1)], term=0)
     for said, state in (
         ({"admin_state_up": False}, "DRAINING"),
         ({"admin_state_up": True, "rotation": "draining"}, "DRAINING"),

@@ -85,7 +85,7 @@ def seen(port: Port, status: str, **changes: object) -> PortObservation:
 
 async def observe(store: Store, notifier: Notifier, *facts: PortObservation) -> None:
     """As the dataplane does: stored first, then told."""
-    await store.observations.put(facts, ())
+    await store.observations.put(facts, (), term=0)
     notifier.observed(facts)
 
 
@@ -222,7 +222,7 @@ async def test_a_restart_tells_what_was_not_told(tmp_path: Path) -> None:
             seen(fresh, "ACTIVE", host_id=host_id, realized_at_ms=float(NOW_MS)),
             seen(old, "ACTIVE", host_id=host_id, realized_at_ms=float(late)),
         ]
-        await store.observations.put(facts, [HostObservation(host_id, True, NOW_MS)])
+        await store.observations.put(facts, [HostObservation(host_id, True, NOW_MS)], term=0)
         async with notifying(store, compute):
             await eventually(lambda: len(compute.told) == 2, "events")
 

@@ -688,7 +688,7 @@ class TestLife:
             for late in (
                 insert(store, a_subnet()),
                 store.reader.find(Network, "net-1"),
-                store.observations.forget(["x"], []),
+                store.observations.forget(["x"], [], term=0),
                 store.wait_beyond(10_000),
             ):
                 with pytest.raises(Unavailable, match="clos"):

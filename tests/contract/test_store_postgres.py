@@ -597,11 +597,11 @@ class TestObservationsOfManyProcesses:
 
         async with postgres_store(tmp_path) as api:
             async with postgres_store(tmp_path) as dataplane:
-                await dataplane.observations.put([], facts)
+                await dataplane.observations.put([], facts, term=0)
                 async with postgres_store(tmp_path):
                     assert await alive(api) == [True, True]
             async with postgres_store(tmp_path) as dataplane:
-                await dataplane.observations.put([], facts[:1])
+                await dataplane.observations.put([], facts[:1], term=0)
                 assert await alive(api) == [True, True]
         async with postgres_store(tmp_path) as api:
             assert await alive(api) == [False, False]

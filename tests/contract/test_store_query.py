@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import pytest_asyncio
 
@@ -18,6 +19,7 @@ from alcor.store.interface import (
     Query,
     Sort,
     Store,
+    Superseded,
     Transaction,
 )
 from tests.support.store import ADAPTERS, OpenStore, a_network, a_port, a_subnet, insert
@@ -447,23 +449,54 @@ class TestObservations:
         other = PortObservation("port-2", "host-2", "DOWN", realized_at_ms=1.5)
         host = HostObservation("host-1", True, 12, "1.0", 7)
         observations = store.observations
-        await observations.put([first], [])
-        await observations.put([moved, other], [host])
+        await observations.put([first], [], term=0)
+        await observations.put([moved, other], [host], term=0)
 
         assert await observations.ports(["port-1", "port-9"]) == {"port-1": moved}
         assert await observations.hosts(["host-1", "host-9"]) == {"host-1": host}
         assert await observations.ports_of_host("host-1") == []
         assert await observations.ports_of_host("host-2") == [moved, other]
-        await observations.forget(["port-1"], ["host-1"])
+        await observations.forget(["port-1"], ["host-1"], term=0)
         assert await observations.ports(["port-1", "port-2"]) == {"port-2": other}
         assert await observations.hosts(["host-1"]) == {}
+
+    async def test_a_write_of_a_term_that_is_over_is_refused(
+        self, open_store: OpenStore, tmp_path: Path
+    ) -> None:
+        """Once a later term has begun, nothing of a lower one is kept, nor can it begin again; the later one writes."""
+        async with open_store(tmp_path) as store:
+            observations = store.observations
+            old, new = (
+                PortObservation("port-1", "host-1", "BUILD"),
+                PortObservation("port-1", "host-2", "ACTIVE"),
+            )
+            host = HostObservation("host-1", True, 12)
+            await observations.begin(3)
+            await observations.put([old], [host], term=3)
+            await observations.begin(7)
+            await observations.put([new], [], term=7)
+
+            for late in (
+                observations.put([old], [msgspec.structs.replace(host, alive=False)], term=3),
+                observations.forget(["port-1"], ["host-1"], term=6),
+                observations.begin(6),
+            ):
+                with pytest.raises(Superseded, match="later term has begun"):
+                    await late
+            assert await observations.ports(["port-1"]) == {"port-1": new}
+            assert await observations.hosts(["host-1"]) == {"host-1": host}
+            await observations.begin(7)
+            await observations.forget(["port-1"], ["host-1"], term=7)
+            assert await observations.ports(["port-1"]) == {}
 
     async def test_nobody_is_alive_after_a_restart(self, open_store: OpenStore, tmp_path: Path) -> None:
         """At start every host counts as not alive until it is heard; all else is as it was seen."""
         port = PortObservation("port-1", "host-1", "ACTIVE", plugged=True)
         folder = tmp_path / "region"
         async with open_store(folder) as store:
-            await store.observations.put([port], [HostObservation("host-1", True, 12, "1.0", 0, "fine")])
+            await store.observations.put(
+                [port], [HostObservation("host-1", True, 12, "1.0", 0, "fine")], term=0
+            )
 
         async with open_store(folder) as store:
             hosts = await store.observations.hosts(["host-1"])
@@ -473,7 +506,7 @@ class TestObservations:
     async def test_facts_take_no_revision(self, store: Store) -> None:
         """Pure status is no change of intent."""
         before = await store.head()
-        await store.observations.put([PortObservation("port-1", "host-1", "ACTIVE")], [])
+        await store.observations.put([PortObservation("port-1", "host-1", "ACTIVE")], [], term=0)
 
         assert await store.head() == before
 

@@ -433,7 +433,7 @@ class TestRestore:
             await insert(store, a_network("net-2"))
             seen = await store.head()
             fact = HostObservation("host-1", alive=True, seen_at_ms=1, realized_revision=seen.revision)
-            await store.observations.put([], [fact])
+            await store.observations.put([], [fact], term=0)
         for file in here.glob("alcor.db*"):
             file.unlink()
         backup.rename(here / "alcor.db")
@@ -451,7 +451,7 @@ class TestRestore:
             await insert(store, a_network("net-1"))
             head = await store.head()
             fact = HostObservation("host-1", alive=True, seen_at_ms=1, realized_revision=head.revision)
-            await store.observations.put([], [fact])
+            await store.observations.put([], [fact], term=0)
 
         async with sqlite_store(tmp_path) as store:
             assert await store.head() == head

@@ -19,6 +19,7 @@ from alcor.store.interface import (
     PortObservation,
     Reader,
     Store,
+    Superseded,
     Work,
 )
 
@@ -153,10 +154,19 @@ class RecordingObservations:
         self.host_facts: dict[str, HostObservation] = {}
         self.batches: list[list[PortObservation]] = []
         self.fail = 0
+        self.term = 0
         self._moved = asyncio.Event()
 
-    async def put(self, ports: Iterable[PortObservation], hosts: Iterable[HostObservation]) -> None:
+    async def begin(self, term: int) -> None:
+        """Refuse lower terms from here on."""
+        self._check(term)
+        self.term = term
+
+    async def put(
+        self, ports: Iterable[PortObservation], hosts: Iterable[HostObservation], *, term: int
+    ) -> None:
         """Replace facts."""
+        self._check(term)
         self._refuse()
         batch = list(ports)
         self.batches.append(batch)
@@ -164,8 +174,9 @@ class RecordingObservations:
         self.host_facts.update((host.host_id, host) for host in hosts)
         self._moved.set()
 
-    async def forget(self, port_ids: Iterable[str], host_ids: Iterable[str]) -> None:
+    async def forget(self, port_ids: Iterable[str], host_ids: Iterable[str], *, term: int) -> None:
         """Remove facts."""
+        self._check(term)
         self._refuse()
         for id in port_ids:
             del self.port_facts[id]
@@ -184,6 +195,10 @@ class RecordingObservations:
     async def ports_of_host(self, host_id: str) -> list[PortObservation]:
         """Facts of one host's ports."""
         return [port for port in self.port_facts.values() if port.host_id == host_id]
+
+    def _check(self, term: int) -> None:
+        if term < self.term:
+            raise Superseded("A write of observations", term)
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Wait for writes until `holds`."""

@@ -29,7 +29,7 @@ from alcor.dataplane.standing import Standings
 from alcor.goalstate.graph import Graph, Outcome
 from alcor.goalstate.node.contract import Placement
 from alcor.goalstate.scope import shard_of
-from alcor.store.interface import HostObservation, PortObservation, Store
+from alcor.store.interface import HostObservation, PortObservation, Store, Superseded
 from alcor.telemetry.log import get_log
 
 ACTIVE, BUILD, DOWN = "ACTIVE", "BUILD", "DOWN"
@@ -130,6 +130,7 @@ class Realizer:
         *,
         now_ms: Callable[[], int],
         history_lost: HistoryLost,
+        term: int = 0,
         host_write_s: float = HOST_WRITE_S,
         silence_s: float = SILENCE_S,
         told: Told | None = None,
@@ -137,6 +138,7 @@ class Realizer:
         rescue_after_s: float = 0.0,
     ) -> None:
         """`now_ms`: unix milliseconds, one clock for when all hosts were heard. `told`: as `Dataplane`.
+        `term`: the generation of the lease to be the one writer; the store refuses what a lower one writes.
 
         `silence_s`: how long hosts that were alive by an earlier run's word still count as alive.
         """
@@ -148,6 +150,7 @@ class Realizer:
         self._store, self._bus = store, bus
         self._now_ms, self._history_lost = now_ms, history_lost
         self._host_write_s = host_write_s
+        self._term = term
         self._graph: Graph | None = None
         self._epoch = 0
         self._hosts: dict[str, _HostFacts] = {}
@@ -169,9 +172,11 @@ class Realizer:
     async def begin(self, epoch: int, graph: Graph, *, anew: bool) -> None:
         """Go on with a graph made from an image. `anew`: confirmations so far are of another history, or of none.
 
-        Raises: Unavailable if the observations cannot be read.
+        Raises: Unavailable if the observations cannot be read; Superseded if a later term has begun.
         """
         if self._graph is None:
+            # First the fence: what is read behind it is all that earlier terms will ever have written.
+            await self._store.observations.begin(self._term)
             await self._read(graph)
         first = self._graph is None
         self._graph, self._epoch = graph, epoch
@@ -218,7 +223,10 @@ class Realizer:
             await asyncio.sleep(LOOK_S)
 
     async def write(self) -> None:
-        """Write what is pending, as long as there is anything, until cancelled. Nothing is lost by a failure."""
+        """Write what is pending, as long as there is anything, until cancelled. Nothing is lost by a failure.
+
+        Raises: Superseded if a later term has begun: what is pending is that one's to say.
+        """
         retry_s = GATHER_S
         while True:
             await self._stirred.wait()
@@ -231,6 +239,8 @@ class Realizer:
                 if self._standings:
                     await self._standings.write()
                 retry_s = GATHER_S
+            except Superseded:
+                raise
             except Exception as error:
                 self._pending = taken.under(self._pending)
                 self._stirred.set()
@@ -241,12 +251,12 @@ class Realizer:
     async def _flush(self, taken: _Pending) -> None:
         observations = self._store.observations
         if taken.ports or taken.hosts:
-            await observations.put(taken.ports.values(), taken.hosts.values())
+            await observations.put(taken.ports.values(), taken.hosts.values(), term=self._term)
             # After it was stored: who acts on a status must find it there.
             if self._told is not None and taken.ports:
                 self._told.observed(list(taken.ports.values()))
         if taken.ports_gone or taken.hosts_gone:
-            await observations.forget(taken.ports_gone, taken.hosts_gone)
+            await observations.forget(taken.ports_gone, taken.hosts_gone, term=self._term)
 
     async def _read(self, graph: Graph) -> None:
         """What an earlier run wrote, so that only what differs is written."""

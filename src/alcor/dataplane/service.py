@@ -19,7 +19,7 @@ from alcor.goalstate.intent import ENTITIES
 from alcor.goalstate.item import RegionItem
 from alcor.goalstate.scope import SHARDS, Scope
 from alcor.model.change import Cut, Position
-from alcor.store.interface import Image, Store, TooOld
+from alcor.store.interface import Image, Store, Superseded, TooOld
 from alcor.telemetry.log import get_log
 from alcor.telemetry.metrics import COMPILE_SECONDS, RECOMPUTED, REVISION
 
@@ -121,6 +121,10 @@ class Dataplane:
             try:
                 await self._realize_once(generation)
                 delay_s = self._delay_min_s
+            except Superseded as error:
+                # Another one has the lease, and our share says so in a moment.
+                get_log("dataplane").warning("term_superseded", term=generation, reason=str(error))
+                await asyncio.sleep(delay_s)
             except Exception as error:
                 # The loop's edge: the facts could not be read; they are read again.
                 get_log("dataplane").error("realizing_failed", delay_s=delay_s, exc_info=error)
@@ -134,6 +138,7 @@ class Dataplane:
             self._bus,
             now_ms=self._now_ms,
             history_lost=self._begin_epoch,
+            term=generation,
             told=self._told,
             barriers=self.barriers,
             rescue_after_s=self._rescue_after_s,

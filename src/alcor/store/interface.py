@@ -98,6 +98,16 @@ class TooOld(Exception):
         self.oldest_ms = oldest_ms
 
 
+class Superseded(Exception):
+    """Whoever asked holds a term that is over: one of a later generation has begun. It must stop; nothing was kept."""
+
+    def __init__(self, what: str, term: int) -> None:
+        super().__init__(
+            f"{what} of term {term} was refused: a later term has begun, so another process does this work now"
+        )
+        self.what, self.term = what, term
+
+
 class Reader(Protocol):
     """Committed rows, read on connections of its own."""
 
@@ -269,13 +279,22 @@ class HostObservation(msgspec.Struct, frozen=True, gc=False):
 
 class Observations(Protocol):
     """Observed facts, written by `dataplane.realize` alone; may be lost by a crash, never wrong after it:
-    at start every host counts as not alive until its agent is heard."""
+    at start every host counts as not alive until its agent is heard.
 
-    async def put(self, ports: Iterable[PortObservation], hosts: Iterable[HostObservation]) -> None:
-        """Replace facts by id."""
+    `term` is the generation of the writer's lease. Law: once `begin(t)` has returned, no write of a lower term is
+    ever seen, also one that was sent before; what is read from then on is all that lower terms have written.
+    """
 
-    async def forget(self, port_ids: Iterable[str], host_ids: Iterable[str]) -> None:
-        """Remove facts of what was deleted."""
+    async def begin(self, term: int) -> None:
+        """From here on writes of lower terms are refused. Raises: Superseded if a later one has begun; Unavailable."""
+
+    async def put(
+        self, ports: Iterable[PortObservation], hosts: Iterable[HostObservation], *, term: int
+    ) -> None:
+        """Replace facts by id. Raises: Superseded if a later term has begun (nothing is kept); Unavailable."""
+
+    async def forget(self, port_ids: Iterable[str], host_ids: Iterable[str], *, term: int) -> None:
+        """Remove facts of what was deleted. Raises: as `put`."""
 
     async def ports(self, ids: Sequence[str]) -> dict[str, PortObservation]:
         """Facts of ports, by id."""

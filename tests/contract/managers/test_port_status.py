@@ -70,6 +70,7 @@ async def test_status_follows_observations_and_intent(desk: Desk) -> None:
             for row in (port, loose, failed)
         ],
         [HostObservation(host.id, True, 1)],
+        term=0,
     )
     assert await desk.computed("port", "status", [port, loose, failed]) == {
         port.id: "ACTIVE",
@@ -80,9 +81,11 @@ async def test_status_follows_observations_and_intent(desk: Desk) -> None:
     assert await status(down) == "DOWN"
     up = await desk.update(port, admin_state_up=True)
     assert await status(up) == "DOWN"
-    await desk.store.observations.put([PortObservation(port.id, host.id, "BUILD", binding_generation=2)], [])
+    await desk.store.observations.put(
+        [PortObservation(port.id, host.id, "BUILD", binding_generation=2)], [], term=0
+    )
     assert await status(up) == "BUILD"
-    await desk.store.observations.put([], [HostObservation(host.id, False, 2)])
+    await desk.store.observations.put([], [HostObservation(host.id, False, 2)], term=0)
     assert await status(up) == "DOWN"
 
 
@@ -97,7 +100,7 @@ async def test_a_host_is_up_while_its_agent_is_heard(desk: Desk) -> None:
         "host", [{"name": f"host-{n}", "vtep_addresses": [f"192.0.2.{n}"]} for n in (1, 2, 3)]
     )
     await desk.store.observations.put(
-        [], [HostObservation(up.id, True, 1), HostObservation(lost.id, False, 1)]
+        [], [HostObservation(up.id, True, 1), HostObservation(lost.id, False, 1)], term=0
     )
 
     assert await desk.computed("host", "status", [up, lost, silent]) == {
@@ -129,6 +132,7 @@ async def test_health_shows_what_was_observed(desk: Desk) -> None:
     await desk.store.observations.put(
         [PortObservation("p", host.id, "ACTIVE", True, 7, 40, 2, 1_790_000_000_123.0)],
         [HostObservation(host.id, True, 1_790_000_000_999, "0.1.0", 42, "fine")],
+        term=0,
     )
 
     assert (await health(desk.store, desk.caller, host))["health"] == {

@@ -93,9 +93,9 @@ async def test_a_trunk_is_active_if_its_ports_are(desk: Desk, ports: list[Port])
 
     assert await status() == "DOWN"
     heard = HostObservation(host.id, True, 1)
-    await desk.store.observations.put([PortObservation(parent.id, host.id, "ACTIVE")], [heard])
+    await desk.store.observations.put([PortObservation(parent.id, host.id, "ACTIVE")], [heard], term=0)
     assert await status() == "DOWN"
-    await desk.store.observations.put([PortObservation(child.id, host.id, "ACTIVE")], [heard])
+    await desk.store.observations.put([PortObservation(child.id, host.id, "ACTIVE")], [heard], term=0)
     assert await status() == "ACTIVE"
 
 

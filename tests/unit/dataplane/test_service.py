@@ -426,10 +426,12 @@ class Noted(RecordingObservations):
         super().__init__()
         self._real = real
 
-    async def put(self, ports: Iterable[PortObservation], hosts: Iterable[HostObservation]) -> None:
+    async def put(
+        self, ports: Iterable[PortObservation], hosts: Iterable[HostObservation], *, term: int
+    ) -> None:
         ports, hosts = list(ports), list(hosts)
-        await self._real.put(ports, hosts)
-        await super().put(ports, hosts)
+        await self._real.put(ports, hosts, term=term)
+        await super().put(ports, hosts, term=term)
 
 
 async def test_a_confirmed_port_is_active_in_the_store(store: SqliteStore) -> None:

@@ -20,6 +20,7 @@ from alcor.store.postgres.ddl import (
 )
 from alcor.store.postgres.identity import FORGET, begin_history, get_meta, put_meta
 from alcor.store.postgres.lease import LEASE_NAMES, LEASE_TABLES
+from alcor.store.postgres.observations import TERM_NAME, TERM_TABLE
 from alcor.store.postgres.query import quote
 from alcor.store.schema import SCHEMA_VERSION, Schema, Table, Unreadable
 from alcor.telemetry.log import get_log
@@ -65,14 +66,14 @@ async def prepare_database(
             new foreign key.
     """
     for table in schema.tables:
-        if table.name in FIXED_NAMES or table.name in LEASE_NAMES:
+        if table.name in {*FIXED_NAMES, *LEASE_NAMES, TERM_NAME}:
             raise ValueError(f"a resource cannot be called {table.name}: the store has a table of this name")
     async with connection.transaction(isolation="read_committed"):
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _SCHEMA_LOCK)
         if not await _exists(connection, "meta"):
             await connection.execute(FIXED_TABLES)
             await put_meta(connection, "schema_version", str(version))
-        await connection.execute(LEASE_TABLES)
+        await connection.execute(LEASE_TABLES + TERM_TABLE)
         stored = int(await get_meta(connection, "schema_version") or 0)
         if stored > version:
             raise StoreTooNew(stored, version)

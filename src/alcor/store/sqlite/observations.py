@@ -1,4 +1,7 @@
-"""Observed facts, in a file of their own: many small writes whose loss in a crash only costs a fresh look."""
+"""Observed facts, in a file of their own: many small writes whose loss in a crash only costs a fresh look.
+
+One process has the folder (`lock`), so that terms are of holders in it, and count from 0 whenever the file is opened.
+"""
 
 import asyncio
 import sqlite3
@@ -10,20 +13,23 @@ from typing import TypeVar
 import msgspec
 
 from alcor.model.errors import Unavailable
-from alcor.store.interface import HostObservation, PortObservation
+from alcor.store.interface import HostObservation, PortObservation, Superseded
 from alcor.store.sqlite.connection import Connect, Durability, prepare_writer
 from alcor.store.sqlite.reader import ReaderPool
 
 T = TypeVar("T")
 
 # A file of another version is emptied: what it held is seen again.
-_VERSION = 1
+_VERSION = 2
 _TABLES = """
 DROP TABLE IF EXISTS port_observation;
 DROP TABLE IF EXISTS host_observation;
+DROP TABLE IF EXISTS observation_term;
 CREATE TABLE port_observation (id TEXT PRIMARY KEY, host_id TEXT NOT NULL, document TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX port_observation_by_host ON port_observation (host_id);
 CREATE TABLE host_observation (id TEXT PRIMARY KEY, document TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE observation_term (term INTEGER NOT NULL);
+INSERT INTO observation_term (term) VALUES (0);
 """
 
 _PORT = msgspec.json.Decoder(PortObservation)
@@ -43,6 +49,7 @@ def _prepare(connection: sqlite3.Connection) -> int:
         "SELECT coalesce(max(document ->> '$.realized_revision'), 0) FROM host_observation"
     ).fetchone()
     connection.execute("UPDATE host_observation SET document = json_set(document, '$.alive', json('false'))")
+    connection.execute("UPDATE observation_term SET term = 0")
     return int(highest)
 
 
@@ -70,8 +77,18 @@ class SqliteObservations:
             "UPDATE host_observation SET document = json_set(document, '$.realized_revision', 0)"
         )
 
-    async def put(self, ports: Iterable[PortObservation], hosts: Iterable[HostObservation]) -> None:
-        """Replace facts by id."""
+    async def begin(self, term: int) -> None:
+        """From here on writes of lower terms are refused. Raises: Superseded; Unavailable."""
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute("UPDATE observation_term SET term = ?", (term,))
+
+        await self._write("The beginning", term, write)
+
+    async def put(
+        self, ports: Iterable[PortObservation], hosts: Iterable[HostObservation], *, term: int
+    ) -> None:
+        """Replace facts by id. Raises: Superseded; Unavailable."""
         port_rows = [(port.port_id, port.host_id, _text(port)) for port in ports]
         host_rows = [(host.host_id, _text(host)) for host in hosts]
 
@@ -83,17 +100,17 @@ class SqliteObservations:
                 "INSERT OR REPLACE INTO host_observation (id, document) VALUES (?, ?)", host_rows
             )
 
-        await self._write(write)
+        await self._write("A write of observations", term, write)
 
-    async def forget(self, port_ids: Iterable[str], host_ids: Iterable[str]) -> None:
-        """Remove facts of what was deleted."""
+    async def forget(self, port_ids: Iterable[str], host_ids: Iterable[str], *, term: int) -> None:
+        """Remove facts of what was deleted. Raises: Superseded; Unavailable."""
         port_keys, host_keys = [(id,) for id in port_ids], [(id,) for id in host_ids]
 
         def write(connection: sqlite3.Connection) -> None:
             connection.executemany("DELETE FROM port_observation WHERE id = ?", port_keys)
             connection.executemany("DELETE FROM host_observation WHERE id = ?", host_keys)
 
-        await self._write(write)
+        await self._write("A write of observations", term, write)
 
     async def ports(self, ids: Sequence[str]) -> dict[str, PortObservation]:
         """Facts of ports, by id."""
@@ -125,9 +142,15 @@ class SqliteObservations:
 
         return await self._pool.run(read)
 
-    async def _write(self, write: Callable[[sqlite3.Connection], None]) -> None:
+    async def _write(self, what: str, term: int, write: Callable[[sqlite3.Connection], None]) -> None:
+        def fenced(connection: sqlite3.Connection) -> None:
+            (latest,) = connection.execute("SELECT term FROM observation_term").fetchone()
+            if latest > term:
+                raise Superseded(what, term)
+            write(connection)
+
         try:
-            answer = asyncio.get_running_loop().run_in_executor(self._writer, self._commit, write)
+            answer = asyncio.get_running_loop().run_in_executor(self._writer, self._commit, fenced)
         except RuntimeError as error:
             raise Unavailable("The store is closed: observations are not written any more.") from error
         await answer
@@ -138,6 +161,9 @@ class SqliteObservations:
             connection.execute("BEGIN IMMEDIATE")
             write(connection)
             connection.execute("COMMIT")
+        except Superseded:
+            connection.execute("ROLLBACK")
+            raise
         except sqlite3.Error as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
