@@ -355,8 +355,9 @@ class Reconciler:
 
     async def _number(self) -> bool:
         """Number what is new; True if there was any. Saved before a flow can use it."""
-        work, numbers, known = self._work, self._numbers, self._known()
-        owners = {what: [id for id in ids if id in known[what]] for what, ids in work.owners.items()}
+        work, numbers = self._work, self._numbers
+        known = self._known() if any(work.owners.values()) else {}
+        owners = {what: [id for id in ids if id in known[what]] for what, ids in work.owners.items() if ids}
         taken = numbers.take(owners)
         for ids in work.owners.values():
             ids.clear()
@@ -446,7 +447,7 @@ class Reconciler:
 
     def _observe(self) -> Turn:
         """What will be true when this turn's barrier replies."""
-        known = self._known()
+        known = self._known() if any(self._work.owners.values()) else {}
         is_unnumbered = any(id in known[what] for what, ids in self._work.owners.items() for id in ids)
         plugged = self._plugged()
         return Turn(

@@ -306,18 +306,21 @@ class Session:
     async def _write(self, stream: AgentStream, heartbeat_s: float) -> None:
         """Send what waits, and a heartbeat at least every `heartbeat_s`."""
         loop = asyncio.get_running_loop()
-        due = loop.time()
-        while True:
-            try:
-                async with asyncio.timeout_at(due):
-                    await self._wake.wait()
-            except TimeoutError:
-                self._outbox.beat = True
-            self._wake.clear()
-            if self._outbox.beat:
-                due = loop.time() + heartbeat_s
-            for message in self._outbox.take(self._owner.health):
-                await stream.send(message)
+        self.beat()
+        timer: asyncio.TimerHandle | None = None
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                if self._outbox.beat:
+                    if timer is not None:
+                        timer.cancel()
+                    timer = loop.call_later(heartbeat_s, self.beat)
+                for message in self._outbox.take(self._owner.health):
+                    await stream.send(message)
+        finally:
+            if timer is not None:
+                timer.cancel()
 
 
 class _RefusedError(Exception):

@@ -83,6 +83,9 @@ class _HostFacts:
     written: HostObservation | None = None
     agent_version: str = ""
     detail: str = ""
+    # The shards of all that the host must hold, and as of which graph and references.
+    shards: frozenset[int] = frozenset()
+    shards_as_of: tuple[int, int] = (0, -1)
 
     @property
     def was_heard(self) -> bool:
@@ -152,6 +155,8 @@ class Realizer:
         self._host_write_s = host_write_s
         self._term = term
         self._graph: Graph | None = None
+        # Counts the graphs that were followed, one after the other.
+        self._graphs = 0
         self._epoch = 0
         self._hosts: dict[str, _HostFacts] = {}
         self._written: dict[str, PortObservation] = {}
@@ -180,6 +185,7 @@ class Realizer:
             await self._read(graph)
         first = self._graph is None
         self._graph, self._epoch = graph, epoch
+        self._graphs += 1
         if anew:
             for facts in self._hosts.values():
                 facts.realized.clear()
@@ -432,7 +438,7 @@ class Realizer:
             alive=facts.alive,
             seen_at_ms=facts.seen_ms,
             agent_version=facts.agent_version,
-            realized_revision=facts.realized_through(map(shard_of, self._present().closure(host_id))),
+            realized_revision=facts.realized_through(self._shards(host_id, facts)),
             detail=facts.detail,
             paths_down=self._neighbours.down(host_id),
             reached_by=reached.by,
@@ -441,6 +447,14 @@ class Realizer:
         self._pending.hosts_gone.pop(host_id, None)
         self._late.pop(host_id, None)
         self._stirred.set()
+
+    def _shards(self, host_id: str, facts: _HostFacts) -> frozenset[int]:
+        """The shards of what a host must hold. Cost: its closure's, whenever any scope came to refer to others."""
+        graph = self._present()
+        as_of = (self._graphs, graph.references)
+        if facts.shards_as_of != as_of:
+            facts.shards, facts.shards_as_of = frozenset(map(shard_of, graph.closure(host_id))), as_of
+        return facts.shards
 
     def _forget_ports(self, ids: Iterable[str]) -> None:
         for id in ids:

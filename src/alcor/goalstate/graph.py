@@ -269,6 +269,11 @@ class Graph:
             found.update(dict.fromkeys(wave))
         yield from found
 
+    @property
+    def references(self) -> int:
+        """While it stays, so do closures."""
+        return self._holders.version
+
     def hosts_of(self, scope: Scope) -> Mapping[str, int]:
         """The hosts that must hold a scope, those whose closure it is in, and since when (`Holders.hosts`).
 

@@ -20,6 +20,8 @@ class Holders:
     def __init__(self) -> None:
         self._holders: dict[Scope, dict[Scope, int]] = {}
         self._changed: dict[Scope, int] = {}
+        self.version = 0
+        """Grows whenever a scope comes to refer to others than before: what a host holds may be another then."""
 
     def follow(self, scope: Scope, before: Item | None, now: Item | None, revision: int) -> None:
         """An item of `scope` became another one at `revision`. Cost: O(its references)."""
@@ -27,6 +29,7 @@ class Holders:
         new = refers(now) if now is not None else ()
         if old == new:
             return
+        self.version += 1
         self._changed[scope] = revision
         for target in new:
             held = self._holders.setdefault(target, {})

@@ -21,12 +21,15 @@ closure stops at the networks of a port's own routers.
 """
 
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple
 from zlib import crc32
 
 # Fixed for ever: a scope never changes shard within an epoch (protocol, section 3).
 SHARDS = 64
 CLOSURE_DEPTH_MAX = 4
+# Scopes whose shard is at hand; as many as an ncm serves hosts with their networks. Some 200 octets each.
+_SHARDS_KEPT = 1 << 15
 
 
 class ScopeKind(StrEnum):
@@ -96,6 +99,7 @@ def qos_scope(policy_id: str) -> Scope:
     return Scope(ScopeKind.QOS, policy_id)
 
 
+@lru_cache(_SHARDS_KEPT)
 def shard_of(scope: Scope) -> int:
     """The virtual shard of a scope, in [0, SHARDS): a hash that no release may change."""
     return crc32(str(scope).encode()) % SHARDS

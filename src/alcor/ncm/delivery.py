@@ -183,7 +183,8 @@ class Delivery:
         for held in self._closure:
             if not self._bring(held, turn):
                 return turn.messages, False
-        if not turn.blocked and not self._is_behind():
+        is_more = self._offered or len(self._needed) > len(self._closure)
+        if is_more and not turn.blocked and not self._is_behind():
             self._drop_rest(turn)
         self._announce(turn)
         return turn.messages, True
@@ -240,7 +241,7 @@ class Delivery:
     def _bring(self, held: HeldScope, turn: _Turn) -> bool:
         """Send what the agent lacks of one scope; False if the turn's room is used up before it has it."""
         scope = held.scope
-        if not held.loaded or any(target in turn.blocked for target in held.refers):
+        if not held.loaded or (turn.blocked and any(target in turn.blocked for target in held.refers)):
             turn.blocked.add(scope)
             return True
         if scope in self._offered:

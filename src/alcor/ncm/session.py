@@ -89,8 +89,13 @@ class Session:
         self._admission = admission
         self._shown = Shown.of(peer, hello, now_ms())
         self._proof: Envelope | None = None
+        self._proving = Key(ItemKind.RESCUE if self.rescuer_id else ItemKind.HOST, self.host_id)
         self._woken = asyncio.Event()
         self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        # Fails when the agent has been silent for too long; when it was heard last (loop time).
+        self._silent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._watcher: asyncio.TimerHandle | None = None
+        self._heard_s = 0.0
         self._delivery = Delivery(
             cache,
             self,
@@ -151,18 +156,28 @@ class Session:
         self._tell_attached()
         pump = asyncio.create_task(self._pump(), name=f"ncm-pump-{self.host_id}")
         listen = asyncio.create_task(self._listen(messages), name=f"ncm-listen-{self.host_id}")
+        self._heard_s = asyncio.get_running_loop().time()
+        self._watch()
         reason = ""
         try:
-            waited: set[asyncio.Future[None] | asyncio.Future[str]] = {pump, listen, self._ended}
+            waited: set[asyncio.Future[None] | asyncio.Future[str]] = {
+                pump,
+                listen,
+                self._ended,
+                self._silent,
+            }
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
             if self._ended.done():
                 reason = self._ended.result()
-            for task in (pump, listen):
+            for task in (self._silent, pump, listen):
                 if task.done():
                     task.result()
         except Refusal as refusal:
             reason = str(refusal)
         finally:
+            self._silent.cancel()
+            if self._watcher is not None:
+                self._watcher.cancel()
             pump.cancel()
             listen.cancel()
             await asyncio.gather(pump, listen, return_exceptions=True)
@@ -207,8 +222,7 @@ class Session:
 
     def _verify(self) -> None:
         """Prove the agent by what it showed; again whenever the host's item changed. Raises: Refusal."""
-        kind = ItemKind.RESCUE if self.rescuer_id else ItemKind.HOST
-        found = self._own.entries.get(Key(kind, self.host_id))
+        found = self._own.entries.get(self._proving)
         envelope = found[1] if found is not None else None
         if envelope is not None and envelope is self._proof:
             return
@@ -223,16 +237,21 @@ class Session:
     # --- listening ---
 
     async def _listen(self, messages: AsyncIterator[AgentMessage]) -> None:
-        silence_s = self._heartbeat_s * HEARTBEATS_MISSED_MAX
-        while True:
-            try:
-                async with asyncio.timeout(silence_s):
-                    message = await anext(messages, None)
-            except TimeoutError:
-                raise ConnectionError(f"the agent said nothing for {silence_s:g} s") from None
-            if message is None:
-                return
+        loop = asyncio.get_running_loop()
+        async for message in messages:
+            self._heard_s = loop.time()
             self._hear(message)
+
+    def _watch(self) -> None:
+        """End the session when the agent has been silent for too long: a look per interval, no timer per message."""
+        if self._silent.done():
+            return
+        loop, silence_s = asyncio.get_running_loop(), self._heartbeat_s * HEARTBEATS_MISSED_MAX
+        due_s = self._heard_s + silence_s
+        if loop.time() >= due_s:
+            self._silent.set_exception(ConnectionError(f"the agent said nothing for {silence_s:g} s"))
+        else:
+            self._watcher = loop.call_at(due_s, self._watch)
 
     def _hear(self, message: AgentMessage) -> None:
         if isinstance(message, Ack):

@@ -35,6 +35,8 @@ from alcor.pipeline.view import Allocation, View, set_of
 
 HASH_BYTES = 8
 _POLICIES_MAX = 16_384
+# A changed group is one item: the matches of rules that it had before are at hand. Some megabytes.
+_RULES_KEPT = 4_096
 _SEPARATOR = ","
 ANYTHING = ("*",)
 """The policy of a port without port security that is tracked all the same: it allows everything."""
@@ -165,16 +167,26 @@ def policy_rules(unit: Unit, view: View, allocation: Allocation) -> Iterator[Rul
     groups = groups_of(unit, view)
     if groups is None:
         return
-    found: dict[tuple[Way, Match], str] = {}
+    found: dict[tuple[bool, Match], str] = {}
     for group in groups:
         for rule in view.rules[group].rules:
-            way = INGRESS_WAY if rule.is_ingress else EGRESS_WAY
-            for terms in _rule_terms(rule, way):
+            for found_match in _rule_matches(rule, groups):
                 # Several rules may say the same; the one with the first id is told.
-                key = way, match(**policy_terms(groups), **terms)
+                key = rule.is_ingress, found_match
                 found[key] = min(rule.id, found.get(key, rule.id))
-    for (way, found_match), id in found.items():
-        yield Rule(way.rules, Priority.NORMAL, found_match, (ALLOW,), about=id)
+    for (is_ingress, found_match), id in found.items():
+        yield Rule(_way(is_ingress=is_ingress).rules, Priority.NORMAL, found_match, (ALLOW,), about=id)
+
+
+def _way(*, is_ingress: bool) -> Way:
+    return INGRESS_WAY if is_ingress else EGRESS_WAY
+
+
+@lru_cache(_RULES_KEPT)
+def _rule_matches(rule: GroupRule, groups: tuple[str, ...]) -> tuple[Match, ...]:
+    """A rule's matches in the policy of these groups."""
+    at = policy_terms(groups)
+    return tuple([match(**at, **terms) for terms in _rule_terms(rule, _way(is_ingress=rule.is_ingress))])
 
 
 def groups_of(unit: Unit, view: View) -> tuple[str, ...] | None:

@@ -249,3 +249,20 @@ def test_a_step_is_encoded_once_for_all_agents() -> None:
     assert first[0] == encode_ncm_frame([step])
     assert encoder.encoded == 1
     assert first == second
+
+
+@given(
+    st.dictionaries(st.integers(0, 63), st.integers(1, 3), min_size=1),
+    st.integers(1, 1 << 41),
+    st.integers(0, 9),
+)
+def test_heads_of_one_revision_are_made_of_the_first(through: dict[int, int], epoch: int, at: int) -> None:
+    """Heads of any shards, of one revision or of several, are read as they were said, whoever was told before."""
+    encoder = FrameEncoder()
+    others = Heads(epoch=epoch, generation=at, through=dict.fromkeys(range(64), 2))
+    heads = Heads(epoch=epoch, generation=at, through=through)
+
+    frames = [encoder.encode([message])[0] for message in (others, heads, others)]
+
+    assert [decode_ncm_frame(frame) for frame in frames] == [[others], [heads], [others]]
+    assert [frame == encode_ncm_frame([heads]) for frame in encoder.encode([heads])] == [True]

@@ -508,6 +508,23 @@ async def test_a_hosts_fact_says_what_it_realized_of_all_it_needs() -> None:
         assert fact.realized_revision == LOADED - 2
 
 
+async def test_a_hosts_fact_counts_what_it_must_hold_now() -> None:
+    """A scope that a host came to need counts from then on, and one that it does not need any more does not."""
+    q = a_port("q", "m", "h1")
+    async with a_site(P, a_network("m")) as site:
+        facts = site.observations.host_facts
+        await site.report(realized=through(LOADED, REGION, *REFERRED))
+        assert facts["h1"].realized_revision == LOADED
+
+        site.advance(created(q))
+        await site.report()
+        assert facts["h1"].realized_revision == 0
+
+        site.advance(deleted(q))
+        await site.report()
+        assert facts["h1"].realized_revision == LOADED
+
+
 async def test_a_hosts_progress_is_written_late_but_written() -> None:
     """Reports that change nothing but a host's progress are gathered; the last one is written without another."""
     async with a_site(P, host_write_s=0.05) as site:
