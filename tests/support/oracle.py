@@ -95,6 +95,8 @@ class Oracle:
     rows: tuple[Entity, ...]
     sessions: dict[tuple[object, ...], tuple[End, bool]] = field(default_factory=dict)
     translations: list[Session] = field(default_factory=list)
+    # Who sent an echo request, with which identifier, to an address that a floating IP stands for.
+    askers: set[tuple[str, int, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         rows = (*self.rows, *OPEN_ROWS)
@@ -396,6 +398,9 @@ class Oracle:
         router, gateway = self.routers[router_id], self._gateway(router_id)
         assert gateway is not None
         floating = self._floating_of(router_id, network_id, packet)
+        is_own_answer = packet.protocol == ICMP and packet.is_answer
+        if is_own_answer and (packet.target, packet.target_port, packet.source) not in self.askers:
+            floating = None  # RFC 5508: an echo reply opens no session, so it leaves as it was asked for
         if floating is not None:
             return self._outside(
                 way, packet._replace(source=floating.floating_ip_address), packet.source_port
@@ -460,6 +465,8 @@ class Oracle:
                 if packet.hops <= 1 or not self._is_translated(one):
                     return NOWHERE
                 inner = packet._replace(target=one.fixed_ip_address or "")
+                if packet.protocol == ICMP and not packet.is_answer:
+                    self.askers.add((packet.source, packet.source_port, inner.target))
                 return self._next(self._way(one.router_id, inner.target), inner)
         owner = next(port for port in self._of("ext") if address in {ip.ip_address for ip in port.fixed_ips})
         router = self.routers[owner.device_id]

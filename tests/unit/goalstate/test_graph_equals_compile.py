@@ -121,7 +121,8 @@ def _assert_found(graph: Graph) -> None:
 
 
 def _assert_subjects(graph: Graph, rows: Rows) -> None:
-    """Every scope with an item of a row's id is among those that speak of the row; hosts in a network aside."""
+    """Every scope with an item of a row's id is among those that speak of the row; those that say where or by whom a
+    host is served aside."""
     named = Counter(row.id for row in rows.values())
     for row in (row for row in rows.values() if named[row.id] == 1):
         scopes = scopes_of(graph, BY_ENTITY[type(row)].name, row.id)
@@ -129,7 +130,7 @@ def _assert_subjects(graph: Graph, rows: Rows) -> None:
             scope
             for scope in graph.scopes()
             for key in graph.state(scope)
-            if key.id == row.id and key.kind is not ItemKind.NETWORK_HOST
+            if key.id == row.id and key.kind not in (ItemKind.NETWORK_HOST, ItemKind.RESCUE)
         }
         assert about <= set(scopes or ())
 
