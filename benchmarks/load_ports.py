@@ -15,7 +15,8 @@ import httpx
 
 from alcor.lab.ledger import Ledger
 from alcor.lab.simulate.database import Database
-from alcor.lab.simulate.load import ApiLoader, direct_loader, load
+from alcor.lab.simulate.direct import direct_loader
+from alcor.lab.simulate.load import ApiLoader, load
 from alcor.lab.simulate.plan import Plan, even
 from alcor.lab.simulate.region import start_region
 from benchmarks.measure import load_average, report

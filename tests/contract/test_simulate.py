@@ -20,7 +20,8 @@ from alcor.cli.main import app
 from alcor.lab.command import LabError
 from alcor.lab.ledger import Ledger
 from alcor.lab.simulate.audit import read_rows
-from alcor.lab.simulate.load import ApiLoader, Loaded, direct_loader, load
+from alcor.lab.simulate.direct import direct_loader
+from alcor.lab.simulate.load import ApiLoader, Loaded, load
 from alcor.lab.simulate.main import Outcome, Wish, simulate
 from alcor.lab.simulate.plan import Flows, Plan
 from alcor.lab.simulate.region import start_region

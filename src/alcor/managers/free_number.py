@@ -8,11 +8,13 @@ crowded set is asked for spare candidates first. A nearly full one is searched i
 pigeonhole principle the search may stop after as many numbers as there are claims.
 """
 
+import random
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+from alcor.model.errors import Exhausted
 from alcor.store.interface import Transaction
 
 REST_S = 60
@@ -106,6 +108,21 @@ async def take_numbers(tx: Transaction, space: Space, owners: Sequence[str]) -> 
         fresh, resting = await _search(tx, space, len(seats.empty))
         await _claim(tx, space, [*fresh, *resting], seats)
     return [key for key in seats.keys if key is not None]
+
+
+def choose_numbers(space: Space, count: int, rng: random.Random) -> list[str]:
+    """`count` keys at random, in ascending order of their numbers, whoever has them: for whoever claims all of them
+    where nobody else does. Raises: Exhausted if the set has fewer. Cost: O(count).
+    """
+    numbers, wanted = space.numbers, count + len(space.reserved)
+    if numbers.size < wanted:
+        raise Exhausted(space.name, f"{numbers.size} of them, {count} more are wanted")
+    at, render, reserved = numbers.at, space.render, space.reserved
+    keys = [render(at(index)) for index in sorted(rng.sample(range(numbers.size), wanted))]
+    free = [key for key in keys if key not in reserved]
+    for _ in range(len(free) - count):
+        free.pop(rng.randrange(len(free)))
+    return free
 
 
 async def find_free(tx: Transaction, space: Space, wanted: int) -> list[str]:

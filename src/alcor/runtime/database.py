@@ -1,9 +1,13 @@
 """Which database a region is in: SQLite in the data folder, or a PostgreSQL that several processes share."""
 
+from contextlib import AbstractAsyncContextManager
+
 from alcor.dataplane.share import REALIZE, SHARD
 from alcor.goalstate.scope import SHARDS
+from alcor.model.resource import Entity
 from alcor.runtime.config import RegionConfig
 from alcor.runtime.settings import ConfigurationError
+from alcor.store.bulk import Bulk
 from alcor.store.interface import Store
 from alcor.store.lease import Leases
 from alcor.store.sqlite import SqliteStore
@@ -35,6 +39,18 @@ async def open_store(config: RegionConfig) -> Store:
     from alcor.store.postgres import PostgresStore
 
     return await PostgresStore.open(config.store.url)
+
+
+def open_bulk(config: RegionConfig, entity: type[Entity]) -> AbstractAsyncContextManager[Bulk]:
+    """Adds rows of one kind in great numbers, while no process has the store. Raises: as `open_store`."""
+    if not is_shared(config):
+        from alcor.store.sqlite.bulk import open_bulk as open_sqlite
+
+        return open_sqlite(config.data.folder, entity)
+    _require_driver()
+    from alcor.store.postgres.bulk import open_bulk as open_postgres
+
+    return open_postgres(config.store.url, entity)
 
 
 def open_leases(config: RegionConfig) -> Leases:

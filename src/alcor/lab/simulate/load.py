@@ -1,36 +1,18 @@
-"""Loading a region's intent in large batches: through its API, or straight into its store before it serves.
-
-The direct path runs the managers' own functions in transactions of the store, without HTTP, JSON and policy: the same
-rows, changes, claims and counts (docs/design/simulate.md; the test compares all of them).
-"""
+"""Loading a region's intent in large batches: through its API, or straight into its store (`direct`)."""
 
 import asyncio
-import gc
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 import httpx
 
 from alcor.lab.command import LabError
 from alcor.lab.simulate.plan import NetworkPlan, Plan
-from alcor.managers.interface import Caller, Manager
-from alcor.managers.registry import managers
-from alcor.managers.security_group.template import ensure_template
-from alcor.managers.vpc.ranges import prepare
-from alcor.model.resource import REQUIRED, Who
-from alcor.runtime.config import Data, RegionConfig
-from alcor.runtime.config import Store as StoreConfig
-from alcor.runtime.database import open_store
-from alcor.runtime.network import network_settings
-from alcor.store.interface import Store
 
-# Ports of one request or transaction: larger ones win little, and keep others waiting.
+# Ports of one request: larger ones win little, and keep others waiting.
 BULK = 500
-DIRECT_BULK = 2_000
-# Requests or transactions at a time.
+# Requests at a time.
 CLIENTS = 4
 _HOSTS_BULK = 1_000
 _REQUEST_S = 120.0
@@ -38,15 +20,6 @@ _REQUEST_S = 120.0
 Row = dict[str, Any]
 Progress = Callable[[int, int], None]
 """(ports loaded, ports there will be)"""
-
-
-class Loader(Protocol):
-    """Creates resources in bulk."""
-
-    bulk: int
-
-    async def create(self, kind: str, bodies: Sequence[Row]) -> list[Row]:
-        """Create resources of one kind ("port") in one transaction; returns each one's `id` (a host's `token` too)."""
 
 
 @dataclass(slots=True)
@@ -63,6 +36,20 @@ class Loaded:
     def port_count(self) -> int:
         """All ports."""
         return sum(map(len, self.ports.values()))
+
+
+class Loader(Protocol):
+    """Creates resources in bulk."""
+
+    bulk: int
+
+    async def create(self, kind: str, bodies: Sequence[Row]) -> list[Row]:
+        """Create resources of one kind ("port") in one transaction; returns each one's `id` (a host's `token` too)."""
+
+    async def fill(
+        self, networks: Sequence[NetworkPlan], loaded: Loaded, plan: Plan, progress: Progress
+    ) -> None:
+        """Create all ports of networks that are there, and add them to `loaded`."""
 
 
 _PATHS = {
@@ -92,62 +79,25 @@ class ApiLoader:
             raise LabError(f"POST {path} ({len(bodies)} of them): {answer.status_code} {answer.text[:500]}")
         return list(answer.json()[f"{kind}s"])
 
+    async def fill(
+        self, networks: Sequence[NetworkPlan], loaded: Loaded, plan: Plan, progress: Progress
+    ) -> None:
+        """As `Loader`: bulks of several clients."""
+        batches = _batches(networks, loaded, plan, self.bulk)
+        count, waiting = 0, asyncio.Semaphore(CLIENTS)
 
-class DirectLoader:
-    """Straight into a store that no process serves yet."""
+        async def make(batch: list[tuple[int, Row]]) -> None:
+            nonlocal count
+            async with waiting:
+                made = await self.create("port", [body for _, body in batch])
+            for (number, _), row in zip(batch, made, strict=True):
+                loaded.ports.setdefault(number, []).append(row["id"])
+            count += len(batch)
+            progress(count, plan.ports)
 
-    bulk = DIRECT_BULK
-    _CALLER = Caller("", is_admin=True)
-
-    def __init__(self, store: Store, config: RegionConfig) -> None:
-        self._store = store
-        made = managers(network=network_settings(config))
-        # Of several managers of one resource (paths of their own) the first is the Networking API's.
-        self._managers: dict[str, Manager] = {}
-        for each in made:
-            if isinstance(each, Manager):
-                self._managers.setdefault(each.resource.name, each)
-
-    async def create(self, kind: str, bodies: Sequence[Row]) -> list[Row]:
-        """As `Loader`."""
-        manager = self._managers[kind]
-        create = manager.create
-        assert create is not None
-        values = [_values(manager, body) for body in bodies]
-        done = await self._store.write(lambda tx: create(tx, self._CALLER, values))
-        return [{"id": made.row.id, **made.shown} for made in done.value]
-
-
-def _values(manager: Manager, body: Row) -> Row:
-    """What the API hands to the manager's create for a body."""
-    values: Row = {}
-    for attribute in manager.resource.attributes:
-        if attribute.create is Who.NOBODY:
-            continue
-        if attribute.name in body:
-            values[attribute.field] = attribute.type.parse(body[attribute.name])
-        elif attribute.default is not REQUIRED:
-            default = attribute.default
-            values[attribute.field] = dict(default) if isinstance(default, dict) else default
-    return values
-
-
-@asynccontextmanager
-async def direct_loader(folder: Path, store_url: str) -> AsyncIterator[DirectLoader]:
-    """A loader on the store of a region that does not run. `store_url`: "" for SQLite in `folder`."""
-    config = RegionConfig(data=Data(folder=folder), store=StoreConfig(url=store_url))
-    await asyncio.to_thread(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
-    store = await open_store(config)
-    # What is loaded lives on: looking through it again and again finds nothing to free.
-    before = gc.get_threshold()
-    gc.set_threshold(100_000, 20, 1_000)
-    try:
-        await store.write(ensure_template)
-        await prepare(store, network_settings(config))
-        yield DirectLoader(store, config)
-    finally:
-        gc.set_threshold(*before)
-        await store.close()
+        async with asyncio.TaskGroup() as group:
+            for batch in batches:
+                group.create_task(make(batch))
 
 
 async def load(loader: Loader, plan: Plan, progress: Progress) -> Loaded:
@@ -164,21 +114,7 @@ async def load(loader: Loader, plan: Plan, progress: Progress) -> Loaded:
         loaded.hosts |= {name: (row["id"], row["token"]) for name, row in zip(names, made, strict=True)}
     networks = list(plan.networks())
     await _make_networks(loader, networks, loaded)
-    batches = _batches(networks, loaded, plan, loader.bulk)
-    count, waiting = 0, asyncio.Semaphore(CLIENTS)
-
-    async def make(batch: list[tuple[int, Row]]) -> None:
-        nonlocal count
-        async with waiting:
-            made = await loader.create("port", [body for _, body in batch])
-        for (number, _), row in zip(batch, made, strict=True):
-            loaded.ports.setdefault(number, []).append(row["id"])
-        count += len(batch)
-        progress(count, plan.ports)
-
-    async with asyncio.TaskGroup() as group:
-        for batch in batches:
-            group.create_task(make(batch))
+    await loader.fill(networks, loaded, plan, progress)
     return loaded
 
 
@@ -208,19 +144,16 @@ async def _make_networks(loader: Loader, networks: Sequence[NetworkPlan], loaded
             "security_group", [{"name": each.name, "project_id": each.project} for each in grouped]
         )
         loaded.groups |= {each.number: row["id"] for each, row in zip(grouped, groups, strict=True)}
-        await loader.create(
-            "security_group_rule",
-            [
-                {
-                    "security_group_id": loaded.groups[each.number],
-                    "project_id": each.project,
-                    "direction": "ingress",
-                    "ethertype": "IPv4",
-                    "remote_ip_prefix": each.cidr,
-                }
-                for each in grouped
-            ],
-        )
+        for each in grouped:
+            # A request's rules are of one group.
+            rule = {
+                "security_group_id": loaded.groups[each.number],
+                "project_id": each.project,
+                "direction": "ingress",
+                "ethertype": "IPv4",
+                "remote_ip_prefix": each.cidr,
+            }
+            await loader.create("security_group_rule", [rule])
 
 
 def _batches(

@@ -16,8 +16,9 @@ from rich.console import Console
 from alcor.lab.command import LabError
 from alcor.lab.ledger import Ledger
 from alcor.lab.simulate.database import Database
+from alcor.lab.simulate.direct import direct_loader
 from alcor.lab.simulate.fleet import Fleet, check_file_limit, raise_file_limit
-from alcor.lab.simulate.load import ApiLoader, Loaded, direct_loader, load
+from alcor.lab.simulate.load import ApiLoader, Loaded, load
 from alcor.lab.simulate.plan import Plan
 from alcor.lab.simulate.region import Region, start_region
 from alcor.lab.simulate.report import facts, write_report

@@ -10,13 +10,14 @@ The claim alone decides. A bitmap that were wrong would cost a candidate, never 
 """
 
 import ipaddress
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from alcor.managers.free_number import REST_S, NumberSet, Space, take_numbers
+from alcor.managers.free_number import REST_S, NumberSet, Space, choose_numbers, take_numbers
 from alcor.model.address import Cidr, Ip, Mac, contains, eui64, ip_int, ip_of_int, network_of
-from alcor.model.errors import InUse, InvalidInput, Problem
+from alcor.model.errors import Exhausted, InUse, InvalidInput, Problem
 from alcor.model.subnet import Pool, Subnet
 from alcor.store.interface import Transaction
 
@@ -100,6 +101,29 @@ async def allocate(tx: Transaction, subnet: Subnet, owners: Sequence[str]) -> li
         return await _allocate_lowest(tx, subnet, shape, owners)
     space = Space(space_of(subnet.id), shape.numbers, lambda number: ip_of_int(number, shape.version))
     return [Ip(key) for key in await take_numbers(tx, space, owners)]
+
+
+async def choose(
+    tx: Transaction, subnet: Subnet, count: int, taken: frozenset[Ip], rng: random.Random
+) -> tuple[list[Ip], dict[tuple[str, str], bytes]]:
+    """`count` free addresses as `allocate` would take them, and the value to be kept for them: (space, key) → value.
+
+    For whoever claims them all where nobody else does; `taken`: what is taken already, if there is no bitmap.
+    Raises: Exhausted. Cost: O(count).
+    """
+    shape = _shape_of(subnet)
+    if not shape.has_bitmap:
+        space = Space(
+            space_of(subnet.id), shape.numbers, lambda number: ip_of_int(number, shape.version), taken
+        )
+        return [Ip(key) for key in choose_numbers(space, count, rng)], {}
+    bits = await _load(tx, subnet)
+    offsets = _lowest_bits(shape.mask & ~bits, count)
+    if len(offsets) < count:
+        raise Exhausted("IP addresses", f"of subnet {subnet.id}", problem=Problem.NO_ADDRESS_LEFT)
+    bits |= sum(1 << offset for offset in offsets)
+    chosen = [ip_of_int(shape.first + offset, shape.version) for offset in offsets]
+    return chosen, {(_BITMAPS, subnet.id): bits.to_bytes((shape.size + 7) // 8, "little")}
 
 
 async def allocate_between(

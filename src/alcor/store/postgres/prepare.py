@@ -82,9 +82,7 @@ async def prepare_database(
         if stored < version:
             await put_meta(connection, "schema_version", str(version))
         changed = [
-            table
-            for table in schema.tables
-            if await get_meta(connection, f"table:{table.name}") != table.digest
+            table for table in schema.tables if await get_meta(connection, digest_key(table)) != table.digest
         ]
         if changed:
             await _make_again(connection, schema, changed)
@@ -130,10 +128,10 @@ async def _make_again(connection: asyncpg.Connection, schema: Schema, changed: S
                 await connection.execute(statement)
         for statement in render_indexes(table):
             await connection.execute(statement)
-        await put_meta(connection, f"table:{table.name}", table.digest)
+        await put_meta(connection, digest_key(table), table.digest)
     # Replacing a parent has dropped the references of its children too.
     for table in schema.tables:
-        await connection.execute(_drop_references(table))
+        await connection.execute(drop_references(table))
         for statement in render_references(table):
             try:
                 await connection.execute(statement)
@@ -145,7 +143,13 @@ async def _make_again(connection: asyncpg.Connection, schema: Schema, changed: S
                 ) from error
 
 
-def _drop_references(table: Table) -> str:
+def digest_key(table: Table) -> str:
+    """Where in `meta` it is kept from which declarations a table was made."""
+    return f"table:{table.name}"
+
+
+def drop_references(table: Table) -> str:
+    """The statement that takes away the foreign keys that a table and its side tables hold."""
     names = ", ".join(f"'{name}'" for name in (table.name, *(side.name for side in table.sides)))
     return (
         "DO $$ DECLARE each record; BEGIN FOR each IN SELECT conrelid::regclass AS owner, conname FROM pg_constraint "

@@ -38,7 +38,7 @@ _PAYLOAD_BYTES_MAX = 7_900
 _MAINTAIN_EVERY_REVISIONS = 64
 _MAINTAIN_EVERY_S = 10.0
 
-_NUMBER = """
+NUMBER = """
 WITH last AS (SELECT revision, snap, at_ms FROM revision ORDER BY revision DESC LIMIT 1),
 made AS (
     INSERT INTO revision (revision, snap, generation, at_ms, beyond)
@@ -51,6 +51,8 @@ made AS (
     RETURNING revision, snap)
 SELECT revision, snap, (SELECT value FROM meta WHERE key = 'epoch')::bigint FROM made
 """
+"""The next revision, if anything is committed that has none: (generation, unix ms)."""
+
 _HEAD = """
 SELECT revision, snap, (SELECT value FROM meta WHERE key = 'epoch')::bigint
 FROM revision ORDER BY revision DESC LIMIT 1
@@ -193,7 +195,7 @@ class Sequencer:
     async def _number(self) -> bool:
         """Number what is committed; whether there was anything."""
         try:
-            rows = await self._ask(_NUMBER, self._generation, self._clock())
+            rows = await self._ask(NUMBER, self._generation, self._clock())
         except asyncpg.UniqueViolationError:
             # Another process did, at the same time; what it did not see is for the next look.
             self._wake.set()

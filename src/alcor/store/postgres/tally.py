@@ -28,8 +28,8 @@ Counted = tuple[str, str]
 """(kind, project id)"""
 
 NO_LIMIT = -1
-# An allowance that is never used up.
-_PLENTY = 2**62
+PLENTY = 2**62
+"""An allowance that is never used up."""
 # Projects in which a connection remembers to have a stripe of its own.
 _REMEMBERED_MAX = 4_096
 
@@ -128,7 +128,7 @@ def share(used: Mapping[int, int], move: Move, bound: int | None) -> Dealt | Non
     """
     limit = bound if move.limit is None else move.limit
     if limit == NO_LIMIT:
-        return Dealt(dict.fromkeys(used, _PLENTY), NO_LIMIT)
+        return Dealt(dict.fromkeys(used, PLENTY), NO_LIMIT)
     needed = max(0, move.step)
     room = None if limit is None else limit - sum(used.values()) - needed
     if room is None or room < 0:
@@ -167,7 +167,7 @@ class Dealer:
                 if first is not None:
                     used, allowance, bound = first
                     limited = bound != NO_LIMIT
-                    given = max(0, allowance - used) // 2 if limited else _PLENTY
+                    given = max(0, allowance - used) // 2 if limited else PLENTY
                     await self._connection.execute(_SPLIT, *counted, stripe, given, bound, limited)
         finally:
             await self._connection.execute(_END_DEALING, *counted)

@@ -124,14 +124,14 @@ def follow_declarations(connection: sqlite3.Connection, schema: Schema, path: Pa
         key.removeprefix(_DIGEST): value
         for key, value in connection.execute("SELECT key, value FROM meta WHERE key GLOB ?", (f"{_DIGEST}*",))
     }
-    digests = {table.name: _digest(table) for table in schema.tables}
+    digests = {table.name: digest_of(table) for table in schema.tables}
     if made == digests:
         return
     changed = [table for table in schema.tables if made.get(table.name) != digests[table.name]]
     for table in changed:
         _make_again(connection, table)
         _count_again(connection, table)
-        put_meta(connection, _DIGEST + table.name, digests[table.name])
+        put_meta(connection, digest_key(table), digests[table.name])
     for kind in made.keys() - digests.keys():
         connection.execute("DELETE FROM meta WHERE key = ?", (_DIGEST + kind,))
         connection.execute("DELETE FROM tally WHERE kind = ?", (kind,))
@@ -142,7 +142,13 @@ def follow_declarations(connection: sqlite3.Connection, schema: Schema, path: Pa
     _forget_unreadable(connection, schema, suspects)
 
 
-def _digest(table: Table) -> str:
+def digest_key(table: Table) -> str:
+    """Where in `meta` it is kept from which declarations a table was made."""
+    return _DIGEST + table.name
+
+
+def digest_of(table: Table) -> str:
+    """What is kept there of the present ones."""
     text = "\n".join([*render_table(table), table.digest])
     return hashlib.sha256(text.encode()).hexdigest()
 
