@@ -23,6 +23,7 @@ from alcor.bus.interface import (
     Heads,
     Heartbeat,
     Hello,
+    Late,
     Lookup,
     LossReport,
     Marks,
@@ -117,6 +118,11 @@ def _encode_update(update: ScopeUpdate) -> wire.ScopeUpdate:
         removed=_encode_keys(update.removed),
         more=update.more,
         changed=update.changed,
+        floor=update.floor,
+        late=[
+            wire.Late(kind=ITEM_KINDS[one.key.kind], id=encode_id(one.key.id), revision=one.revision)
+            for one in update.late
+        ],
         lazy=update.lazy,
         absent=update.absent,
     )
@@ -392,7 +398,7 @@ def decode_loss(message: wire.LossReport) -> LossReport:
     return LossReport(decode_id(message.host_id), message.at_ms)
 
 
-def _decode_key(name: wire.ItemKey | wire.Envelope) -> Key:
+def _decode_key(name: wire.ItemKey | wire.Envelope | wire.Late) -> Key:
     kind = _ITEM_KINDS_READ.get(name.kind)
     if kind is None:
         raise ValueError(f"{name.kind} is not a kind of item known to this version")
@@ -423,6 +429,8 @@ def _decode_update(message: wire.ScopeUpdate) -> ScopeUpdate:
         removed=_decode_keys(message.removed),
         more=message.more,
         changed=message.changed,
+        floor=message.floor,
+        late=tuple([Late(_decode_key(one), one.revision) for one in message.late]),
         lazy=message.lazy,
         absent=tuple(message.absent),
     )

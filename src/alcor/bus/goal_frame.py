@@ -234,7 +234,7 @@ def divide(update: ScopeUpdate, octets_max: int) -> Iterator[ScopeUpdate]:
             + _REFERENCE_BYTES * len(envelope.refers)
         )
         if chunk and size + octets > octets_max:
-            yield msgspec.structs.replace(update, put=tuple(chunk), removed=(), more=True)
+            yield msgspec.structs.replace(update, put=tuple(chunk), removed=(), late=(), more=True)
             chunk, size = [], 0
         chunk.append(envelope)
         size += octets

@@ -32,6 +32,13 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
     body: bytes
 
 
+class Late(msgspec.Struct, frozen=True, gc=False):
+    """An item that changed not long ago: not after `revision` it came to be as it is, or went."""
+
+    key: Key
+    revision: int
+
+
 class ScopeUpdate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A step of one scope. `from_revision == 0`: it says everything (a snapshot).
 
@@ -43,7 +50,10 @@ class ScopeUpdate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `through`. Apply iff `from ≤ position ≤ through`: an answer may stand at the agent's own position. A snapshot with
     `lazy` says everything that the agent is to hold, and one without it ends the holding on demand.
     `absent`: subjects asked for that no item has, true through `through`; should one appear, it is put unasked.
-    `changed` of a snapshot: not after this revision did the scope change last; 0: not said.
+    `changed` of a snapshot (dataplane to ncm, as the two below): not after this revision did the scope change last; 0:
+    not said.
+    `floor` of a snapshot: what changed after it is in `late`, oldest first, put or removed, each key once, so that who
+    holds the scope through `floor` or later may go on from there; 0: nobody may who has not heard of `changed`.
     """
 
     scope: Scope
@@ -57,6 +67,8 @@ class ScopeUpdate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     lazy: bool = False
     absent: tuple[str, ...] = ()
     changed: int = 0
+    floor: int = 0
+    late: tuple[Late, ...] = ()
 
 
 class Marks(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -82,7 +94,9 @@ class Heads(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Publication(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A step of one scope as the dataplane publishes it; its items are encoded once. `changed`: as `ScopeUpdate`."""
+    """A step of one scope as the dataplane publishes it; its items are encoded once.
+
+    `changed`, `floor`, `late`: as `ScopeUpdate`."""
 
     scope: Scope
     epoch: int
@@ -92,6 +106,8 @@ class Publication(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     put: tuple[Put, ...] = ()
     removed: tuple[Key, ...] = ()
     changed: int = 0
+    floor: int = 0
+    late: tuple[Late, ...] = ()
 
 
 class Holdings(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -17,6 +17,7 @@ from alcor.bus.interface import (
     Holdings,
     HostReport,
     ItemCodec,
+    Late,
     LossReport,
     Marks,
     PortReport,
@@ -39,7 +40,18 @@ _NOTHING = (0, 0)
 class Step:
     """A step of one scope that somebody lacks: everything since `from_revision`, merged."""
 
-    __slots__ = ("changed", "epoch", "from_revision", "generation", "put", "removed", "scope", "through")
+    __slots__ = (
+        "changed",
+        "epoch",
+        "floor",
+        "from_revision",
+        "generation",
+        "late",
+        "put",
+        "removed",
+        "scope",
+        "through",
+    )
 
     def __init__(self, first: Publication, from_revision: int) -> None:
         self.scope = first.scope
@@ -47,7 +59,8 @@ class Step:
         self.generation = first.generation
         self.from_revision = from_revision
         self.through = first.through
-        self.changed = first.changed
+        self.changed, self.floor = first.changed, first.floor
+        self.late = {one.key: one.revision for one in first.late}  # of a snapshot only
         self.put: dict[Key, Put] = {key_of(put.item): put for put in first.put}
         self.removed: dict[Key, None] = dict.fromkeys(first.removed)
 
@@ -67,6 +80,10 @@ class Step:
         for key in next.removed:
             self.put.pop(key, None)
             self.removed[key] = None
+        if not self.from_revision:
+            for key in [*(key_of(put.item) for put in next.put), *next.removed]:
+                self.late.pop(key, None)
+                self.late[key] = next.through
         self.generation = next.generation
         self.through = self.changed = next.through
         return True
@@ -328,6 +345,8 @@ class LocalBus:
             # A snapshot says everything: what is not in it is gone.
             removed=tuple(step.removed) if step.from_revision else (),
             changed=0 if step.from_revision else step.changed,
+            floor=0 if step.from_revision else step.floor,
+            late=tuple([Late(key, revision) for key, revision in step.late.items()]),
         )
 
     def report(self, report: HostReport) -> None:

@@ -4,32 +4,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from alcor.bus.interface import Heads, Publication, Put
+from alcor.dataplane.recent import Lately, Recent
 from alcor.goalstate.graph import Entry, Graph, ScopeChange
 from alcor.goalstate.scope import Scope, shard_of
 from alcor.model.change import Position
 
-# Scopes whose last change is remembered: 100 octets each; of older ones it is known that they are older than these.
-RECENT_MAX = 200_000
-
-
-class Recent:
-    """When scopes changed last, so that who was there is told that nothing did. `floor`: others not after this."""
-
-    def __init__(self, floor: int, scopes_max: int = RECENT_MAX) -> None:
-        self._floor, self._scopes_max = floor, scopes_max
-        self._at: dict[Scope, int] = {}  # last changed last
-
-    def note(self, scope: Scope, revision: int) -> None:
-        """A scope changed. Cost: O(1)."""
-        self._at.pop(scope, None)
-        self._at[scope] = revision
-        if len(self._at) > self._scopes_max:
-            for old in list(self._at)[: self._scopes_max // 2]:
-                self._floor = self._at.pop(old)
-
-    def changed(self, scope: Scope) -> int:
-        """Not after this revision did it change last."""
-        return max(self._floor, self._at.get(scope, 0))
+_NOTHING_SAID = Lately(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +24,7 @@ class Publisher:
         """One publication per changed scope: everything after `from_revision` through `through`."""
         steps: list[Publication] = []
         for change in changes:
-            self.recent.note(change.scope, through)
+            self.recent.note(change, through)
             generation = self.shards.get(shard_of(change.scope))
             if generation is not None:
                 steps.append(
@@ -62,7 +42,7 @@ class Publisher:
 
     def snapshot(self, graph: Graph, scope: Scope) -> Publication:
         """Everything a scope of a held shard holds; nothing if there is no such scope. Cost: O(its items)."""
-        return self._said(scope, 0, graph.revision, _puts(graph.entries(scope)), self.recent.changed(scope))
+        return self._said(scope, 0, graph.revision, _puts(graph.entries(scope)), self.recent.of(scope))
 
     def unchanged(self, graph: Graph, scope: Scope, epoch: int, position: int) -> Publication | None:
         """As `bus.interface.Unchanged`. A position ahead of us is as good: content depends on the revision alone."""
@@ -85,7 +65,12 @@ class Publisher:
         ]
 
     def _said(
-        self, scope: Scope, from_revision: int, through: int, put: tuple[Put, ...], changed: int = 0
+        self,
+        scope: Scope,
+        from_revision: int,
+        through: int,
+        put: tuple[Put, ...],
+        lately: Lately = _NOTHING_SAID,
     ) -> Publication:
         return Publication(
             scope=scope,
@@ -94,7 +79,9 @@ class Publisher:
             from_revision=from_revision,
             through=through,
             put=put,
-            changed=changed,
+            changed=lately.changed,
+            floor=lately.floor,
+            late=lately.late,
         )
 
 

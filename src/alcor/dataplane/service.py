@@ -12,9 +12,11 @@ from time import perf_counter
 
 from alcor.bus.interface import DataplaneBus, Holdings, Publication
 from alcor.dataplane.barrier import Barriers, Heard, Turned
-from alcor.dataplane.publish import Publisher, Recent
+from alcor.dataplane.publish import Publisher
 from alcor.dataplane.realize import Realizer, Told
-from alcor.goalstate.graph import Graph, difference
+from alcor.dataplane.recent import Recent
+from alcor.dataplane.tail import load_from, load_with, read_tail
+from alcor.goalstate.graph import Graph, ScopeChange, difference
 from alcor.goalstate.intent import ENTITIES
 from alcor.goalstate.item import RegionItem
 from alcor.goalstate.scope import SHARDS, Scope
@@ -240,16 +242,16 @@ class Dataplane:
                 f"the store shows epoch {image.position.epoch}, but epoch {epoch} was published: "
                 "another database was put in its place; restart with that one's history"
             )
-        graph = await asyncio.to_thread(self._build, image, old if continues else None)
-        changes = (
-            await asyncio.to_thread(lambda: list(difference(old, graph)))
-            if old is not None and continues
-            else []
-        )
+        changes: list[ScopeChange] = []
+        if old is not None and continues:
+            recent = self._publisher.recent
+            graph = await asyncio.to_thread(load_from, self._region, image, old)
+            changes = await asyncio.to_thread(lambda: list(difference(old, graph)))
+        else:
+            graph, recent = await self._recollect(image)
         if self._realizer is not None:
             await self._realizer.begin(image.position.epoch, graph, anew=image.position.epoch != epoch)
         # No pause from here on: what is held may change in each.
-        recent = self._publisher.recent if continues else Recent(graph.revision)
         publisher = Publisher(image.position.epoch, self._holdings.shards, recent)
         if old is None:
             steps: list[Publication] = []
@@ -274,14 +276,16 @@ class Dataplane:
             elapsed_ms=round((perf_counter() - begun) * 1000),
         )
 
-    def _build(self, image: Image, earlier: Graph | None) -> Graph:
-        return Graph.load(
-            self._region,
-            (row for entity in ENTITIES for row in image.rows[entity]),
-            revision=image.position.revision,
-            row_revisions=image.revisions,
-            earlier=earlier,
-        )
+    async def _recollect(self, image: Image) -> tuple[Graph, Recent]:
+        """The graph of an image, and what changed last, as far as the log says it."""
+        tail = await read_tail(self._store, image.position)
+        try:
+            return await asyncio.to_thread(load_with, self._region, image, tail)
+        except Exception as error:
+            # A load heals all that a turn cannot do; so it must not depend on turns. What follows is that more is sent.
+            get_log("dataplane").error("tail_not_followed", cuts=len(tail), exc_info=error)
+        graph = await asyncio.to_thread(load_from, self._region, image)
+        return graph, Recent(graph.revision)
 
     def _snapshot(self, scope: Scope) -> Publication:
         assert self._graph is not None  # served only once there is one

@@ -386,16 +386,30 @@ class ScopeCache:
             if update.through > held.position:
                 self._compare(held, update, whole)
         else:
-            held.clear()
-            # What was before its last change is unknown: who has not heard of that one cannot go on.
-            held.floor = held.changed = update.changed or update.through
-            held.through = update.through
-            for envelope in whole.values():
-                held.put(envelope, held.changed, 0)
+            self._begin(held, update, whole)
         held.epoch, held.generation = update.epoch, update.generation
         held.loaded, held.reloading = True, False
         held.serial = held.shard.serial
         self._changed(held, references)
+
+    def _begin(self, held: HeldScope, update: ScopeUpdate, whole: dict[Key, Envelope]) -> None:
+        """A snapshot of what is not held: with what it says of the latest changes, whoever heard of those before them
+        goes on from there."""
+        held.clear()
+        held.changed = update.changed or update.through
+        # Unless it is said, what was before its last change is unknown: who has not heard of that one cannot go on.
+        held.floor = update.floor or held.changed
+        held.through = update.through
+        late = {one.key: one.revision for one in update.late}
+        for envelope in whole.values():
+            if envelope.key not in late:
+                held.put(envelope, held.floor, 0)
+        for key, revision in late.items():
+            if key in whole:
+                held.put(whole[key], revision, 0)
+            else:
+                held.tombstones[key] = revision
+        held.trim()
 
     def _compare(self, held: HeldScope, update: ScopeUpdate, whole: dict[Key, Envelope]) -> None:
         """A snapshot of what is held: only differences count, so that subscribers go on from where they are."""

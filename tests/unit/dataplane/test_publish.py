@@ -1,6 +1,7 @@
 """What the publisher says of scopes that somebody begins to want."""
 
-from alcor.dataplane.publish import Publisher, Recent
+from alcor.dataplane.publish import Publisher
+from alcor.dataplane.recent import Recent
 from alcor.goalstate.graph import ScopeChange
 from alcor.goalstate.scope import SHARDS, host_scope
 from tests.support.goalstate import a_graph, a_host

@@ -15,7 +15,6 @@ from alcor.goalstate.node.contract import ItemNode, Placement
 from alcor.goalstate.scope import CLOSURE_DEPTH_MAX, REGION, Scope, host_scope, shard_of
 from alcor.goalstate.told import scopes_of
 from alcor.model.catalogue import BY_ENTITY
-from alcor.model.change import Change
 from alcor.model.host import Host
 from tests.support.goalstate import (
     UNTIMED,
@@ -23,11 +22,11 @@ from tests.support.goalstate import (
     Unhandling,
     a_graph,
     applied,
-    changes_between,
     expected,
     states_of,
 )
-from tests.support.region_rows import any_region, legal
+from tests.support.region_history import Cuts, histories
+from tests.support.region_rows import any_region
 
 _ONCE = {
     ItemKind.REGION,
@@ -41,28 +40,9 @@ _ONCE = {
     ItemKind.NETWORK_ACL,
 }
 
-Cuts = list[tuple[list[Change], Rows]]
-"""The changes of each cut, and the rows after it."""
-
-
-@st.composite
-def _histories(draw: st.DrawFn) -> tuple[Rows, Cuts]:
-    """The rows at the load, then cuts of one or several transactions, rows of a transaction in any order."""
-    start = before = draw(any_region)
-    cuts: Cuts = []
-    for _ in range(draw(st.integers(1, 5))):
-        changes: list[Change] = []
-        for region in draw(st.lists(any_region, min_size=1, max_size=3)):
-            keep = draw(st.sets(st.sampled_from(sorted(before, key=str)))) if before else set()
-            after = legal([*(row for key, row in before.items() if key in keep), *region.values()])
-            changes += draw(st.permutations(changes_between(before, after)))
-            before = after
-        cuts.append((changes, before))
-    return start, cuts
-
 
 @settings(UNTIMED)
-@given(_histories())
+@given(histories())
 def test_the_graph_equals_the_specification(history: tuple[Rows, Cuts]) -> None:
     """After every cut the graph holds what compile gives for the present rows, its steps lead there, and a recompute
     of all nodes finds nothing."""
@@ -77,7 +57,7 @@ _INPUTS = sorted({(node.name, input) for node in item_nodes() for input in node.
 
 
 @settings(UNTIMED)
-@given(st.sets(st.sampled_from(_INPUTS)), _histories())
+@given(st.sets(st.sampled_from(_INPUTS)), histories())
 def test_the_graph_equals_the_specification_with_any_handlers_missing(
     declined: set[tuple[str, Input]], history: tuple[Rows, Cuts]
 ) -> None:

@@ -1,0 +1,100 @@
+"""The end of the change log, taken back from an image and gone through again: a dataplane that has just begun knows
+what changed last as well as one that lived on (docs/decisions/0026).
+
+The log says each row before and after every change, so the rows of some revisions ago are known without having been
+kept. From there on it is the ordinary way: what a change touches is said by the graph, and by nothing else.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from alcor.dataplane.recent import Recent
+from alcor.goalstate.graph import Graph
+from alcor.goalstate.intent import ENTITIES
+from alcor.goalstate.item import RegionItem
+from alcor.model.catalogue import BY_ENTITY
+from alcor.model.change import Cut, Position
+from alcor.model.resource import Entity
+from alcor.store.interface import Image, Store, TooOld
+
+# How far back: what agents of a region that was away for a moment have not heard of is much less; a change takes some
+# 0.3 ms to read and to go through again, so that this is a second of a load at most.
+CUTS_MAX = 1_024
+CHANGES_MAX = 4_096
+# Read at once: one cut may hold thousands of changes.
+_CUTS_READ = 64
+
+
+async def read_tail(store: Store, at: Position) -> list[Cut]:
+    """The last cuts that led to `at`, without a gap, oldest first; none if the log does not hold them (any more).
+
+    Bound: CUTS_MAX, and CHANGES_MAX changes. Raises: Unavailable.
+    """
+    tail: list[Cut] = []  # newest first
+    changes, first, count = 0, at.revision + 1, _CUTS_READ
+    while first > 1 and len(tail) < CUTS_MAX:
+        after = max(0, first - 1 - count)
+        try:
+            cuts = await store.follow(after, first - 1 - after)
+        except TooOld:
+            if count == 1:
+                break
+            count //= 2  # it begins in between
+            continue
+        if [cut.revision for cut in cuts] != list(range(after + 1, first)):
+            break
+        for cut in reversed(cuts):
+            changes += len(cut.changes)
+            if changes > CHANGES_MAX:
+                return tail[::-1]
+            tail.append(cut)
+            first = cut.revision
+    return tail[::-1]
+
+
+def take_back(image: Image, tail: Sequence[Cut]) -> Image:
+    """The image as it was before `tail`, which led to it. Cost: O(rows of the kinds that changed).
+
+    When a row of the tail had changed before is not known: not after the image that is returned.
+    """
+    if not tail:
+        return image
+    before: dict[str, dict[str, Entity | None]] = {}
+    for cut in tail:
+        for change in cut.changes:
+            before.setdefault(change.kind, {}).setdefault(change.id, change.before)
+    revision = tail[0].revision - 1
+    rows, revisions = dict(image.rows), dict(image.revisions)
+    for entity in ENTITIES:
+        former = before.get(BY_ENTITY[entity].name)
+        if former is None:
+            continue
+        kept = [row for row in image.rows[entity] if row.id not in former]
+        rows[entity] = kept + [row for row in former.values() if row is not None]
+        for id, row in former.items():
+            if row is None:
+                revisions.pop(id, None)
+            else:
+                revisions[id] = revision
+    return replace(image, position=Position(image.position.epoch, revision), rows=rows, revisions=revisions)
+
+
+def load_from(region: RegionItem, image: Image, earlier: Graph | None = None) -> Graph:
+    """The graph of an image. `earlier`, cost: as `Graph.load`."""
+    return Graph.load(
+        region,
+        (row for entity in ENTITIES for row in image.rows[entity]),
+        revision=image.position.revision,
+        row_revisions=image.revisions,
+        earlier=earlier,
+    )
+
+
+def load_with(region: RegionItem, image: Image, tail: Sequence[Cut]) -> tuple[Graph, Recent]:
+    """The graph of an image that `tail` led to, and what changed by the tail. Cost: as a load, and O(the tail)."""
+    graph = load_from(region, take_back(image, tail))
+    recent = Recent(graph.revision)
+    for cut in tail:
+        for change in graph.advance(cut.changes, cut.revision).scopes:
+            recent.note(change, cut.revision)
+    return graph, recent
