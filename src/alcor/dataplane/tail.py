@@ -23,6 +23,8 @@ CUTS_MAX = 1_024
 CHANGES_MAX = 4_096
 # Read at once: one cut may hold thousands of changes.
 _CUTS_READ = 64
+# Nobody holds anything through revision 0, and in a message it means that nothing is said.
+_FIRST = 2
 
 
 async def read_tail(store: Store, at: Position) -> list[Cut]:
@@ -32,8 +34,8 @@ async def read_tail(store: Store, at: Position) -> list[Cut]:
     """
     tail: list[Cut] = []  # newest first
     changes, first, count = 0, at.revision + 1, _CUTS_READ
-    while first > 1 and len(tail) < CUTS_MAX:
-        after = max(0, first - 1 - count)
+    while first > _FIRST and len(tail) < CUTS_MAX:
+        after = max(_FIRST - 1, first - 1 - count)
         try:
             cuts = await store.follow(after, first - 1 - after)
         except TooOld:

@@ -16,7 +16,7 @@ from alcor.bus.goal_frame import (
     encode_number,
     encode_want_message,
 )
-from alcor.bus.interface import Envelope, Heads, HostReport, PortReport, ScopeUpdate, Welcome
+from alcor.bus.interface import Envelope, Heads, HostReport, Late, PortReport, ScopeUpdate, Welcome
 from alcor.goalstate.item import ItemKind, Key
 from alcor.goalstate.scope import neighbours_scope, network_scope
 from tests.support.bus import ids, scopes
@@ -67,6 +67,11 @@ def a_step(puts: int, octets: int, begins: int = 0) -> ScopeUpdate:
             ]
         ),
         removed=(Key(ItemKind.NEIGHBOUR, "gone"),) if begins else (),
+        changed=0 if begins else 8,
+        floor=0 if begins else 5,
+        late=()
+        if begins
+        else (Late(Key(ItemKind.NEIGHBOUR, "gone"), 7), Late(Key(ItemKind.NEIGHBOUR, "p0"), 8)),
     )
 
 
@@ -95,6 +100,7 @@ def test_a_large_snapshot_is_divided() -> None:
     steps = [part for part in parts if isinstance(part, ScopeUpdate)]
     assert [step.more for step in steps] == [True] * (len(steps) - 1) + [False]
     assert len(steps) >= 5
+    assert not any(step.late for step in steps[:-1])
     joined = tuple([envelope for step in steps for envelope in step.put])
     assert msgspec.structs.replace(steps[-1], put=joined) == whole
 

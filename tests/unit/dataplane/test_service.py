@@ -23,7 +23,7 @@ from alcor.goalstate.scope import (
     rules_scope,
     shard_of,
 )
-from alcor.model.change import Cut, Position
+from alcor.model.change import Change, Cut, Position
 from alcor.model.resource import Entity
 from alcor.model.security_group import SecurityGroup
 from alcor.store.interface import HostObservation, Image, Observations, PortObservation, Store, Transaction
@@ -172,6 +172,56 @@ async def test_what_changes_no_scope_moves_the_heads(store: SqliteStore) -> None
         await bus.reached(revision)
 
     assert [(updates, set(heads.through.values())) for updates, heads in bus.turns[1:]] == [([], {revision})]
+
+
+class Odd(ThroughStore):
+    """A store whose log holds what cannot be followed, through `through`."""
+
+    through = 0
+
+    async def follow(self, after: int, limit: int = 256) -> list[Cut]:
+        cuts = await super().follow(after, limit)
+        odd = Change("port", "p1", N, N)
+        return [Cut(cut.revision, (odd,)) if cut.revision <= self.through else cut for cut in cuts]
+
+
+async def test_a_load_needs_no_log(store: SqliteStore) -> None:
+    """What the log's end says cannot be followed: then everything counts as changed at the load, and all is served."""
+    await commit(store, put=[H1, H2, N, S])
+    odd, bus = Odd(store), RecordingBus()
+    odd.through = await commit(store, put=[P1, P2])
+    with capture_logs() as logs:
+        async with running(odd, bus):
+            await assert_held(store, bus)
+            assert bus.snapshot is not None
+            assert bus.snapshot(host_scope("h1")).changed == odd.through
+            await bus.reached(await commit(store, gone=[P2]))
+            await assert_held(store, bus)
+
+    assert [log["event"] for log in logs if log["log_level"] == "error"] == ["tail_not_followed"]
+
+
+async def test_a_dataplane_that_begins_knows_what_changed(store: SqliteStore) -> None:
+    """From the log: each scope's last changes, not that it was loaded now."""
+    early = await commit(store, put=[H1, H2, N, S])
+    put = await commit(store, put=[P1, P2])
+    gone = await commit(store, gone=[P2])
+    bus = RecordingBus()
+    async with running(store, bus):
+        assert bus.snapshot is not None
+        said = {
+            scope: bus.snapshot(scope) for scope in (network_scope("n"), host_scope("h1"), host_scope("h2"))
+        }
+
+    assert {scope: (one.changed, one.through) for scope, one in said.items()} == {
+        network_scope("n"): (gone, gone),
+        host_scope("h1"): (put, gone),
+        host_scope("h2"): (gone, gone),
+    }
+    assert [(one.key.id, one.revision) for one in said[host_scope("h2")].late] == [
+        ("h2", early),
+        ("p2", gone),
+    ]
 
 
 class Bursting(ThroughStore):

@@ -11,6 +11,7 @@ from alcor.bus.interface import (
     Envelope,
     Heads,
     HostReport,
+    Late,
     Publication,
     Reply,
     ScopeUpdate,
@@ -144,6 +145,29 @@ def test_loading_what_changed_long_ago() -> None:
     assert desk.held.suffix_after(4) == ([], [])
     desk.cache.take(step(10, 11, envelope("c")))
     assert [each.key.id for _, each in desk.held.suffix_after(4)[0]] == ["c"]
+
+
+def test_loading_with_the_latest_changes() -> None:
+    """Whoever stands at the floor or after it goes on from there: what changed since is told, the gone with it."""
+    late = (Late(key("x"), 6), Late(key("a"), 8))
+    desk = Desk(msgspec.structs.replace(LOADED, changed=8, floor=4, late=late))
+
+    assert (desk.held.position, desk.held.floor, desk.held.changed) == (10, 4, 8)
+    assert desk.content() == [("b", "b", 4), ("a", "a", 8)]
+    told = {}
+    for position in (4, 6, 8):
+        puts, gone = desk.held.suffix_after(position)
+        told[position] = [each.key.id for _, each in puts], [one.id for _, one in gone]
+    assert told == {4: (["a"], ["x"]), 6: (["a"], []), 8: ([], [])}
+
+
+def test_the_latest_changes_are_forgotten_within_bounds() -> None:
+    """Tombstones that a snapshot brings count as others do: beyond the bound the floor rises."""
+    late = tuple([Late(key(f"gone-{number}"), number) for number in range(5, 6 + TOMBSTONES_MIN)])
+    desk = Desk(msgspec.structs.replace(LOADED, through=200, changed=5 + TOMBSTONES_MIN, floor=4, late=late))
+
+    assert len(desk.held.tombstones) == TOMBSTONES_MIN // 2
+    assert desk.held.floor == min(desk.held.tombstones.values()) - 1
 
 
 def test_a_step_before_the_snapshot_is_ignored() -> None:
