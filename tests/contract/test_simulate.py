@@ -81,6 +81,17 @@ async def test_a_region_that_is_killed_comes_back_with_its_hosts() -> None:
     ]
 
 
+async def test_two_dataplanes_and_two_ncms_on_postgresql() -> None:
+    """Both dataplanes have a share, hosts attach to both ncms, and what is changed reaches them all the same."""
+    url = server().dsn(await server().fresh())
+    outcome = await run("churn", database=url, ncms=2, dataplanes=2, plan={"hosts": 12})
+    facts = outcome.facts
+
+    assert (outcome.is_sound, facts["outcome"], facts["findings"]) == (True, "sound", [])
+    assert {"dataplane-1", "dataplane-2", "ncm-1", "ncm-2"} <= set(facts["memory"])
+    assert facts["changes"]["confirmed"] > 0
+
+
 @pytest.mark.long
 async def test_roles_of_their_own_on_postgresql(tmp_path: Path) -> None:
     """api, dataplane and two ncms as processes, each killed and started again, then all of them together."""
