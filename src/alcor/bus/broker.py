@@ -6,6 +6,7 @@ loss of a minority of them. Subjects: `alcor.<region>.goal.<epoch>.<shard>`, 64 
 
 import asyncio
 import contextlib
+import random
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -77,10 +78,28 @@ class BrokerPlace(msgspec.Struct, frozen=True, kw_only=True):
 async def _connect(
     place: BrokerPlace, name: str, lost: Callable[[], None], back: Callable[[], None]
 ) -> Client:
-    """Raises: OSError, nats.errors.Error, TimeoutError."""
+    """Each server is tried once, in random order; who is connected stays so by itself, at whichever answers.
+
+    Raises: OSError, nats.errors.Error, TimeoutError: the one that tells most of why no server will do.
+    """
+    servers = random.sample(place.servers, len(place.servers))
+    failures: list[Exception] = []
+    for first in range(len(servers)):
+        try:
+            return await _connect_once(place, servers[first:] + servers[:first], name, lost, back)
+        except _BROKEN as error:
+            failures.append(error)
+    raise max(failures, key=lambda error: isinstance(error, ssl.SSLError) or _is_unknown(error))
+
+
+async def _connect_once(
+    place: BrokerPlace, servers: list[str], name: str, lost: Callable[[], None], back: Callable[[], None]
+) -> Client:
+    client = Client()
 
     async def on_lost() -> None:
-        lost()
+        if client.options["allow_reconnect"]:
+            lost()
 
     async def on_back() -> None:
         back()
@@ -89,11 +108,13 @@ async def _connect(
         log.debug("broker_error", reason=_reason(error))
 
     options: dict[str, Any] = {"user_credentials": place.credentials} if place.credentials else {}
-    client = Client()
     try:
         await client.connect(
-            list(place.servers),
+            servers,
             name=name,
+            # Or the driver would try for ever, and keep the reasons to itself.
+            allow_reconnect=False,
+            dont_randomize=True,
             tls=place.tls,
             connect_timeout=int(CONNECT_S),
             max_reconnect_attempts=-1,
@@ -106,6 +127,7 @@ async def _connect(
             error_cb=on_error,
             **options,
         )
+        client.options["allow_reconnect"] = True
     except BaseException:
         # Cancelled on the way, it would keep its socket.
         await _close(client)
@@ -132,7 +154,26 @@ def _end_if_cancelled() -> None:
         raise asyncio.CancelledError
 
 
+def _is_unknown(error: BaseException) -> bool:
+    # The driver has a class for it, and does not use it while it connects.
+    return (
+        isinstance(error, nats.errors.AuthorizationError) or "authorization violation" in str(error).lower()
+    )
+
+
 def _reason(error: BaseException) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"the broker's certificate is not believed ({error.verify_message}): bus.broker_ca_file must name the "
+            "authority that signed it, and bus.broker the server as the certificate does"
+        )
+    if isinstance(error, ssl.SSLError):
+        return (
+            f"no TLS with the broker ({error.reason or error}): it may want a certificate of ours, which "
+            "bus.broker_certificate_file and bus.broker_key_file name, of an authority that it believes"
+        )
+    if _is_unknown(error):
+        return "the broker does not know us: it must have a user for our certificate, or for the password in bus.broker"
     if isinstance(error, nats.js.errors.APIError) and error.description:
         return error.description
     return str(error) or type(error).__name__

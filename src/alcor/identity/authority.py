@@ -58,6 +58,19 @@ class Authority:
         ]
         return self._issue(public_key, role, names, now, days)
 
+    def issue_server(
+        self, public_key: _Public, names: Sequence[str], *, now: datetime, days: float
+    ) -> x509.Certificate:
+        """The certificate of a server beside the region (a broker): addresses and DNS names, and no role in it.
+
+        Raises: ValueError if there is no name, or one is of the region's own processes.
+        """
+        if not names or any(name.endswith(role_dns("")) for name in names):
+            raise ValueError(
+                f"a server is named by its addresses or DNS names, which do not end in {role_dns('')}"
+            )
+        return self._issue(public_key, names[0], [_server_name(name) for name in names], now, days)
+
     def _issue(
         self,
         public_key: _Public,
@@ -146,6 +159,13 @@ def pem_of(certificate: x509.Certificate) -> bytes:
 def utc_now() -> datetime:
     """The time certificates are judged by."""
     return datetime.now(UTC)
+
+
+def _server_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
 
 
 def _named(common_name: str) -> x509.Name:
