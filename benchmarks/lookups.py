@@ -19,7 +19,7 @@ from typing import Any
 
 from alcor.bus.codec import ProtobufCodec
 from alcor.bus.frame import FrameEncoder, decode_agent_frame, encode_agent_frame
-from alcor.bus.interface import Envelope, Heads, HostReport, Lookup, Question, Reply, ScopeUpdate
+from alcor.bus.interface import Envelope, Heads, HostReport, Lookup, News, Reply, ScopeUpdate
 from alcor.goalstate.item import Item, LocalPort, Neighbour, key_of, refers
 from alcor.goalstate.scope import (
     REGION,
@@ -48,7 +48,7 @@ class _Nobody:
 
     def unwant(self, scope: Scope) -> None: ...
 
-    async def updates(self) -> AsyncIterator[Sequence[ScopeUpdate | Heads | Question]]:
+    async def updates(self) -> AsyncIterator[Sequence[News]]:
         if False:
             yield []
 

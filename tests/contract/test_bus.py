@@ -12,6 +12,7 @@ from alcor.bus.codec import ProtobufCodec
 from alcor.bus.interface import (
     Envelope,
     GoalBus,
+    Hasten,
     Heads,
     HostReport,
     PortReport,
@@ -86,6 +87,23 @@ async def test_an_unknown_scope_is_answered_with_nothing(bus: GoalBus) -> None:
     await reader.take()
 
     assert [(update.through, update.put) for update in updates_in(reader)] == [(0, ())]
+
+
+async def test_what_is_waited_for_is_said(bus: GoalBus) -> None:
+    """Of what is waited for an ncm hears the latest revision of each scope, whoever publishes it."""
+    publisher = FakePublisher(bus)
+    publisher.serve()
+    reader = Reader(bus)
+    bus.want(NEIGHBOURS)
+    publisher.change({NEIGHBOURS: [a_neighbour("a")]})
+    await reader.take_until(1, NEIGHBOURS)
+
+    for revision in (3, 2):
+        bus.hasten(Hasten((NEIGHBOURS, neighbours_scope("elsewhere")), EPOCH, revision))
+    while not (said := [each for batch in reader.batches for each in batch if isinstance(each, Hasten)]):
+        await reader.take()
+
+    assert said == [Hasten((NEIGHBOURS, neighbours_scope("elsewhere")), EPOCH, 3)]
 
 
 async def test_wanting_before_anybody_serves(bus: GoalBus) -> None:

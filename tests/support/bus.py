@@ -6,16 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from alcor.bus.interface import (
-    DataplaneBus,
-    Envelope,
-    Heads,
-    NcmBus,
-    Publication,
-    Put,
-    Question,
-    ScopeUpdate,
-)
+from alcor.bus.interface import DataplaneBus, Envelope, Heads, NcmBus, News, Publication, Put, ScopeUpdate
 from alcor.goalstate.bgp_item import BgpPeerItem, BgpRoute, BgpRoutesItem, BgpSpeakerItem
 from alcor.goalstate.item import (
     AclRule,
@@ -192,14 +183,14 @@ class Reader:
     """The ncm's side of a bus, applying what comes by the rules of protocol, section 4."""
 
     def __init__(self, bus: NcmBus) -> None:
-        self._updates: AsyncIterator[Sequence[ScopeUpdate | Heads | Question]] = bus.updates()
-        self.batches: list[Sequence[ScopeUpdate | Heads | Question]] = []
+        self._updates: AsyncIterator[Sequence[News]] = bus.updates()
+        self.batches: list[Sequence[News]] = []
         self.held: dict[Scope, dict[Key, Envelope]] = {}
         self.position: dict[Scope, int] = {}
         self.gaps: list[ScopeUpdate] = []
         self.heads: dict[int, int] = {}
 
-    async def take(self, within_s: float = 5.0) -> Sequence[ScopeUpdate | Heads | Question]:
+    async def take(self, within_s: float = 5.0) -> Sequence[News]:
         """The next batch, applied. Raises: TimeoutError."""
         # Not wait_for, which before Python 3.12 forgets a cancellation that comes with the batch.
         async with asyncio.timeout(within_s):

@@ -5,7 +5,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import TypeVar
 
-from alcor.bus.interface import Heads, Holdings, HostReport, Publication, ScopeUpdate, Unchanged
+from alcor.bus.interface import Hasten, Heads, Holdings, HostReport, Publication, ScopeUpdate, Unchanged
 from alcor.goalstate.item import State, key_of
 from alcor.goalstate.scope import SHARDS, Scope, shard_of
 from alcor.model.change import SYSTEM, Cut, Origin, Position
@@ -60,6 +60,9 @@ class RecordingBus:
         for update in updates:
             self._take(update)
         self._moved.set()
+
+    def hasten(self, hasten: Hasten) -> None:
+        """Nobody holds anything in part."""
 
     def serve(self, snapshot: Callable[[Scope], Publication], unchanged: Unchanged | None = None) -> None:
         """From now on scopes can be asked for."""

@@ -10,6 +10,7 @@ from alcor.bus.codec import ProtobufCodec
 from alcor.bus.goal_frame import NormalReading
 from alcor.bus.interface import (
     GoalMessage,
+    Hasten,
     Heads,
     Holdings,
     HostReport,
@@ -86,6 +87,10 @@ class Site:
 
     def serve(self, snapshot: Callable[[Scope], Publication], unchanged: Unchanged | None = None) -> None:
         """Not of use here: lanes are opened with the publisher's."""
+        raise NotImplementedError
+
+    def hasten(self, hasten: Hasten) -> None:
+        """Not of use here."""
         raise NotImplementedError
 
     def hold(self, holdings: Holdings) -> None:
@@ -233,7 +238,7 @@ class FakeNcm:
             await self.settle()
 
     def _apply(self, message: GoalMessage) -> None:
-        if isinstance(message, Question | Marks):
+        if isinstance(message, Question | Marks | Hasten):
             return
         if isinstance(message, Heads):
             self._announce(message)

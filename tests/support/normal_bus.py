@@ -12,7 +12,7 @@ from alcor.bus.broker import BrokerPlace, BrokerReader, BrokerSender
 from alcor.bus.codec import ProtobufCodec
 from alcor.bus.goal_client import GoalClient
 from alcor.bus.goal_server import GoalServer
-from alcor.bus.interface import Heads, Question, ScopeUpdate
+from alcor.bus.interface import News
 from alcor.bus.normal_client import NormalClient
 from alcor.bus.normal_path import Choice, NormalPath
 from alcor.telemetry.metrics import REGISTRY
@@ -99,9 +99,9 @@ class NormalBus(RemoteBus):
     def __init__(self, dataplane: NormalDataplane, ncm: NormalNcm) -> None:
         super().__init__(dataplane.server, ncm.client)
 
-    async def updates(self) -> AsyncIterator[Sequence[ScopeUpdate | Heads | Question]]:
+    async def updates(self) -> AsyncIterator[Sequence[News]]:
         """As the client."""
-        batches: asyncio.Queue[Sequence[ScopeUpdate | Heads | Question]] = asyncio.Queue(1)
+        batches: asyncio.Queue[Sequence[News]] = asyncio.Queue(1)
 
         async def read() -> None:
             async for batch in self.client.updates():

@@ -8,14 +8,14 @@ from alcor.bus.codec import ProtobufCodec
 from alcor.bus.goal_client import GoalClient
 from alcor.bus.goal_server import GRACE_S, GoalServer
 from alcor.bus.interface import (
+    Hasten,
     Heads,
     Holdings,
     HostReport,
     NcmBus,
+    News,
     Publication,
-    Question,
     Reply,
-    ScopeUpdate,
     Unchanged,
 )
 from alcor.goalstate.scope import Scope
@@ -41,6 +41,10 @@ class RemoteBus:
         """As the server."""
         self.server.hold(holdings)
 
+    def hasten(self, hasten: Hasten) -> None:
+        """As the server."""
+        self.server.hasten(hasten)
+
     def reports(self) -> AsyncIterator[Sequence[HostReport]]:
         """As the server."""
         return self.server.reports()
@@ -61,7 +65,7 @@ class RemoteBus:
         """As the client."""
         self.client.unwant(scope)
 
-    def updates(self) -> AsyncIterator[Sequence[ScopeUpdate | Heads | Question]]:
+    def updates(self) -> AsyncIterator[Sequence[News]]:
         """As the client."""
         return self.client.updates()
 

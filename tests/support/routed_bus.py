@@ -5,17 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from alcor.bus.goal_client import GoalClient
 from alcor.bus.goal_server import GoalServer
-from alcor.bus.interface import (
-    Heads,
-    Holdings,
-    HostReport,
-    Publication,
-    Put,
-    Question,
-    Reply,
-    ScopeUpdate,
-    Unchanged,
-)
+from alcor.bus.interface import Hasten, Heads, Holdings, HostReport, News, Publication, Put, Reply, Unchanged
 from alcor.goalstate.item import Item, Key, key_of
 from alcor.goalstate.scope import SHARDS, Scope, shard_of
 from tests.support.bus import EPOCH
@@ -45,6 +35,10 @@ class RoutedBus:
         for server in self.servers:
             server.serve(snapshot, unchanged)
 
+    def hasten(self, hasten: Hasten) -> None:
+        """By the one that hears of hosts."""
+        self.servers[1].hasten(hasten)
+
     def hold(self, holdings: Holdings) -> None:
         """What each holds is fixed here."""
         raise NotImplementedError
@@ -69,7 +63,7 @@ class RoutedBus:
         """As the client."""
         self.client.unwant(scope)
 
-    def updates(self) -> AsyncIterator[Sequence[ScopeUpdate | Heads | Question]]:
+    def updates(self) -> AsyncIterator[Sequence[News]]:
         """As the client."""
         return self.client.updates()
 

@@ -20,6 +20,7 @@ from alcor.bus.interface import (
     Dropped,
     Envelope,
     Forget,
+    Hasten,
     Heads,
     Heartbeat,
     Hello,
@@ -194,7 +195,7 @@ def decode_reply(message: wire.Reply) -> Reply:
     return Reply(message.number, message.body, message.error)
 
 
-def _wire_of_ncm(message: NcmMessage | Marks) -> wire.NcmMessage:
+def _wire_of_ncm(message: NcmMessage | Marks | Hasten) -> wire.NcmMessage:
     match message:
         case Welcome():
             return wire.NcmMessage(welcome=wire.Welcome(epoch=message.epoch, heartbeat_s=message.heartbeat_s))
@@ -205,6 +206,11 @@ def _wire_of_ncm(message: NcmMessage | Marks) -> wire.NcmMessage:
         case Marks():
             return wire.NcmMessage(
                 marks=wire.Marks(source=message.source, covered=message.covered, awaited=message.awaited)
+            )
+        case Hasten():
+            scopes = [encode_scope(scope) for scope in message.scopes]
+            return wire.NcmMessage(
+                hasten=wire.Hasten(scope=scopes, epoch=message.epoch, through=message.through)
             )
         case Dropped():
             return wire.NcmMessage(dropped=wire.Dropped(scope=encode_scope(message.scope)))
@@ -291,7 +297,7 @@ def encode_ncm_frame(messages: Iterable[NcmMessage]) -> bytes:
     return b"".join(_ncm_record(message) for message in messages)
 
 
-def _ncm_record(message: NcmMessage | Marks) -> bytes:
+def _ncm_record(message: NcmMessage | Marks | Hasten) -> bytes:
     return wire.NcmFrame(message=[_wire_of_ncm(message)]).SerializeToString(deterministic=True)
 
 
@@ -317,7 +323,7 @@ class FrameEncoder:
         self._heads: OrderedDict[tuple[int, int, int], bytes] = OrderedDict()
         self.encoded = 0  # steps encoded so far; a cost that tests and benchmarks assert
 
-    def encode(self, messages: Sequence[NcmMessage | Marks]) -> list[bytes]:
+    def encode(self, messages: Sequence[NcmMessage | Marks | Hasten]) -> list[bytes]:
         """The frames, in order. A message larger than a frame stands alone in one of its own."""
         frames: list[bytes] = []
         records: list[bytes] = []
@@ -333,7 +339,7 @@ class FrameEncoder:
             frames.append(b"".join(records))
         return frames
 
-    def _record(self, message: NcmMessage | Marks) -> bytes:
+    def _record(self, message: NcmMessage | Marks | Hasten) -> bytes:
         if isinstance(message, Heads):
             return self._heads_record(message)
         if not isinstance(message, ScopeUpdate):
@@ -460,6 +466,11 @@ def decode_ncm_message(message: wire.NcmMessage) -> NcmMessage:
 def decode_marks(marks: wire.Marks) -> Marks:
     """Only in a dataplane's frame."""
     return Marks(source=marks.source, covered=dict(marks.covered), awaited=dict(marks.awaited))
+
+
+def decode_hasten(hasten: wire.Hasten) -> Hasten:
+    """Only in a dataplane's frame. Raises: ValueError."""
+    return Hasten(tuple([decode_scope(name) for name in hasten.scope]), hasten.epoch, hasten.through)
 
 
 def _decode_agent_message(message: wire.AgentMessage) -> AgentMessage:

@@ -16,7 +16,17 @@ from alcor.bus.goal_link import CONNECT_S, DELAY_MAX_S, DELAY_MIN_S, GoalLink, L
 from alcor.bus.grpc_tls import ChannelTls
 from alcor.bus.heads import HeadBook
 from alcor.bus.host_memory import HostMemory
-from alcor.bus.interface import GoalMessage, Heads, HostReport, Marks, Question, Reply, ScopeUpdate
+from alcor.bus.interface import (
+    GoalMessage,
+    Hasten,
+    Heads,
+    HostReport,
+    Marks,
+    News,
+    Question,
+    Reply,
+    ScopeUpdate,
+)
 from alcor.bus.local import merge_reports
 from alcor.bus.normal_client import NormalClient
 from alcor.goalstate.scope import SHARDS, Scope, shard_of
@@ -24,7 +34,6 @@ from alcor.telemetry.log import get_log
 
 log = get_log("bus")
 
-Message = ScopeUpdate | Heads | Question
 # Frames on their way to the reader: what it does not take in time is merged at the dataplanes.
 _LETTERS_MAX = 1
 # Questions that agents have not answered; who asked gives up after seconds.
@@ -149,7 +158,7 @@ class GoalClient:
         self._question = 0
         self._asked: dict[int, tuple[GoalLink, int]] = {}
         self._queue: asyncio.Queue[Letter | None] = asyncio.Queue(_LETTERS_MAX)
-        self._loose: list[Message] = []
+        self._loose: list[News] = []
         self._reader = 0
 
     @property
@@ -209,7 +218,7 @@ class GoalClient:
         if link is not None and link.holdings is not None:
             link.reply(Reply(number, reply.body, reply.error))
 
-    async def updates(self) -> AsyncIterator[Sequence[Message]]:
+    async def updates(self) -> AsyncIterator[Sequence[News]]:
         """As `NcmBus.updates`. A new reader knows nothing: each wanted scope starts with its snapshot.
 
         A new reader's connections take the place of those before.
@@ -296,7 +305,7 @@ class GoalClient:
         """As `LinkOwner.received`; waits while the reader is slow."""
         await self._queue.put(letter)
 
-    def _open(self, letter: Letter) -> list[Message]:
+    def _open(self, letter: Letter) -> list[News]:
         """What the reader gets of a frame."""
         link = letter.link
         if self._links.get(link.address, (None,))[0] is not link or not link.take(letter):
@@ -308,9 +317,9 @@ class GoalClient:
         parts = link.wanted_parts(letter.frame)
         return self._sort(link, [each for part in parts for each in link.join.take(part, now)])
 
-    def _frames(self) -> list[Message]:
+    def _frames(self) -> list[News]:
         """What the reader gets of the broker's frames that came."""
-        batch: list[Message] = []
+        batch: list[News] = []
         if self._normal is not None:
             due, self._normal.due = self._normal.due, {}
             now = self._normal.clock()
@@ -320,9 +329,9 @@ class GoalClient:
                         batch += self._sort(link, list(link.join.look(shard, now)))
         return batch
 
-    def _sort(self, link: GoalLink, messages: Sequence[GoalMessage]) -> list[Message]:
+    def _sort(self, link: GoalLink, messages: Sequence[GoalMessage]) -> list[News]:
         """What the reader gets of what a link's join let pass."""
-        batch: list[Message] = []
+        batch: list[News] = []
         free = HeadBook()
         for message in messages:
             if isinstance(message, ScopeUpdate) and free.through(shard_of(message.scope), message.epoch):
@@ -401,10 +410,12 @@ class GoalClient:
 
     # --- what comes --------------------------------------------------------------------------------------
 
-    def _read(self, link: GoalLink, message: GoalMessage, free: HeadBook) -> list[Message]:
+    def _read(self, link: GoalLink, message: GoalMessage, free: HeadBook) -> list[News]:
         """What the reader gets of a message at once; heads that it may hear of go to `free`."""
         if isinstance(message, Marks):
             return []
+        if isinstance(message, Hasten):
+            return [message]  # whoever says it: it counts when the scope's holder has said as much
         if isinstance(message, Question):
             return [self._number(link, message)]
         if isinstance(message, Heads):

@@ -15,6 +15,7 @@ from alcor.bus.frame import (
     FRAME_BYTES,
     FrameEncoder,
     decode_claim,
+    decode_hasten,
     decode_loss,
     decode_marks,
     decode_ncm_message,
@@ -30,11 +31,11 @@ from alcor.bus.frame import (
 from alcor.bus.interface import (
     Envelope,
     GoalMessage,
-    Heads,
+    Hasten,
     Holdings,
     HostReport,
     Marks,
-    Question,
+    NcmMessage,
     Reply,
     ScopeUpdate,
 )
@@ -249,17 +250,24 @@ class GoalFrame(NamedTuple):
     holdings: Holdings | None = None
 
 
+def _decode_message(message: wire.NcmMessage) -> NcmMessage | Marks | Hasten:
+    match message.WhichOneof("message"):
+        case "marks":
+            return decode_marks(message.marks)
+        case "hasten":
+            return decode_hasten(message.hasten)
+        case _:
+            return decode_ncm_message(message)
+
+
 def decode_goal_frame(frame: bytes) -> GoalFrame:
     """Raises: ValueError."""
     try:
         read = wire.GoalFrame.FromString(frame)
-        messages = [
-            decode_marks(each.marks) if each.HasField("marks") else decode_ncm_message(each)
-            for each in read.message
-        ]
+        messages = [_decode_message(each) for each in read.message]
     except (ValueError, DecodeError) as error:
         raise ValueError(f"a frame of {len(frame)} octets cannot be read: {error}") from error
-    found = [message for message in messages if isinstance(message, ScopeUpdate | Heads | Marks | Question)]
+    found = [message for message in messages if isinstance(message, GoalMessage)]
     if len(found) != len(messages):
         raise ValueError("the frame holds a message that is not for an ncm")
     holdings = _decode_holdings(read.holdings) if read.HasField("holdings") else None

@@ -34,6 +34,7 @@ from alcor.bus.grpc_listen import Addresses, Tls
 from alcor.bus.heads import HeadBook
 from alcor.bus.host_memory import HostMemory, with_unplugged
 from alcor.bus.interface import (
+    Hasten,
     Heads,
     Holdings,
     HostReport,
@@ -233,6 +234,11 @@ class GoalServer:
             for channel in self._channels:
                 channel.bus.publish(updates, heads)
         self._heads.take(heads)
+
+    def hasten(self, hasten: Hasten) -> None:
+        """As `DataplaneBus.hasten`. Cost: O(ncms · scopes)."""
+        for channel in self._channels:
+            channel.bus.hasten(hasten)
 
     def fall_back(self, reason: str) -> None:
         """The broker failed: say on the streams what was left to it."""

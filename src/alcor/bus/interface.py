@@ -217,7 +217,20 @@ Unchanged = Callable[[Scope, int, int], Publication | None]
 who holds it may go on; None: only a snapshot will do."""
 
 
-GoalMessage = ScopeUpdate | Heads | Marks | Question
+class Hasten(msgspec.Struct, frozen=True, gc=False):
+    """To an ncm: somebody waits until all hosts that hold these scopes have confirmed them through this revision.
+
+    Hosts that nothing of it concerns would hear of the revision at the idle pace only.
+    """
+
+    scopes: tuple[Scope, ...]
+    epoch: int
+    through: int
+
+
+News = ScopeUpdate | Heads | Question | Hasten
+"""What an ncm hears of the region."""
+GoalMessage = News | Marks
 """What a dataplane says to an ncm on its stream."""
 
 
@@ -237,6 +250,9 @@ class DataplaneBus(Protocol):
         Who wants scopes of shards that it lost, or holds by another generation, must want them again.
         """
 
+    def hasten(self, hasten: Hasten) -> None:
+        """Have ncms tell who holds these scopes how far they are, ahead of the idle pace."""
+
     def reports(self) -> AsyncIterator[Sequence[HostReport]]:
         """What ncms report, in batches, without end."""
 
@@ -253,7 +269,7 @@ class NcmBus(Protocol):
     def unwant(self, scope: Scope) -> None:
         """Stop receiving a scope."""
 
-    def updates(self) -> AsyncIterator[Sequence[ScopeUpdate | Heads | Question]]:
+    def updates(self) -> AsyncIterator[Sequence[News]]:
         """What arrives, in batches, without end."""
 
     def reply(self, reply: Reply) -> None:

@@ -13,6 +13,7 @@ from alcor.bus.interface import (
     ClaimReport,
     Envelope,
     GoalMessage,
+    Hasten,
     Heads,
     Holdings,
     HostReport,
@@ -20,6 +21,7 @@ from alcor.bus.interface import (
     Late,
     LossReport,
     Marks,
+    News,
     PortReport,
     Publication,
     Put,
@@ -35,6 +37,8 @@ from alcor.goalstate.scope import SHARDS, Scope, shard_of
 # How many scopes one batch holds: bounds the time the reader keeps the event loop when many are newly wanted.
 BATCH_SCOPES = 64
 _NOTHING = (0, 0)
+# Scopes that are waited for and not said yet: an ncm that reads takes them at once.
+_HASTENED_MAX = 1_024
 
 
 class Step:
@@ -122,6 +126,8 @@ class LocalBus:
         self._questions = Questions()
         self._asked: list[Question] = []
         self._stirred = False
+        # Scopes that somebody waits for → (epoch, revision).
+        self._hastened: dict[Scope, tuple[int, int]] = {}
 
     # --- dataplane ---
 
@@ -202,6 +208,14 @@ class LocalBus:
         self._snapshot, self._unchanged = snapshot, unchanged
         self._ready.set()
 
+    def hasten(self, hasten: Hasten) -> None:
+        """As `GoalBus.hasten`; the scopes may be wanted elsewhere. Beyond the bound they are at the idle pace."""
+        for scope in hasten.scopes:
+            if scope in self._hastened or len(self._hastened) < _HASTENED_MAX:
+                after = (hasten.epoch, hasten.through)
+                self._hastened[scope] = max(after, self._hastened.get(scope, _NOTHING))
+        self._ready.set()
+
     async def reports(self) -> AsyncIterator[Sequence[HostReport]]:
         """As `GoalBus.reports`: at most one report per host and batch, merged as `merge_reports` says."""
         while True:
@@ -268,7 +282,7 @@ class LocalBus:
         self._marks = merge_marks(self._marks, marks)
         self._ready.set()
 
-    async def updates(self) -> AsyncIterator[Sequence[ScopeUpdate | Heads | Question]]:
+    async def updates(self) -> AsyncIterator[Sequence[News]]:
         """As `GoalBus.updates`. A new reader knows nothing: each wanted scope starts with its snapshot.
 
         Raises: ValueError if a published item has no wire form.
@@ -292,6 +306,8 @@ class LocalBus:
             if self._asked:
                 asked, self._asked = self._asked, []
                 yield asked
+            if self._hastened:
+                yield self._take_hastened()
             # Heads are taken together with the steps published before them, and given after the last of these.
             heads = self._take_heads()
             self._taken_steps, self._steps = self._steps, {}
@@ -307,6 +323,13 @@ class LocalBus:
                 await asyncio.sleep(0)
             if heads:
                 yield heads
+
+    def _take_hastened(self) -> list[Hasten]:
+        hastened, self._hastened = self._hastened, {}
+        scopes: dict[tuple[int, int], list[Scope]] = {}
+        for scope, at in hastened.items():
+            scopes.setdefault(at, []).append(scope)
+        return [Hasten(tuple(each), epoch, through) for (epoch, through), each in scopes.items()]
 
     def _take_heads(self) -> list[Heads | Marks]:
         heads, self._heads = self._heads, HeadBook()

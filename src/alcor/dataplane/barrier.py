@@ -10,13 +10,14 @@ Nothing is asked of the database, and nobody is polled: a wait ends with the rep
 import asyncio
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from alcor.bus.interface import HostReport
 from alcor.goalstate.graph import Graph, Outcome
 from alcor.goalstate.scope import Scope, shard_of
+from alcor.goalstate.subject import LAZY_KINDS
 from alcor.goalstate.told import scopes_of
 from alcor.model.errors import Unavailable
 from alcor.model.realized import MissingHost, Realized
@@ -100,9 +101,14 @@ class Barriers:
     Memory: see the bounds above. Cost of a turn: O(scopes that changed); of a report: O(waits for that host).
     """
 
-    def __init__(self, heard: Callable[[str], Heard | None]) -> None:
-        """`heard`: host id → what is known of it, if anything."""
-        self._heard = heard
+    def __init__(
+        self,
+        heard: Callable[[str], Heard | None],
+        hasten: Callable[[Sequence[Scope], int], None] = lambda _scopes, _through: None,
+    ) -> None:
+        """`heard`: host id → what is known of it, if anything. `hasten`: have hosts that hold these scopes, but may
+        not be concerned by what changed in them, told of a revision at once."""
+        self._heard, self._hasten = heard, hasten
         self._graph: Graph | None = None
         self._turns: deque[_Turn] = deque()
         self._scopes = 0
@@ -219,6 +225,10 @@ class Barriers:
                     wait.open.add(id)
         if not wait.open:
             wait.over.set()
+        elif wait.revision > self._floor and (turn := self._turn_of(wait.revision)) is not None:
+            scopes = [scope for scope, _ in turn.told if scope.kind in LAZY_KINDS]
+            if scopes:
+                self._hasten(scopes, turn.through)
 
     def _settle(self, wait: _Wait, id: str) -> None:
         """Something became known of a host that a wait is for."""

@@ -6,11 +6,11 @@ difference. Nothing equal is sent again.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import perf_counter
 
-from alcor.bus.interface import DataplaneBus, Holdings, Publication
+from alcor.bus.interface import DataplaneBus, Hasten, Holdings, Publication
 from alcor.dataplane.barrier import Barriers, Heard, Turned
 from alcor.dataplane.publish import Publisher
 from alcor.dataplane.realize import Realizer, Told
@@ -67,7 +67,7 @@ class Dataplane:
         # Whether the graph must be made anew, and whether all it says was published: only then is it worth comparing.
         self._stale, self._published = True, True
         self._realizer: Realizer | None = None
-        self.barriers = Barriers(self._heard)
+        self.barriers = Barriers(self._heard, self._hasten)
         """Who has what was published; known to the dataplane that hears of hosts."""
         self._moved = asyncio.Event()
         self._graph: Graph | None = None
@@ -110,6 +110,9 @@ class Dataplane:
 
     def _heard(self, host_id: str) -> Heard | None:
         return self._realizer.heard(host_id) if self._realizer is not None else None
+
+    def _hasten(self, scopes: Sequence[Scope], through: int) -> None:
+        self._bus.hasten(Hasten(tuple(scopes), self._publisher.epoch, through))
 
     async def _realize(self) -> None:
         """Be the one that hears of hosts, whenever this dataplane is."""

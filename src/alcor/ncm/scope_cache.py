@@ -18,7 +18,7 @@ from typing import Protocol
 
 import msgspec
 
-from alcor.bus.interface import Envelope, Heads, NcmBus, ScopeUpdate
+from alcor.bus.interface import Envelope, Hasten, Heads, NcmBus, ScopeUpdate
 from alcor.goalstate.item import Key
 from alcor.goalstate.scope import Scope, shard_of
 from alcor.goalstate.subject import LAZY_KINDS
@@ -35,6 +35,9 @@ LAZY_ABOVE = 1_000
 LAZY_BELOW = 800
 # Tombstones kept beside as many as there are live items: an agent that was away for a moment is resumed, not reloaded.
 TOMBSTONES_MIN = 64
+# So many agents a second hear of heads because somebody waits, and no more at once: a wait on a scope that thousands
+# hold would else cost what the idle pace is there to spare. The others hear of them at that pace.
+HASTENED_PER_S = 1_000
 
 
 def envelope_bytes(envelope: Envelope) -> int:
@@ -250,6 +253,9 @@ class ScopeCache:
         self._lazy: set[Scope] = set()
         # Grows when the references of any scope change: who computed a closure before computes it again.
         self.references = 0
+        # Scopes that somebody waits for → (epoch, revision), until they are as far; and how many agents may be woken.
+        self._hastened: dict[Scope, tuple[int, int]] = {}
+        self._hasty, self._hasty_since = float(HASTENED_PER_S), 0.0
         # Who was given something newer than the heads it was told, in that order: they hear of the next ones at once.
         self.impatient: dict[Subscriber, None] = {}
 
@@ -315,10 +321,12 @@ class ScopeCache:
 
     # --- the bus ---
 
-    def take(self, message: ScopeUpdate | Heads) -> None:
+    def take(self, message: ScopeUpdate | Heads | Hasten) -> None:
         """Take in what the bus brought."""
         if isinstance(message, Heads):
             self._heads(message)
+        elif isinstance(message, Hasten):
+            self._hasten(message)
         else:
             self._update(message)
 
@@ -342,6 +350,35 @@ class ScopeCache:
         impatient, self.impatient = self.impatient, {}
         for subscriber in impatient:
             subscriber.wake()
+        if self._hastened:
+            self._tell_hastened()
+
+    def _hasten(self, hasten: Hasten) -> None:
+        for scope in hasten.scopes:
+            if scope in self._scopes:
+                after = (hasten.epoch, hasten.through)
+                self._hastened[scope] = max(after, self._hastened.get(scope, (0, 0)))
+        self._tell_hastened()
+
+    def _tell_hastened(self) -> None:
+        """Have who holds what is waited for told of heads, once these are as far; as many as may be.
+
+        Cost: O(those who hold it).
+        """
+        now_s = asyncio.get_running_loop().time()
+        earned = (now_s - self._hasty_since) * HASTENED_PER_S
+        self._hasty, self._hasty_since = min(self._hasty + earned, float(HASTENED_PER_S)), now_s
+        for scope, (epoch, through) in list(self._hastened.items()):
+            held = self._scopes.get(scope)
+            if held is not None and (held.epoch, held.position) < (epoch, through):
+                continue
+            del self._hastened[scope]
+            # Who holds all of a scope has had the step itself.
+            for subscriber in held.subscribers if held is not None and held.is_lazy else ():
+                if self._hasty < 1:
+                    return
+                self._hasty -= 1
+                subscriber.wake()
 
     def _update(self, update: ScopeUpdate) -> None:
         held = self._scopes.get(update.scope)

@@ -16,7 +16,7 @@ from alcor.bus.goal_frame import (
     encode_number,
     encode_want_message,
 )
-from alcor.bus.interface import Envelope, Heads, HostReport, Late, PortReport, ScopeUpdate, Welcome
+from alcor.bus.interface import Envelope, Hasten, Heads, HostReport, Late, PortReport, ScopeUpdate, Welcome
 from alcor.goalstate.item import ItemKind, Key
 from alcor.goalstate.scope import neighbours_scope, network_scope
 from tests.support.bus import ids, scopes
@@ -77,10 +77,11 @@ def a_step(puts: int, octets: int, begins: int = 0) -> ScopeUpdate:
 
 def test_what_a_dataplane_says_survives() -> None:
     """Steps and heads come out as they went in, and say which frame of wants they know."""
-    batch: list[ScopeUpdate | Heads] = [
+    batch: list[ScopeUpdate | Heads | Hasten] = [
         a_step(2, 10),
         a_step(1, 10, begins=4),
         Heads(epoch=1, generation=2, through={0: 9, 63: 8}),
+        Hasten((neighbours_scope("n"), neighbours_scope("m")), 1, 9),
     ]
 
     frames = encode_goal_frames(FrameEncoder(), batch, 17)

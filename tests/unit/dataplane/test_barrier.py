@@ -9,7 +9,7 @@ from alcor.bus.interface import HostReport
 from alcor.dataplane import barrier
 from alcor.dataplane.barrier import Barriers, Turned
 from alcor.goalstate.graph import Graph
-from alcor.goalstate.scope import SHARDS, host_scope, neighbours_scope, network_scope, shard_of
+from alcor.goalstate.scope import SHARDS, Scope, host_scope, neighbours_scope, network_scope, shard_of
 from alcor.model.change import Change
 from alcor.model.errors import Unavailable
 from alcor.model.realized import MissingHost, Realized
@@ -41,7 +41,10 @@ class Site:
     def __init__(self, *rows: Entity) -> None:
         self.graph: Graph = a_graph(H1, H2, H3, N, M, S, P1, P2, P3, *rows, revision=LOADED)
         self.hosts: dict[str, Host] = {id: Host() for id in ("h1", "h2", "h3")}
-        self.barriers = Barriers(self.hosts.get)
+        self.hastened: list[tuple[list[Scope], int]] = []
+        self.barriers = Barriers(
+            self.hosts.get, lambda scopes, through: self.hastened.append((list(scopes), through))
+        )
         self.barriers.begin(self.graph)
 
     def advance(self, *changes: Change) -> int:
@@ -122,6 +125,25 @@ async def test_a_wait_may_begin_before_the_revision_is_computed() -> None:
         site.confirm(id, revision)
 
     assert (await wait).is_complete
+
+
+async def test_hosts_that_hold_a_network_in_part_are_hastened() -> None:
+    """Who may not be concerned by a change is to hear of it at once; only while somebody waits, once for a wait."""
+    site = Site()
+    for id in site.hosts:
+        site.confirm(id, LOADED)
+    revision = site.advance(created(P4))
+    assert site.hastened == []
+
+    waiting = asyncio.create_task(site.barriers.wait(revision, FOREVER_S))
+    await asyncio.sleep(0)
+    assert site.hastened == [([neighbours_scope("n")], revision)]
+    for id in site.hosts:
+        site.confirm(id, revision)
+    assert (await waiting).hosts_actual == 2
+    await site.barriers.wait(revision, FOREVER_S)
+
+    assert len(site.hastened) == 1
 
 
 async def test_a_change_that_no_host_needs_is_everywhere_at_once() -> None:

@@ -2,11 +2,14 @@
 
 from zlib import crc32
 
-from alcor.bus.interface import Confirm, Forget, Lookup, Resume, ScopeUpdate
+import pytest
+
+from alcor.bus.interface import Confirm, Forget, Hasten, Heads, Lookup, Resume, ScopeUpdate
 from alcor.goalstate.item import Item, ItemKind, Key, Neighbour, RelayItem, key_of
-from alcor.goalstate.scope import REGION, host_scope, neighbours_scope, network_scope, shard_of
+from alcor.goalstate.scope import REGION, Scope, host_scope, neighbours_scope, network_scope, shard_of
+from alcor.ncm import scope_cache
 from alcor.telemetry.metrics import KEYS_HELD, LOOKUPS, SCOPES_LAZY
-from tests.support.bus import a_local_port, a_neighbour, a_network
+from tests.support.bus import EPOCH, a_local_port, a_neighbour, a_network
 from tests.support.ncm import CODEC, FakeAgent, Site, a_site
 
 HOST, HOST_2 = host_scope("host-1"), host_scope("host-2")
@@ -375,3 +378,73 @@ async def test_what_is_counted() -> None:
         assert [now - then for now, then in zip(after, before, strict=True)] == [2, 1]
         assert (SCOPES_LAZY._value.get(), KEYS_HELD._value.get()) == (1, 2)
         assert shard_of(NEIGHBOURS) in range(64)
+
+
+# --- somebody waits ----------------------------------------------------------------------------------------
+
+
+async def waited_for(site: Site, revision: int, *scopes: Scope) -> None:
+    """Say that somebody waits, and let the ncm take it in."""
+    site.bus.hasten(Hasten(scopes or (NEIGHBOURS,), EPOCH, revision))
+    await site.settled()
+
+
+async def test_who_is_waited_for_hears_of_heads_at_once() -> None:
+    """A change that an agent holds nothing of is told to it by one message when somebody waits, and not before."""
+    async with a_large_site(idle_heads_s=1_000) as site:
+        populate(site, range(10))
+        agent = await site.attached()
+        before = len(agent.frames)
+        revision = site.publisher.change({NEIGHBOURS: [peer(99)]})
+        await site.settled()
+        assert len(agent.frames) == before
+
+        await waited_for(site, revision)
+        await agent.until_synced(revision)
+
+        assert [[type(message) for message in frame] for frame in agent.frames[before:]] == [[Heads]]
+
+
+async def test_a_wait_may_be_ahead_of_the_scope() -> None:
+    """What is waited for may still be on its way: the agent is told when it came, and once."""
+    async with a_large_site(idle_heads_s=1_000) as site:
+        populate(site, range(10))
+        agent = await site.attached()
+        before = len(agent.frames)
+        await waited_for(site, site.publisher.head + 1)
+        assert len(agent.frames) == before
+
+        revision = site.publisher.change({NEIGHBOURS: [peer(99)]})
+        await agent.until_synced(revision)
+        site.publisher.change({NEIGHBOURS: [peer(98)]})
+        await site.settled()
+
+        assert len(agent.frames) == before + 1
+
+
+async def test_waits_wake_so_many_agents_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the bound agents hear of heads at the idle pace: waits are no flood."""
+    monkeypatch.setattr(scope_cache, "HASTENED_PER_S", 1)
+    async with a_large_site(idle_heads_s=1_000) as site:
+        populate(site, range(10), "host-1", "host-2")
+        agents = [await site.attached(), await site.attached(FakeAgent("host-2"))]
+        before = sum(len(agent.frames) for agent in agents)
+        revision = site.publisher.change({NEIGHBOURS: [peer(99)]})
+
+        await waited_for(site, revision)
+
+        assert sum(len(agent.frames) for agent in agents) == before + 1
+
+
+async def test_a_wait_for_what_nobody_holds_in_part() -> None:
+    """Agents that hold a scope whole have had its step; of a scope nobody holds there is nothing to say."""
+    async with a_large_site(idle_heads_s=1_000) as site:
+        populate(site, range(2))
+        agent = await site.attached()
+        revision = site.publisher.change({NEIGHBOURS: [peer(3)]})
+        await agent.until_synced(revision)
+        before = len(agent.frames)
+
+        await waited_for(site, revision, NEIGHBOURS, neighbours_scope("net-9"))
+
+        assert len(agent.frames) == before
