@@ -159,7 +159,7 @@ def test_the_package_is_found_without_being_imported() -> None:
 async def test_without_the_package_the_page_says_how_to_get_it() -> None:
     """If the files are missing the page names the package and the command; the document is still served."""
     assert swagger_folder("no_such_package") is None
-    endpoints = Docs(b"{}", None).endpoints()
+    endpoints = Docs(lambda: b"{}", None).endpoints()
     call: Any = None
     page = await endpoints["/docs"].handlers["GET"](call)
 

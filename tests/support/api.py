@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
 
 import httpx
@@ -34,6 +34,9 @@ MEMBER_TOKEN = "member-secret"
 MEMBER_PROJECT = "b" * 32
 
 Json = dict[str, Any]
+
+# Of all managers, by which services and limits were chosen: nothing else changes the document, and it takes long.
+_documents: dict[tuple[frozenset[str] | None, Limits], Json] = {}
 
 
 class Api:
@@ -165,7 +168,13 @@ async def serving(
     headers = {} if token is None else {"X-Auth-Token": token}
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url=URL, headers=headers) as client:
-        yield Api(client, _document((await client.get("/openapi.json")).content))
+        chosen = None if served is not None else (frozenset(services) if services else None, limits)
+        document = _documents.get(chosen) if chosen is not None else None
+        if document is None:
+            document = json.loads((await client.get("/openapi.json")).content)
+            if chosen is not None:
+                _documents[chosen] = document
+        yield Api(client, document)
 
 
 @cache
@@ -173,13 +182,6 @@ def a_certifier() -> Certifier:
     """Who certifies hosts, by one authority for all tests."""
     authority = an_authority()
     return Certifier(lambda: authority)
-
-
-@lru_cache(2)
-def _document(content: bytes) -> Json:
-    """The document, which is large and nearly always the same."""
-    found: Json = json.loads(content)
-    return found
 
 
 def check_answer(document: Json, method: str, answer: httpx.Response) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import sqlite3
+import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -74,6 +75,8 @@ async def sqlite_store(
 ) -> AsyncIterator[SqliteStore]:
     """The embedded store in `folder`, closed at the end. `seed` makes its ids and choices repeatable; without a
     `clock` time stands still."""
+    if resources is RESOURCES and faults is None and (clock is None or _is_untouched(clock)):
+        await _place_empty(folder)
     store = SqliteStore.open(
         folder,
         resources=resources,
@@ -87,6 +90,34 @@ async def sqlite_store(
         yield store
     finally:
         await store.close()
+
+
+def _is_untouched(clock: Callable[[], int]) -> bool:
+    return isinstance(clock, Clock) and clock.now_ms == NOW_MS
+
+
+_empty: dict[str, bytes] = {}
+"""The files of a store of all resources in which nothing happened, by name."""
+
+
+async def _place_empty(folder: Path) -> None:
+    """Put a new store's files where none are: to make its tables takes far longer than to copy them."""
+    if not _empty:
+        with tempfile.TemporaryDirectory() as place:
+            await SqliteStore.open(Path(place), clock=Clock()).close()
+            _take_files(Path(place))
+    _place_files(folder)
+
+
+def _take_files(folder: Path) -> None:
+    _empty.update({file.name: file.read_bytes() for file in folder.glob("*.db")})
+
+
+def _place_files(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    if not any((folder / name).exists() for name in _empty):
+        for name, content in _empty.items():
+            (folder / name).write_bytes(content)
 
 
 OpenStore = Callable[..., AbstractAsyncContextManager[Store]]

@@ -66,9 +66,11 @@ def build(
     )
     collections = _collections(chosen, managers, around)
     routes = [Routes(part, around) for part in chosen if isinstance(part, Service)]
-    described = encode(
-        with_waits(document(collections, [part.service for part in routes], version, limits), collections)
-    )
+
+    def described() -> bytes:
+        said = document(collections, [part.service for part in routes], version, limits)
+        return encode(with_waits(said, collections))
+
     return Gateway(
         _merged(
             *(one.reading_endpoints() for one in collections),

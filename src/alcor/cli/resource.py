@@ -15,8 +15,6 @@ from alcor.cli.client import (
     print_json,
     print_table,
 )
-from alcor.managers.interface import Manager
-from alcor.managers.registry import managers
 from alcor.model.resource import Resource
 
 
@@ -109,6 +107,10 @@ def resource_named(name: str) -> Resource:
 
     Where several families have the word, the Networking API's own resource has it here.
     """
+    # Takes longer to import than most commands to run.
+    from alcor.managers.interface import Manager
+    from alcor.managers.registry import managers
+
     served = [
         part.resource for part in managers() if isinstance(part, Manager) and part.resource.parent is None
     ]

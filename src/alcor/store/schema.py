@@ -14,6 +14,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cache
 from operator import attrgetter
 from typing import Any
 
@@ -139,7 +140,7 @@ class Table:
     @property
     def documents(self) -> str:
         """What its documents may hold, as text that is equal for equal declarations."""
-        return _ENCODER.encode(msgspec.json.schema(self.resource.entity)).decode()
+        return _described(self.resource.entity)
 
     @property
     def digest(self) -> str:
@@ -187,6 +188,11 @@ class Schema:
         object.__setattr__(self, "by_kind", {table.name: table for table in self.tables})
         object.__setattr__(self, "order", {table.name: place for place, table in enumerate(self.tables)})
         object.__setattr__(self, "used_by", used_by)
+
+
+@cache
+def _described(entity: type[Entity]) -> str:
+    return _ENCODER.encode(msgspec.json.schema(entity)).decode()
 
 
 def render_schema(resources: Sequence[Resource]) -> Schema:

@@ -70,7 +70,9 @@ def fabric(request: pytest.FixtureRequest) -> Fabric:
 @pytest.fixture(scope="module")
 def generated(fabric: Fabric) -> list[Flow]:
     """All flows of all hosts of the standard site."""
-    return [flow for switch in fabric.switches.values() for flow in switch.flows.values()]
+    flows = [flow for switch in fabric.switches.values() for flow in switch.flows.values()]
+    assert len(flows) > 100
+    return flows
 
 
 def all_actions(actions: tuple[Action, ...]) -> Iterator[Action]:
