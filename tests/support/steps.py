@@ -13,9 +13,9 @@ async def fail_each_step(desk: Desk, request: Request) -> int:
 
     After each failure every table must be as before. Returns: the number of calls.
     """
+    before = desk.dump()
     # The bound only keeps a request that never succeeds from running for ever.
     for step in range(1, 2_000):
-        before = desk.dump()
         desk.wrap = lambda tx, step=step: Counting(tx, step)  # type: ignore[misc]  # mypy takes no default in a lambda
         try:
             await request(desk)
