@@ -4,6 +4,7 @@ A host holds a scope if its own scope refers to it, or a scope that it holds doe
 asked from the other end, at a cost that is of the answer's size and not of the region's.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 
 from alcor.goalstate.item import Item, refers
@@ -44,10 +45,11 @@ class Holders:
 
     def load(self, scope: Scope, items: Iterable[Item]) -> None:
         """Begin with the items of a scope. Cost: O(references), about 0.5 µs each."""
-        for item in items:
-            for target in refers(item):
+        # Many items of a scope refer to the same.
+        for targets, count in Counter(map(refers, items)).items():
+            for target in targets:
                 held = self._holders.setdefault(target, {})
-                held[scope] = held.get(scope, 0) + 1
+                held[scope] = held.get(scope, 0) + count
 
     def hosts(self, scope: Scope) -> dict[str, int]:
         """Host id → the revision since which it holds a scope at the latest; 0: since before all that was followed.

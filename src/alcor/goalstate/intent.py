@@ -360,7 +360,7 @@ class Intent:
 
         A port on a trunk is where the trunk's parent is, while both trunk and parent are up.
         """
-        trunks = self.trunks.find((By.SUB_PORT, port.local.id))
+        trunks = self.trunks.find((By.SUB_PORT, port.local.id)) if self.trunks else ()
         if not trunks:
             return self.host_named(port.host_name)
         trunk = self.trunks[min(trunks)]

@@ -18,7 +18,7 @@ from alcor.goalstate.scope import (
     network_scope,
     qos_scope,
     router_scope,
-    rules_scope,
+    scopes_of_port,
 )
 
 
@@ -567,11 +567,8 @@ def refers(item: Item) -> tuple[Scope, ...]:
     """The scopes a holder of `item` needs too (protocol, section 3). Each once, in a fixed order."""
     match item:
         case LocalPort():
-            found = [network_scope(item.network_id), neighbours_scope(item.network_id)]
-            found += [router_scope(id) for id in item.routers]
-            found += [rules_scope(id) for id in item.groups or () if item.port_security_enabled]
-            found += [qos_scope(item.qos)] if item.qos is not None else []
-            return tuple(found)
+            enforced = item.groups or () if item.port_security_enabled else ()
+            return scopes_of_port(item.network_id, item.routers, enforced, item.qos)
         case RouterItem():
             inner = {interface.network_id for interface in item.interfaces}
             inner |= {route.network_id for route in item.routes if route.network_id is not None}

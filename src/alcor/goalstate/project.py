@@ -185,7 +185,10 @@ def subnet_fact(row: Subnet) -> SubnetItem:
 def port_fact(row: Port) -> PortFact:
     """What packets need of a port. Its addresses keep the row's order (the first is the primary one)."""
     groups = row.security_groups
+    if groups is not None:
+        groups = (intern(groups[0]),) if len(groups) == 1 else tuple(sorted({intern(one) for one in groups}))
     extra = extra_of(row)
+    options = [DhcpOption(one.ip_version, one.opt_name, one.opt_value) for one in extra.extra_dhcp_opts]
     local = LocalPort(
         id=row.id,
         network_id=intern(row.network_id),
@@ -194,12 +197,10 @@ def port_fact(row: Port) -> PortFact:
         addresses=tuple([Address(intern(ip.subnet_id), ip.ip_address) for ip in row.fixed_ips]),
         admin_state_up=row.admin_state_up,
         port_security_enabled=row.port_security_enabled,
-        groups=None if groups is None else tuple(sorted({intern(group) for group in groups})),
+        groups=groups,
         qos=row.qos_policy_id,
         pairs=_pairs(row) if row.allowed_address_pairs else (),
-        dhcp_options=tuple(
-            sorted(DhcpOption(one.ip_version, one.opt_name, one.opt_value) for one in extra.extra_dhcp_opts)
-        ),
+        dhcp_options=tuple(sorted(options)) if options else (),
         device_id=row.device_id,
         project_id=intern(row.project_id),
         dns_name=extra.dns_name.partition(".")[0],

@@ -58,7 +58,7 @@ class References:
         items: Iterable[tuple[str, Item]],
         revision_of: Mapping[str, int],
         revision: int,
-        earlier: Callable[[str, str], tuple[Item | None, int]],
+        earlier: Callable[[str, str], tuple[Item | None, int]] | None = None,
     ) -> None:
         """Begin with some (scope id, item). `earlier`: what the graph before had at a place, and since when.
 
@@ -67,11 +67,20 @@ class References:
         for scope_id, item in items:
             if not _refers(item):
                 continue
-            old, since = earlier(scope_id, item.id)
+            old, since = earlier(scope_id, item.id) if earlier is not None else (None, 0)
             if old is None or (old != item and refers(old) != refers(item)):
-                known = [revision_of[id] for id in _rows(item) if id in revision_of]
-                since = max(known, default=revision)
+                since = _latest(item, revision_of, revision)
             self._since.setdefault(scope_id, {})[item.id] = since
+
+
+def _latest(item: Item, revision_of: Mapping[str, int], revision: int) -> int:
+    """When the last of the rows changed that an item's references come from; `revision` if none is known."""
+    if isinstance(item, LocalPort) and not item.routers and item.trunk is None:
+        # Most items of a region.
+        own, of_network = revision_of.get(item.id, 0), revision_of.get(item.network_id, 0)
+        return max(own, of_network) or revision
+    known = [revision_of[id] for id in _rows(item) if id in revision_of]
+    return max(known, default=revision)
 
 
 def _refers(item: Item) -> bool:

@@ -30,6 +30,8 @@ SHARDS = 64
 CLOSURE_DEPTH_MAX = 4
 # Scopes whose shard is at hand; as many as an ncm serves hosts with their networks. Some 200 octets each.
 _SHARDS_KEPT = 1 << 15
+# Of ports alike (network, routers, groups, policy) what they refer to is at hand once: some 500 octets each.
+_PORTS_KEPT = 1 << 14
 
 
 class ScopeKind(StrEnum):
@@ -103,3 +105,15 @@ def qos_scope(policy_id: str) -> Scope:
 def shard_of(scope: Scope) -> int:
     """The virtual shard of a scope, in [0, SHARDS): a hash that no release may change."""
     return crc32(str(scope).encode()) % SHARDS
+
+
+@lru_cache(_PORTS_KEPT)
+def scopes_of_port(
+    network_id: str, routers: tuple[str, ...], groups: tuple[str, ...], qos: str | None
+) -> tuple[Scope, ...]:
+    """The scopes that a port on its host refers to. `groups`: those that are enforced."""
+    found = [network_scope(network_id), neighbours_scope(network_id)]
+    found += [router_scope(id) for id in routers]
+    found += [rules_scope(id) for id in groups]
+    found += [qos_scope(qos)] if qos is not None else []
+    return tuple(found)

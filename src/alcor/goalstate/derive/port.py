@@ -45,8 +45,11 @@ def members(port: PortFact) -> Iterator[tuple[str, Member]]:
     local = port.local
     if not local.groups or not local.port_security_enabled:
         return
-    cidrs = {cidr_of(address.ip) for address in local.addresses} | {pair.cidr for pair in local.pairs}
-    member = Member(id=local.id, cidrs=tuple(sorted(cidrs)))
+    if len(local.addresses) == 1 and not local.pairs:
+        member = Member(id=local.id, cidrs=(cidr_of(local.addresses[0].ip),))
+    else:
+        cidrs = {cidr_of(address.ip) for address in local.addresses} | {pair.cidr for pair in local.pairs}
+        member = Member(id=local.id, cidrs=tuple(sorted(cidrs)))
     for group in local.groups:
         yield group, member
 
@@ -64,10 +67,11 @@ def routers_of(intent: Intent, network_id: str) -> tuple[str, ...]:
     return routers
 
 
-def local_port(intent: Intent, port: PortFact) -> LocalPort:
-    """A port as its host needs it. Cost: O(routers of its network)."""
+def local_port(intent: Intent, port: PortFact, routers: tuple[str, ...] | None = None) -> LocalPort:
+    """A port as its host needs it. `routers`: those of its network, if they are known. Cost: O(these)."""
     local = port.local
-    routers = routers_of(intent, local.network_id)
+    if routers is None:
+        routers = routers_of(intent, local.network_id)
     network = intent.networks.get(local.network_id)
     qos = local.qos
     if qos is None and network is not None and port.takes_network_qos:
@@ -79,7 +83,7 @@ def local_port(intent: Intent, port: PortFact) -> LocalPort:
 
 
 def _trunk(intent: Intent, port_id: str) -> TrunkParent | None:
-    trunks = intent.trunks.find((By.SUB_PORT, port_id))
+    trunks = intent.trunks.find((By.SUB_PORT, port_id)) if intent.trunks else ()
     if not trunks:
         return None
     trunk = intent.trunks[min(trunks)]

@@ -1,8 +1,8 @@
 """A port, for the host it is on and for hosts it is about to move to."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
-from alcor.goalstate.derive.port import local_ports
+from alcor.goalstate.derive.port import local_port, local_ports, routers_of
 from alcor.goalstate.intent import By, Input, Intent
 from alcor.goalstate.item import ItemKind, LocalPort
 from alcor.goalstate.node.contract import Handler, Table, Turn
@@ -44,7 +44,18 @@ class LocalPortNode:
 
     def run(self, intent: Intent, turn: Turn) -> None:
         """Cost: O(ports)."""
-        self.table.replace(place for port in intent.ports.values() for place in local_ports(intent, port))
+        self.table.replace(self._all(intent, turn))
+
+    def _all(self, intent: Intent, turn: Turn) -> Iterator[tuple[str, LocalPort]]:
+        routers: dict[str, tuple[str, ...]] = {}
+        for id, port in intent.ports.items():
+            if port.standby:
+                yield from local_ports(intent, port)
+            elif (placement := turn.placed.get(id)) is not None:
+                network_id = port.local.network_id
+                if network_id not in routers:
+                    routers[network_id] = routers_of(intent, network_id)
+                yield placement.host_id, local_port(intent, port, routers[network_id])
 
     def _placements(self, intent: Intent, turn: Turn) -> bool:
         for step in turn.placements:

@@ -37,8 +37,15 @@ class NetworkHostNode:
     def run(self, intent: Intent, turn: Turn) -> None:
         """Cost: O(placed ports)."""
         self._ports, self._open = {}, Counter()
-        for placement in turn.placed.values():
-            self._count(placement, 1)
+        placed = turn.placed.values()
+        counted = Counter((one.host_id, one.port.local.network_id) for one in placed)
+        for (host_id, network_id), count in counted.items():
+            self._ports.setdefault(host_id, Counter())[network_id] = count
+        self._open.update(
+            (one.host_id, one.port.local.network_id)
+            for one in placed
+            if not one.port.local.port_security_enabled
+        )
         self.table.replace(
             (network_id, item)
             for host_id, networks in self._ports.items()
