@@ -1,0 +1,110 @@
+"""A dataplane and an ncm with many ports are killed and started again: how long until they do their work, and memory.
+
+Roles apart on PostgreSQL, VPCs of 100,000 ports held on demand; a port is created while the process is away. Claims:
+seconds from the start of the process until it serves, until the host of the new port has the step that tells of it (the
+dataplane's first), and until all hosts have confirmed the head; items and octets that agents were sent; memory of every
+process, and the highest of the restarted one.
+
+    python -m benchmarks.restart [--hosts N] [--ports N] [--vpc N] [--ncms N]
+"""
+
+import argparse
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+from alcor.lab.simulate.load import port_body
+from alcor.lab.simulate.plan import Flows, Plan, even
+from alcor.lab.simulate.run import Change, Run
+from benchmarks.measure import load_average, report
+from benchmarks.simulated import MIB, Row, run_one
+
+LAZY_ABOVE = 1_000
+_ADMITTED = 200
+# What `Run.converge` waits to see that nothing moves any more.
+_QUIET_S = 0.4
+
+
+async def restart(run: Run, name: str) -> Row:
+    """kill -9 of one process, a port more, the process again."""
+    process = run.region.processes[name]
+    since, before = len(run.changes), await run.sample()
+    await run.record()
+    await asyncio.to_thread(process.kill)
+    change = await _create(run)
+    began = time.monotonic()
+    await asyncio.to_thread(process.start)
+    served = time.monotonic()
+    await run.settle(since)
+    ended, after = time.monotonic(), run.samples[-1]
+    told = change.told
+    if told is None or not told.confirmed:
+        raise SystemExit(f"the host of a new port was not told of it after the restart of {name}")
+    return {
+        "restarted": name,
+        "hosts": run.plan.hosts,
+        "ports": run.plan.ports,
+        "serves after s": round(served - began, 2),
+        "first step after s": round(told.first_s - began, 2),
+        "all have the head after s": round(ended - began - _QUIET_S, 2),
+        "items sent": after.items - before.items,
+        "octets sent": after.received - before.received,
+        "its MiB": after.rss[name] // MIB,
+        "its highest MiB": _highest(process.pid) // MIB,
+        **{f"{each} MiB": octets // MIB for each, octets in sorted(after.rss.items())},
+    }
+
+
+async def _create(run: Run) -> Change:
+    """A port on the first network. Its own host is told of it, whoever holds the network on demand."""
+    network = run.networks[0]
+    body = port_body(network, run.loaded, run.plan, run.random.randrange(len(network.hosts)))
+    began = time.monotonic()
+    made = await run.call("POST", "/v2.0/ports", {"port": body})
+    change = Change("create", ("local_port", made["port"]["id"], False), began, time.monotonic())
+    run.loaded.ports[network.number].append(made["port"]["id"])
+    run.changes.append(change)
+    return change
+
+
+def _highest(pid: int) -> int:
+    """The most memory a process has had, in octets."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM:"))
+
+
+def measure(hosts: int, ports: int, vpc: int, ncms: int) -> list[Row]:
+    """One region, one process after the other."""
+    rows: list[Row] = []
+
+    async def again(run: Run, name: str) -> dict[str, Any]:
+        rows.append(await restart(run, name))
+        return dict(rows[-1])
+
+    async def work(run: Run) -> None:
+        await run.step("boot", lambda: run.boot(at_once_max=_ADMITTED))
+        for name in ("dataplane", "ncm-1"):
+            await run.step(f"restart {name}", lambda name=name: again(run, name))  # type: ignore[misc]  # mypy sees no type for the default
+
+    # What hosts compute of their ports is not asked for here.
+    sizes = even(ports, max(1, ports // vpc))
+    plan = Plan(hosts=hosts, sizes=sizes, density=1, sample=3, flows=Flows.NONE)
+    run_one(plan, work, database="postgres", ncms=ncms, lazy_above=LAZY_ABOVE, deadline_s=300)
+    return rows
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--hosts", type=int, default=100)
+    parser.add_argument("--ports", type=int, default=100_000)
+    parser.add_argument("--vpc", type=int, default=100_000, help="ports of one VPC")
+    parser.add_argument("--ncms", type=int, default=1)
+    chosen = parser.parse_args()
+    before = load_average()
+    report("restart", measure(chosen.hosts, chosen.ports, chosen.vpc, chosen.ncms), load_before=before)
+
+
+if __name__ == "__main__":
+    main()
