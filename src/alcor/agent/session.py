@@ -36,6 +36,9 @@ log = get_log("agent")
 
 RETRY_S_BASE = 0.1
 RETRY_S_MAX = 10.0
+# Where nobody listens an attempt costs nobody anything; this spreads the agents of an ncm that begins to. Those that
+# are let in and not welcomed, because it has too much to do, wait longer and longer, as above.
+UNREACHED_S_MAX = 3.0
 # A refusal (a wrong token, an unknown host) ends by an operator's hand, not by itself.
 REFUSED_RETRY_S = 30.0
 REFUSED_RETRY_S_MAX = 600.0
@@ -201,6 +204,7 @@ class Session:
         attempt = refusals = 0
         while True:
             self.state, opened = "connecting", self.connections
+            max_s = RETRY_S_MAX
             try:
                 await self._serve()
                 reason = "the region ended the stream"
@@ -210,6 +214,8 @@ class Session:
                 wait_s = min(REFUSED_RETRY_S * 2 ** (refusals - 1), REFUSED_RETRY_S_MAX)
                 await self._sleep(wait_s * (1 + self._random()))
                 continue
+            except _UnreachedError as error:
+                reason, max_s = str(error), UNREACHED_S_MAX
             except (ConnectionError, ValueError, TimeoutError) as error:
                 reason = str(error) or type(error).__name__
             except Exception as error:
@@ -219,7 +225,7 @@ class Session:
             if self.connections > opened:
                 attempt = 0
             self._failed("disconnected", reason)
-            await self._sleep(full_jitter(attempt, self._random, base_s=RETRY_S_BASE, max_s=RETRY_S_MAX))
+            await self._sleep(full_jitter(attempt, self._random, base_s=RETRY_S_BASE, max_s=max_s))
             attempt += 1
 
     def _failed(self, state: str, reason: str) -> None:
@@ -229,8 +235,12 @@ class Session:
         self.state, self.error = state, reason
 
     async def _serve(self) -> None:
-        """One stream from its first message to its end. Raises: ConnectionError, ValueError, _RefusedError."""
-        stream = await self._connector.connect()
+        """One stream from its first message to its end. Raises: ConnectionError (_UnreachedError if there never was a
+        stream), ValueError, _RefusedError."""
+        try:
+            stream = await self._connector.connect()
+        except ConnectionError as error:
+            raise _UnreachedError(str(error) or type(error).__name__) from error
         try:
             await stream.send(self._owner.hello())
             batches = aiter(stream.receive())
@@ -321,6 +331,10 @@ class Session:
         finally:
             if timer is not None:
                 timer.cancel()
+
+
+class _UnreachedError(ConnectionError):
+    """There is no stream: nobody listens, or does not answer."""
 
 
 class _RefusedError(Exception):

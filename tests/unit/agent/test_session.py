@@ -1,10 +1,11 @@
 """The stream to the region: opened again with growing random delays, resumed, refused, never trusted blindly."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
-from alcor.agent.session import RETRY_S_MAX, full_jitter
+from alcor.agent.session import RETRY_S_MAX, UNREACHED_S_MAX, full_jitter
 from alcor.agent.simulated import SimulatedSwitch
 from alcor.bus.interface import Heads, Hello, Resume, ScopeUpdate
 from alcor.goalstate.scope import REGION, host_scope, neighbours_scope, network_scope, shard_of
@@ -56,7 +57,7 @@ async def test_delays_grow_and_begin_anew(ncm: FakeNcm, switch: SimulatedSwitch)
     ncm.is_reachable = False
     async with running(an_agent(ncm, switch, clock)):
         assert clock.slept_s[:4] == [0.05, 0.1, 0.2, 0.4]
-        assert max(clock.slept_s) == RETRY_S_MAX / 2
+        assert max(clock.slept_s) == UNREACHED_S_MAX / 2
 
         ncm.is_reachable = True
         await settled()
@@ -65,6 +66,24 @@ async def test_delays_grow_and_begin_anew(ncm: FakeNcm, switch: SimulatedSwitch)
         ncm.disconnect()
         await settled()
         assert clock.slept_s[:3] == [0.05, 0.1, 0.2]
+
+
+class Overrun(FakeNcm):
+    """Lets agents in, and has no time for them."""
+
+    async def connect(self) -> Any:
+        stream = await super().connect()
+        self.disconnect()
+        return stream
+
+
+async def test_who_is_not_welcomed_waits_longer(switch: SimulatedSwitch) -> None:
+    """An ncm that has too much to do is asked less often than one that is not there."""
+    clock, ncm = Clock(), Overrun()
+    a_site(ncm)
+    async with running(an_agent(ncm, switch, clock)):
+        assert clock.slept_s[:4] == [0.05, 0.1, 0.2, 0.4]
+        assert max(clock.slept_s) == RETRY_S_MAX / 2
 
 
 async def test_who_is_refused_asks_ever_less(ncm: FakeNcm, switch: SimulatedSwitch) -> None:
