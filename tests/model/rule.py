@@ -50,6 +50,28 @@ class Rules:
             return Verdict.ASK
         return Verdict.IGNORE
 
+    def verdict_in_part(
+        self,
+        held: Height,
+        epoch: int,
+        begins: int,
+        through: int,
+        *,
+        is_part: bool,
+        is_lazy: bool,
+        asked: bool,
+    ) -> Verdict:
+        """As `verdict`, of a scope that is held in part (`is_part`) or will be (`is_lazy`). A step that ends where the
+        scope stands is an answer; what is held in part becomes whole by a snapshot only."""
+        position = held.position if held.epoch == epoch else NOTHING
+        if begins == 0 and position <= through:
+            return Verdict.APPLY
+        if position != NOTHING and begins <= position <= through and (is_lazy or not is_part):
+            return Verdict.APPLY
+        if through > position and not asked:
+            return Verdict.ASK
+        return Verdict.IGNORE
+
     def resolves(self, holder: Height, since: int, target: Height) -> bool:
         """Whether a reference of an item in `holder`, introduced by revision `since`, may be followed.
 

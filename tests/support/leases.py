@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from alcor.model.errors import Unavailable
@@ -29,11 +29,13 @@ class _Row:
 class FakeLeases:
     """Implements `Leases`, for all members of a test at once.
 
-    away: who cannot reach it. stuck: who gets no answer.
+    away: who cannot reach it. stuck: who gets no answer. least: what a new generation is not lower than.
     """
 
-    def __init__(self, clock: Seconds, kinds: Mapping[str, int]) -> None:
-        self._clock = clock
+    def __init__(
+        self, clock: Callable[[], float], kinds: Mapping[str, int], least: Callable[[], int] = lambda: 0
+    ) -> None:
+        self._clock, self._least = clock, least
         self.rows = {
             LeaseName(kind, number): _Row() for kind, count in kinds.items() for number in range(count)
         }
@@ -41,6 +43,7 @@ class FakeLeases:
         self.head = 1
         self.away: set[str] = set()
         self.stuck: set[str] = set()
+        self.taken = 0
 
     async def renew(self, member: LeaseMember, keep: Collection[LeaseName], ttl_s: float) -> LeaseStanding:
         """As `Leases.renew`."""
@@ -69,8 +72,10 @@ class FakeLeases:
             for name in of_kind if member.is_ready else []:
                 row = self.rows[name]
                 if lacking > 0 and name not in held and (row.holder is None or row.ends < now):
-                    row.holder, row.generation, row.ends = member.id, row.generation + 1, now + ttl_s
+                    generation = max(row.generation + 1, self._least())
+                    row.holder, row.generation, row.ends = member.id, generation, now + ttl_s
                     held[name] = row.generation
+                    self.taken += 1
                     lacking -= 1
         if member.id in self.stuck:
             await asyncio.Event().wait()

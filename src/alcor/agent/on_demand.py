@@ -106,7 +106,7 @@ class Asker:
     ) -> None:
         self._is_lazy, self._held, self._digest = is_lazy, held, digest
         self._now_s, self._random, self._woken = monotonic_s, random, woken
-        self._idle_s, self._ttl_s = idle_s, ttl_s
+        self.idle_s, self.ttl_s = idle_s, ttl_s
         self._questions: dict[Subject, _Question] = {}
         # Scope → port → its questions that wait; who is first is asked first, and then goes last.
         self._queues: OrderedDict[Scope, OrderedDict[str, deque[_Question]]] = OrderedDict()
@@ -261,7 +261,7 @@ class Asker:
     def _entry(self) -> _Entry:
         now = self._now_s()
         # What many hosts came to hold at once is not confirmed by all of them at once.
-        return _Entry(now, now - self._random() * self._ttl_s / 4, float("-inf"))
+        return _Entry(now, now - self._random() * self.ttl_s / 4, float("-inf"))
 
     def _arrived(self, scope: Scope, key: Key, texts: tuple[str, ...]) -> None:
         entries = self._entries.setdefault(scope, {})
@@ -296,7 +296,7 @@ class Asker:
 
     @property
     def _pause_s(self) -> float:
-        return min(self._idle_s, self._ttl_s) / _LOOKS
+        return min(self.idle_s, self.ttl_s) / _LOOKS
 
     def next_s(self) -> float | None:
         """When `take` has something to send; None: not before it is woken."""
@@ -358,14 +358,14 @@ class Asker:
             idle = [
                 key
                 for key, entry in entries.items()
-                if now - entry.used_s >= self._idle_s and now - entry.left_s >= self._pause_s
+                if now - entry.used_s >= self.idle_s and now - entry.left_s >= self._pause_s
             ]
             for key in idle:
                 entries[key].left_s = now
             doubted = [
                 key
                 for key, entry in entries.items()
-                if now - entry.used_s < self._idle_s and now - entry.right_s >= self._ttl_s
+                if now - entry.used_s < self.idle_s and now - entry.right_s >= self.ttl_s
             ]
             messages += [
                 Forget(scope, tuple(idle[begin : begin + _KEYS_MAX]))

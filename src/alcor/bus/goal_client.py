@@ -91,7 +91,11 @@ class _Shard:
 
     def pass_heads(self, epoch: int, through: int) -> None:
         """Heads go to the reader."""
-        self.through = max(self.through, through) if epoch == self.epoch else through
+        if epoch == self.epoch and through < self.through:
+            # A holder that is behind its predecessor: what that said counts for the scopes that were wanted then.
+            for scope, position in self.wanted.items():
+                position.epoch, position.through = self.reached(scope)
+        self.through = through
         self.epoch = epoch
         self.serial += 1
 

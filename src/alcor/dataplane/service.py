@@ -1,8 +1,8 @@
 """The Data-Plane Manager's role: image → graph → publications; then follow the change log for ever.
 
 A wake-up only says "look": what is done is decided by the log alone, so a lost or a needless one is harmless.
-Everything that goes wrong ends in the same place: take an image, compare with what was published, publish the
-difference. Nothing equal is sent again.
+What could not be read is read again. Everything else that goes wrong ends in the same place: take an image; who is
+alone compares it with what was published and publishes the difference, one of several says every scope anew.
 """
 
 import asyncio
@@ -182,7 +182,8 @@ class Dataplane:
             try:
                 await self._turn()
             except Exception as error:
-                self._stale = True
+                # What was only not read is read again; only what failed in between needs an image.
+                self._stale = self._stale or not self._published or isinstance(error, TooOld)
                 self._failures += 1
                 if self._failures >= ATTEMPTS_MAX:
                     raise
@@ -195,6 +196,10 @@ class Dataplane:
 
     async def _turn(self) -> None:
         graph = self._graph
+        if graph is not None and self._failures and not self._stale:
+            # The database was away: it may be another one now.
+            head = await self._store.head()
+            self._stale = head.epoch != self._publisher.epoch or head.revision < graph.revision
         if graph is None or self._stale:
             await self._load()
             return
@@ -219,7 +224,7 @@ class Dataplane:
         if cuts[0].revision != before + 1:
             raise TooOld(f"the change log goes on with revision {cuts[0].revision} after {before}")
         self._published = False
-        outcome = graph.advance((change for cut in cuts for change in cut.changes), through)
+        outcome = graph.follow([(cut.changes, cut.revision) for cut in cuts])
         compiled = perf_counter()
         self._publish(graph, self._publisher.steps(outcome.scopes, before, through))
         if self._realizer is not None:
@@ -239,7 +244,10 @@ class Dataplane:
         begun = perf_counter()
         old, epoch = self._graph, self._publisher.epoch
         image = await self._store.image(ENTITIES)
-        continues = old is not None and image.position.epoch == epoch and self._published
+        # Of several dataplanes others may have said what lies in between, and some may hold it: a difference would not
+        # name what is again as it was (I7).
+        is_alone = not self._holdings.member_id
+        continues = old is not None and image.position.epoch == epoch and self._published and is_alone
         if old is not None and image.position.epoch < epoch:
             raise RuntimeError(
                 f"the store shows epoch {image.position.epoch}, but epoch {epoch} was published: "

@@ -9,7 +9,7 @@ and O(ports of a network) for one whose routers, peerings or QoS policy change (
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from alcor.goalstate.delta import diff
@@ -214,6 +214,14 @@ class Graph:
             handled += self._bring(node, turn, changed, recomputed)
         return self._end(followers, turn, recomputed, handled)
 
+    def follow(self, cuts: Iterable[tuple[Iterable[Change], int]]) -> Outcome:
+        """Take in cuts, each the changes that lead to a revision, one after another; the outcome is of all of them.
+
+        It names also what is again as it was: somebody may hold what was in between (I7).
+        """
+        outcomes = [self.advance(changes, revision) for changes, revision in cuts]
+        return outcomes[0] if len(outcomes) == 1 else _merged(outcomes, self.intent)
+
     def recompute(self) -> Outcome:
         """Run every node whole, as an audit; a right graph has no scope changed by it (I15). Cost: O(rows)."""
         turn = Turn(self.revision, placed=self._placement.placed)
@@ -380,6 +388,46 @@ class Graph:
             tuple(step.id for step in turn.steps.of(Input.HOSTS) if step.after is None),
             Stats(tuple(recomputed), handled, items),
         )
+
+
+def _joined(first: Step[Placement], second: Step[Placement]) -> Step[Placement]:
+    remade = first.remade or second.remade or (first.after is None and first.before is not None)
+    return replace(second, before=first.before, remade=remade)
+
+
+def _merged(outcomes: Sequence[Outcome], intent: Intent) -> Outcome:
+    """Several turns as one: of each key and each port the last word."""
+    said: dict[Scope, dict[Key, Entry | None]] = {}
+    placements: dict[str, Step[Placement]] = {}
+    for outcome in outcomes:
+        for change in outcome.scopes:
+            last = said.setdefault(change.scope, {})
+            last.update(dict.fromkeys(change.removed))
+            last.update((key_of(entry.item), entry) for entry in change.put)
+        for step in outcome.placements:
+            first = placements.get(step.id)
+            placements[step.id] = step if first is None else _joined(first, step)
+    scopes = [
+        ScopeChange(
+            scope,
+            [entry for entry in last.values() if entry is not None],
+            [key for key, entry in last.items() if entry is None],
+        )
+        for scope, last in said.items()
+    ]
+    ports = dict.fromkeys(id for outcome in outcomes for id in outcome.ports_gone)
+    hosts = dict.fromkeys(id for outcome in outcomes for id in outcome.hosts_gone)
+    return Outcome(
+        tuple(scopes),
+        tuple(placements.values()),
+        tuple(id for id in ports if intent.ports.get(id) is None),
+        tuple(id for id in hosts if intent.hosts.get(id) is None),
+        Stats(
+            tuple(name for outcome in outcomes for name in outcome.stats.recomputed),
+            sum(outcome.stats.handled for outcome in outcomes),
+            sum(outcome.stats.items for outcome in outcomes),
+        ),
+    )
 
 
 def difference(old: Graph, new: Graph) -> Iterator[ScopeChange]:

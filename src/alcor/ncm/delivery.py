@@ -258,12 +258,16 @@ class Delivery:
                     return True
             elif holding is None or holding.epoch != held.epoch or holding.holder is not None:
                 self._send_snapshot(held, turn)
-            elif holding.position >= held.changed and scope not in self._owed:
+            elif (
+                held.changed <= holding.position
+                and scope not in self._owed
+                and not held.is_blind(holding.position)
+            ):
                 if not in_part or self._is_ahead(held, holding):
                     return True
                 self._turn(held, holding, turn)
             elif holding.position > 0 and (
-                holding.position >= held.floor or self._can_share(held, holding.position)
+                held.leads_on(holding.position) or self._can_share(held, holding.position)
             ):
                 self._send_suffix(held, holding, turn)
             else:  # also from 0, where a step would say that it is everything
@@ -290,7 +294,7 @@ class Delivery:
                 holder = self._join(held, self._offered_keys[held.scope], position)
                 self._holdings[held.scope] = _Holding(held.epoch, position, holder)
                 RESUMES.inc()
-        elif position >= held.floor:
+        elif held.leads_on(position):
             self._holdings[held.scope] = _Holding(held.epoch, position)
             RESUMES.inc()
 
@@ -298,6 +302,7 @@ class Delivery:
         latest = held.latest
         return (
             latest is not None
+            and not held.is_blind(position)
             and latest.generation == held.fence
             and 0 < latest.from_revision <= position < latest.through
             and held.latest_bytes <= self._chunk_bytes
@@ -412,7 +417,7 @@ class Delivery:
             and holding.holder is None
             and holding.epoch == held.epoch
             and holding.position > 0
-            and (holding.position >= held.floor or self._can_share(held, holding.position))
+            and (held.leads_on(holding.position) or self._can_share(held, holding.position))
             and len(held.entries) <= KEPT_ITEMS_MAX
         )
 
@@ -449,7 +454,7 @@ class Delivery:
         holder = held.interest.join(self._subscriber.wake, keys)
         for key in keys:
             found = held.entries.get(key)
-            if found is None or found[0] > position:
+            if found is None or found[0] > position or held.is_blind(position):
                 holder.news[key] = None
         early = self._early.pop(held.scope, None)
         if early:

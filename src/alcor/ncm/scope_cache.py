@@ -82,6 +82,7 @@ class HeldScope:
     refers:    scope → how many of the items refer to it.
     latest:    the last step, `from` lowered to the change before it, so that everybody who was up to date gets the
                same object (it is encoded once for all of them); None after a snapshot. `latest_bytes`: its size.
+    blind:     between these two positions it is not known what was: who stands there cannot go on from it.
     interest:  who holds what of it, if it is held on demand. `eager`: subscribers that hold it whole all the same.
     """
 
@@ -92,6 +93,7 @@ class HeldScope:
     through: int = 0
     changed: int = 0
     floor: int = 0
+    blind: tuple[int, int] = (0, 0)
     loaded: bool = False
     reloading: bool = False
     entries: dict[Key, tuple[int, Envelope]] = field(default_factory=dict)
@@ -127,6 +129,22 @@ class HeldScope:
             return self.through
         return max(self.through, shard.through)
 
+    def is_blind(self, position: int) -> bool:
+        """Whether it is not known what the scope was at a position: we went past it by a snapshot, and what changed and
+        changed back in it was never said to us. Who stands there comes from another ncm."""
+        return self.blind[0] < position < self.blind[1]
+
+    def leads_on(self, position: int) -> bool:
+        """Whether `suffix_after` a position is all that changed."""
+        return self.floor <= position and not self.is_blind(position)
+
+    def pass_blindly(self, position: int, through: int) -> None:
+        """By a snapshot the scope goes on. Bound: one such leap is remembered; who stands before an older one begins
+        anew."""
+        if through - position > 1:
+            self.floor = max(self.floor, self.blind[1])
+            self.blind = position, through
+
     def suffix_after(self, position: int) -> tuple[list[tuple[int, Envelope]], list[tuple[int, Key]]]:
         """What changed after `position`, oldest first: puts and removals with their revisions.
 
@@ -143,8 +161,10 @@ class HeldScope:
 
     # --- changing ---
 
-    def put(self, envelope: Envelope, revision: int, position: int) -> bool:
+    def put(self, envelope: Envelope, revision: int, position: int, *, anew: bool = False) -> bool:
         """Take in an item; returns whether anything changed. `position`: the scope's before this step.
+
+        `anew`: it counts as changed in any case, for it may have been another one in between, which somebody holds.
 
         An item that is as it was keeps its `since` if it refers to nothing, or if its holder's row did not change after
         `position`: then the reference has stood all the time. Otherwise it may have been away in between, and the
@@ -155,8 +175,11 @@ class HeldScope:
         if before is not None:
             old = before[1]
             stands = not old.refers or envelope.since <= position
-            if stands and old.body == envelope.body and old.refers == envelope.refers:
+            is_equal = stands and old.body == envelope.body and old.refers == envelope.refers
+            if is_equal and not anew:
                 return False
+            if is_equal:
+                envelope = old
             del self.entries[key]
             self._count(old.refers, -1)
             if self.interest is not None:
@@ -170,11 +193,14 @@ class HeldScope:
             self.interest.changed(key, before[1] if before is not None else None, envelope)
         return True
 
-    def remove(self, key: Key, revision: int) -> bool:
-        """Remove an item and keep its tombstone; returns whether it was there."""
+    def remove(self, key: Key, revision: int, *, anew: bool = False) -> bool:
+        """Remove an item and keep its tombstone; returns whether it was there, or `anew`, as in `put`."""
         before = self.entries.pop(key, None)
         if before is None:
-            return False
+            if anew:
+                self.tombstones.pop(key, None)
+                self.tombstones[key] = revision
+            return anew
         self._count(before[1].refers, -1)
         self.tombstones[key] = revision
         if self.interest is not None:
@@ -194,6 +220,7 @@ class HeldScope:
         self.entries.clear()
         self.tombstones.clear()
         self.refers.clear()
+        self.blind = (0, 0)
         self.latest = self.latest_lazy = None
         self.interest = None
 
@@ -340,7 +367,12 @@ class ScopeCache:
             if heads.epoch > shard.begun:
                 shard.begun = heads.epoch
                 begun.add(number)
-            shard.through = max(shard.through, through)
+            if through < shard.through:
+                # A holder that is behind its predecessor: what that said counts for the scopes that were here then.
+                for held in self._scopes.values():
+                    if held.shard is shard:
+                        held.through = held.position
+            shard.through = through
             shard.serial += 1
         if begun:
             # Scopes that the new epoch's publisher did not speak of (it does not know them) must be asked for.
@@ -449,23 +481,30 @@ class ScopeCache:
         held.trim()
 
     def _compare(self, held: HeldScope, update: ScopeUpdate, whole: dict[Key, Envelope]) -> None:
-        """A snapshot of what is held: only differences count, so that subscribers go on from where they are."""
+        """A snapshot of what is held: only differences count, so that subscribers go on from where they are, and what
+        it says changed since, for it may have changed back."""
         position, changed = held.position, False
-        for key in [key for key in held.entries if key not in whole]:
-            changed |= held.remove(key, update.through)
+        is_told = 0 < update.floor <= position
+        late = {one.key for one in update.late if is_told and one.revision > position}
+        for key in [key for key in (*held.entries, *late) if key not in whole]:
+            changed |= held.remove(key, update.through, anew=key in late)
         for envelope in whole.values():
-            changed |= held.put(envelope, update.through, position)
+            changed |= held.put(envelope, update.through, position, anew=envelope.key in late)
         if changed:
             held.changed = update.through
             held.latest = held.latest_lazy = None
+        if not is_told:
+            held.pass_blindly(position, update.through)
         held.through = update.through
         held.trim()
 
     def _step(self, held: HeldScope, update: ScopeUpdate) -> None:
         position, before = held.position, held.changed
         references = set(held.refers)
-        changed = sum(held.remove(key, update.through) for key in update.removed)
-        changed += sum(held.put(envelope, update.through, position) for envelope in update.put)
+        # Of several revisions at once, a step also says what is again as it was: others may hold what was in between.
+        anew = update.through - position > 1
+        changed = sum(held.remove(key, update.through, anew=anew) for key in update.removed)
+        changed += sum(held.put(envelope, update.through, position, anew=anew) for envelope in update.put)
         held.through, held.generation = update.through, update.generation
         if not changed:
             return

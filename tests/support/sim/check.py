@@ -9,6 +9,7 @@ from alcor.pipeline.compile import flows, groups, meters
 from alcor.pipeline.resolve import closure, resolve
 from alcor.pipeline.view import View
 from tests.support.agent import numbers_of
+from tests.support.sim.demand import held_on_demand, wrong_parts
 from tests.support.sim.tenant import MACHINE_OWNER
 from tests.support.sim.truth import Revision
 from tests.support.sim.world import AgentNode, World
@@ -17,8 +18,13 @@ NAMED_MAX = 3
 
 
 def view_of(world: World, node: AgentNode) -> View:
-    """What the host should know, from rows."""
-    return resolve(world.truth.head.states, node.host_id)
+    """What the host should know, from rows; of what it holds on demand, whatever it has asked for."""
+    states, part = world.truth.head.states, held_on_demand(node)
+    known = {
+        scope: {key: item for key, item in state.items() if scope not in part or key in part[scope]}
+        for scope, state in states.items()
+    }
+    return resolve(known, node.host_id, lazy=part)
 
 
 def wrong_flows(world: World, node: AgentNode) -> list[str]:
@@ -115,7 +121,7 @@ async def trouble(world: World) -> list[str]:
     if late:
         return late
     for node in world.agents:
-        found = wrong_scopes(world, node) or wrong_flows(world, node)
+        found = wrong_scopes(world, node) or wrong_parts(world, node) or wrong_flows(world, node)
         if found:
             return found
     return await wrong_states(world)

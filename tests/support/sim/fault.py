@@ -1,9 +1,10 @@
 """What goes wrong, at random: crashes at any resumption, long absences, stalls, broken and cut connections, a database
-that refuses, a lease that is lost, a database that is restored."""
+that refuses or is out of reach, holders that stand still past their leases, a database that is restored."""
 
 import asyncio
 from random import Random
 
+from alcor.dataplane.share import TTL_S
 from tests.support.sim.loop import Component
 from tests.support.sim.store import copy_files, restore_files
 from tests.support.sim.world import AgentNode, Node, World
@@ -48,7 +49,9 @@ class Faults:
             (2, self.slow_switch),
             (2, self.refuse_writes),
             (1, self.stall_database),
-            (2, self.lose_lease),
+            (3, self.stand_still),
+            (3, self.cut_database),
+            (3, self.part),
             (2, self.move_cluster),
         ]
         while not self._is_over:
@@ -107,8 +110,24 @@ class Faults:
     def stall_database(self) -> None:
         self.world.store.stall(self.random.uniform(0.1, 3))
 
-    def lose_lease(self) -> None:
-        self.world.lease.take_away()
+    def stand_still(self) -> None:
+        """A dataplane is not run for longer than its leases last, and wakes when others hold them."""
+        component = self.random.choice(self.world.dataplanes).component
+        if component is not None:
+            component.stalled_until = self.world.loop.time() + self.random.uniform(TTL_S - 1, TTL_S * 3)
+
+    def cut_database(self) -> None:
+        """One dataplane does not get to the database, whether it is told so or not."""
+        line = self.random.choice(self.world.dataplanes).line
+        line.cut(self.random.uniform(0.05, 12), silent=self.random.random() < 0.5)
+
+    def part(self) -> None:
+        """Nothing passes between two processes that reach everybody else."""
+        world = self.world
+        pairs = [(ncm.name, f"{one.name}:1") for ncm in world.ncms for one in world.dataplanes]
+        pairs += [(agent.name, f"{ncm.name}:1") for agent in world.agents for ncm in world.ncms]
+        process, address = self.random.choice(pairs)
+        world.net.part(process, address, self.random.uniform(0.1, 20))
 
     def move_cluster(self) -> None:
         """A host's agent is to go to any of the ncms from its next connection on."""
@@ -120,6 +139,7 @@ class Faults:
     def back_up(self) -> None:
         """Copy the database as it is now."""
         copy_files(self.world.folder, self.world.folder / "backup")
+        self.world.leases.back_up()
         self._has_backup = True
 
     async def restore(self) -> None:
@@ -133,6 +153,7 @@ class Faults:
         await world.store.close()
         restore_files(world.folder / "backup", world.folder)
         world.reopen()
+        world.leases.restore()
         await world.store.new_epoch()
         for node in world.dataplanes:
             node.start()
@@ -142,6 +163,9 @@ class Faults:
         self._is_over = True
         world = self.world
         world.net.cut.clear()
+        world.net.parted.clear()
+        for dataplane in world.dataplanes:
+            dataplane.line.heal()
         world.store.refuse(0)
         for agent in world.agents:
             self._start_switch(agent)

@@ -29,7 +29,8 @@ HANDSHAKE_S = 0.01
 
 
 class Network:
-    """All listeners and streams. `cut`: addresses nobody gets to; `moved`: names that lead to another address."""
+    """All listeners and streams. `cut`: addresses nobody gets to; `moved`: names that lead to another address;
+    `parted`: (process, address) → until when nothing passes between them."""
 
     def __init__(self, loop: SimLoop) -> None:
         self.loop, self.random = loop, loop.random
@@ -37,15 +38,34 @@ class Network:
         self.streams: list[Stream] = []
         self.moved: dict[str, str] = {}
         self.cut: set[str] = set()
+        self.parted: dict[tuple[str, str], float] = {}
         self.delay_s_max = DELAY_S_MAX
 
-    def reach(self, address: str) -> "Server | None":
-        """Who listens there now."""
+    def reach(self, address: str, component: Component) -> "Server | None":
+        """Who listens there now, for somebody."""
         address = self.moved.get(address, address)
+        if self.parted_until(component, address) > self.loop.time():
+            return None
         server = self.listeners.get(address)
         if server is None or address in self.cut or server.component.is_dead or not server.is_open:
             return None
         return server
+
+    def part(self, process: str, address: str, seconds: float) -> None:
+        """Let nothing pass between a process and an address for so long: what is sent meanwhile arrives afterwards, if
+        the connection is still there.
+        """
+        self.parted[process, address] = self.loop.time() + seconds
+        for stream in list(self.streams):
+            if _process(stream.client.component) == process and address in stream.server.addresses:
+                if seconds > LATE_S:
+                    self.later(LATE_S, stream.break_, "nobody answered the pings")
+                elif self.random.random() < 0.5:
+                    self.later(self.random.random() * seconds, stream.break_, "no route")
+
+    def parted_until(self, component: Component, address: str) -> float:
+        """When something passes between them again."""
+        return self.parted.get((_process(component), address), 0.0)
 
     def delay_s(self) -> float:
         """How long a frame travels: mostly little."""
@@ -68,6 +88,11 @@ class Network:
     def later(self, delay_s: float, function: Callable[..., None], *args: Any) -> None:
         """In the network's own time: whoever sent it may be dead by then."""
         self.loop.call_later(delay_s, function, *args, context=Context())
+
+
+def _process(component: Component) -> str:
+    """The name of a process, whichever life of it."""
+    return component.name.rpartition(".")[0]
 
 
 class End:
@@ -111,7 +136,9 @@ class Stream:
             return False
         network = self.network
         target.on_the_way.append(frame)
-        target.arrives_at = max(target.arrives_at, network.loop.time() + network.delay_s())
+        free_at = max([network.parted_until(self.client.component, each) for each in self.server.addresses])
+        at = max(free_at, network.loop.time()) + network.delay_s()
+        target.arrives_at = max(target.arrives_at, at)
         network.later(target.arrives_at - network.loop.time(), self._arrive, target)
         return True
 
@@ -202,7 +229,7 @@ class Server:
         self.network, self.component = network, component
         self.is_open = False
         self._handlers: list[Any] = []
-        self._addresses: list[str] = []
+        self.addresses: list[str] = []
 
     def add_generic_rpc_handlers(self, handlers: Sequence[Any]) -> None:
         self._handlers += handlers
@@ -211,7 +238,7 @@ class Server:
         other = self.network.listeners.get(address)
         if other is not None and other.is_open and not other.component.is_dead:
             raise RuntimeError(f"{address} is taken")
-        self._addresses.append(address)
+        self.addresses.append(address)
         return int(address.rpartition(":")[2] or 0)
 
     def add_secure_port(self, address: str, credentials: Any) -> int:
@@ -219,7 +246,7 @@ class Server:
 
     async def start(self) -> None:
         self.is_open = True
-        for address in self._addresses:
+        for address in self.addresses:
             self.network.listeners[address] = self
 
     async def stop(self, grace: float | None) -> None:
@@ -260,7 +287,7 @@ class _Call:
     async def _open(self) -> None:
         network = self._network
         await asyncio.sleep(HANDSHAKE_S * network.random.random())
-        server = network.reach(self._address)
+        server = network.reach(self._address, self._component)
         method = None if server is None else server.find(self._path)
         if server is None or method is None or self._is_cancelled:
             self._code, self._details = grpc.StatusCode.UNAVAILABLE, f"nobody listens at {self._address}"

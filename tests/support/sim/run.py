@@ -2,20 +2,26 @@
 
 import asyncio
 import shutil
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any, ClassVar
 
+from alcor.bus.interface import ScopeUpdate
+from alcor.goalstate.scope import Scope
 from tests.support.audit import audit
 from tests.support.sim.check import trouble
+from tests.support.sim.demand import ANSWERED_S, Talk, unanswered
 from tests.support.sim.fault import Faults
 from tests.support.sim.loop import run, simulated
 from tests.support.sim.net import Network, installed
 from tests.support.sim.store import copy_files
 from tests.support.sim.tenant import Compute, Tenant, found_region
+from tests.support.sim.trace import Got
 from tests.support.sim.trace import check as check_trace
+from tests.support.sim.truth import LARGE
 from tests.support.sim.world import Shape, World, a_folder, remove
 
 SETTLE_S = 400.0
@@ -24,7 +30,7 @@ SETTLE_S = 400.0
 
 @dataclass
 class Outcome:
-    """What came of a run. `digest`: of all its steps; equal seeds give equal ones."""
+    """What came of a run. `digest`: of all its steps; equal seeds give equal ones. `seen`: how often what."""
 
     seed: int
     digest: str = ""
@@ -33,6 +39,7 @@ class Outcome:
     requests: int = 0
     refused: int = 0
     settled_s: float = 0.0
+    seen: dict[str, int] = field(default_factory=dict)
     findings: list[str] = field(default_factory=list)
     tail: str = ""
 
@@ -53,15 +60,16 @@ def plan_of(seed: int) -> Plan:
     rng = Random(seed * 7 + 1)
     return Plan(
         Shape(
+            lazy_above=LARGE if seed % 3 == 1 else 0,
             hosts=rng.choice((2, 3, 3)),
-            ncms=rng.choice((1, 1, 2)),
-            dataplanes=rng.choice((1, 2)),
+            ncms=rng.choice((1, 2, 2)),
+            dataplanes=rng.choice((1, 2, 2, 3)),
             chunk_bytes=rng.choice((300, 960 << 10)),
             grace_s=rng.choice((0.0, 1.0, 60.0)),
             heartbeat_s=rng.choice((2.0, 10.0)),
         ),
         requests=rng.randint(15, 50),
-        pause_s=rng.choice((0.02, 0.1, 0.5)),
+        pause_s=rng.choice((0.05, 0.2, 0.5)),
         fault_pause_s=rng.choice((0.2, 1.0, 3.0)),
         restores=rng.random() < 0.2,
     )
@@ -109,6 +117,8 @@ async def tell(world: World, plan: Plan, outcome: Outcome) -> None:
     tenants = [Tenant(world, Random(world.random.random())) for _ in range(2)]
     compute = Compute(world, Random(world.random.random()))
     faults = Faults(world, Random(world.random.random()))
+    talk = Talk(world, Random(world.random.random()))
+    talking = loop.spawn(None, talk.work())
     plugging = loop.spawn(None, compute.work())
     await tenants[0].begin()
     breaking = loop.spawn(None, faults.work(plan.fault_pause_s))
@@ -121,13 +131,14 @@ async def tell(world: World, plan: Plan, outcome: Outcome) -> None:
     faults.heal()
     await breaking
     plugging.cancel()
+    talking.cancel()
     compute.plug(1.0)
     outcome.faults = faults.count
     outcome.requests = sum(one.done for one in tenants)
     outcome.refused = sum(one.refused for one in tenants)
     if plan.restores:
         await _release_holds(world)
-    await settle(world, plan, outcome)
+    await settle(world, plan, outcome, talk)
 
 
 async def _release_holds(world: World) -> None:
@@ -138,27 +149,53 @@ async def _release_holds(world: World) -> None:
             node.agent.release_hold()
 
 
-async def settle(world: World, plan: Plan, outcome: Outcome) -> None:
-    """Wait until everything is right, then look at the rows and end everything."""
+async def rest(world: World) -> list[str]:
+    """Wait until everything is right; returns what is not after all."""
     begun = world.loop.time()
     found = ["it was not looked at"]
     pause_s = 0.5
-    while world.loop.time() < begun + SETTLE_S:
+    while found and world.loop.time() < begun + SETTLE_S:
         await asyncio.sleep(pause_s)
         found = await trouble(world)
-        if not found:
-            break
         pause_s = min(pause_s * 1.3, 5.0)
+    return found
+
+
+async def settle(world: World, plan: Plan, outcome: Outcome, talk: Talk | None = None) -> None:
+    """Wait until everything is right, then look at the rows and end everything."""
+    begun = world.loop.time()
+    found = await rest(world)
     outcome.settled_s = round(world.loop.time() - begun, 1)
+    if not found and talk is not None and talk.ask_all():
+        await asyncio.sleep(ANSWERED_S)
+        found = [each for node in world.agents for each in unanswered(world, node)] or await rest(world)
     outcome.findings += found
     outcome.findings += await audit(world.store, is_log_whole=not plan.restores)
     outcome.findings += check_trace(world.events, world.truth, world.lives)
+    outcome.seen = counts_of(world)
     if found:
         return
     for node in [*world.agents, *world.ncms, *world.dataplanes]:
         outcome.findings += [f"a task is left: {left}" for left in await node.stop()]
     await world.store.close()
     outcome.findings += [f"unhandled: {one}" for one in world.loop.unhandled]
+
+
+def counts_of(world: World) -> dict[str, int]:
+    """What happened how often, so that a test can see that it does."""
+    seen = Counter(deaths=sum(node.lives - 1 for node in world.nodes), terms=world.leases.taken)
+    part: dict[tuple[str, Scope], bool] = {}
+    for event in world.events:
+        for step in event.batch if isinstance(event, Got) else ():
+            if isinstance(step, ScopeUpdate) and not step.more:
+                before = part.get((event.who, step.scope), False)
+                part[event.who, step.scope] = step.lazy
+                seen["turned_part"] += step.lazy and not before
+                seen["turned_whole"] += before and not step.lazy
+                seen["answers"] += step.lazy and before and bool(step.put)
+                seen["absences"] += len(step.absent)
+                seen["removals"] += step.lazy and len(step.removed)
+    return dict(seen)
 
 
 Story = Callable[[World, Plan, Outcome], Coroutine[Any, Any, None]]

@@ -28,6 +28,8 @@ from tests.support.sim.world import HOSTS, World
 
 E = TypeVar("E", bound=Entity)
 NETWORKS_MAX, PORTS_MAX, GROUPS_MAX = 4, 9, 4
+LARGE_NETWORKS_MAX, LARGE_PORTS_MAX = 2, 14
+"""Where networks are held on demand: fewer and larger ones."""
 MACHINE_OWNER = "compute:nova"
 
 
@@ -97,6 +99,7 @@ class Tenant:
         self.world, self.random = world, random
         self.desk = SimDesk(world)
         self.done = self.refused = self._made = 0
+        self._networks_max, self._ports_max = NETWORKS_MAX, PORTS_MAX
         self._requests: list[tuple[int, Callable[[], Awaitable[object]]]] = [
             (4, self.create_network),
             (12, self.create_port),
@@ -118,6 +121,10 @@ class Tenant:
             (2, self.delete_network),
             (1, self.delete_router),
         ]
+        if world.shape.lazy_above:
+            # Networks pass the bound both ways, some by one port at a time, some by many.
+            self._requests += [(10, self.fill_network), (8, self.drain_network)]
+            self._networks_max, self._ports_max = LARGE_NETWORKS_MAX, LARGE_PORTS_MAX
 
     async def work(self, requests: int, pause_s: float) -> None:
         """Make so many requests, with pauses of about that length."""
@@ -189,7 +196,7 @@ class Tenant:
 
     async def create_network(self) -> None:
         inner = [row for row in self.rows(Network) if not row.router_external]
-        if len(inner) >= NETWORKS_MAX:
+        if len(inner) >= self._networks_max:
             raise _NothingError
         network = await self.desk.create("network", name=self._name("net"))
         # Requests of two tasks may choose the same one: it is no matter, subnets of two networks may overlap.
@@ -197,9 +204,24 @@ class Tenant:
         await self.desk.create("subnet", network_id=network.id, ip_version=4, cidr=cidr)
 
     async def create_port(self) -> None:
-        if len(self.machines()) >= PORTS_MAX:
+        if len(self.machines()) >= self._ports_max:
+            raise _NothingError
+        await self._create_port(self.any(Network, lambda row: not row.router_external))
+
+    async def fill_network(self) -> None:
+        if len(self.machines()) >= self._ports_max:
             raise _NothingError
         network = self.any(Network, lambda row: not row.router_external)
+        for _ in range(self.random.randint(2, 6)):
+            await self._create_port(network)
+
+    async def drain_network(self) -> None:
+        network = self.any(Network, lambda row: not row.router_external)
+        machines = [row for row in self.machines() if row.network_id == network.id]
+        for port in machines[self.random.randint(0, 3) :]:
+            await self.desk.delete(port)
+
+    async def _create_port(self, network: Network) -> None:
         host = self.random.choice((*HOSTS, *HOSTS, ""))
         said: dict[str, Any] = {"binding_host_id": host} if host else {}
         groups = self._groups()

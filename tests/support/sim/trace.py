@@ -151,7 +151,10 @@ class _Held:
     items: dict[Key, Item] = field(default_factory=dict)
     chunks: list[ScopeUpdate] = field(default_factory=list)
     is_asked: bool = False
-    is_passed: bool = False
+    passed: int = NOTHING
+    is_part: bool = False
+    is_between: bool = False
+    """Of what is held in part, some is newer than the position, and the rest of the news is on its way."""
 
 
 class _Receiver:
@@ -170,7 +173,7 @@ class _Receiver:
     def begin(self, hello: Hello) -> None:
         """A stream begins: what was half said is void. What is held is still held."""
         for held in self._held.values():
-            held.chunks, held.is_asked, held.is_passed = [], False, False
+            held.chunks, held.is_asked, held.passed = [], False, NOTHING
         self._kept = []
         self._epoch = max(self._epoch, hello.epoch)
         self._compare(dict(hello.positions))
@@ -223,17 +226,16 @@ class _Receiver:
             self._update(self._held.setdefault(step.scope, _Held()), step)
 
     def _update(self, held: _Held, update: ScopeUpdate) -> None:
-        verdict = self._rules.verdict(
-            held.height, update.epoch, update.from_revision, update.through, asked=held.is_asked
-        )
+        verdict = self._verdict(held, update)
         if verdict is Verdict.ASK:
             held.is_asked = True
             position = held.height.position if held.height.epoch == update.epoch else NOTHING
-            self.asked.add(Resume(update.scope, max(position, 0)))
+            is_whole_wanted = held.is_part and not update.lazy
+            self.asked.add(Resume(update.scope, 0 if is_whole_wanted else max(position, 0)))
         if verdict is not Verdict.APPLY:
             return
         if update.from_revision == 0:
-            if held.chunks and held.chunks[0].epoch != update.epoch:
+            if held.chunks and (held.chunks[0].epoch, held.chunks[0].lazy) != (update.epoch, update.lazy):
                 held.chunks = []
             held.chunks.append(update)
             if update.more:
@@ -245,11 +247,22 @@ class _Receiver:
                 held.items.pop(key, None)
             for envelope in chunk.put:
                 held.items[envelope.key] = self._truth.read(envelope)
-        held.height = Height(update.epoch, update.through)
-        if held.is_passed:
+        height = Height(update.epoch, update.through)
+        # As much of the news as went into a frame leaves the position where it is.
+        held.is_between = update.lazy and held.is_part and update.from_revision > 0 and height == held.height
+        held.height, held.is_part = height, update.lazy
+        held.is_asked, held.passed = held.passed > update.through, NOTHING
+        if held.is_asked:
             self.asked.add(Resume(update.scope, update.through))
-        held.is_asked, held.is_passed = held.is_passed, False
         self._judge(update.scope, held)
+
+    def _verdict(self, held: _Held, update: ScopeUpdate) -> Verdict:
+        step = held.height, update.epoch, update.from_revision, update.through
+        if held.is_part or update.lazy:
+            return self._rules.verdict_in_part(
+                *step, is_part=held.is_part, is_lazy=update.lazy, asked=held.is_asked
+            )
+        return self._rules.verdict(*step, asked=held.is_asked)
 
     def _heads(self, heads: Heads) -> None:
         for shard, through in heads.through.items():
@@ -260,19 +273,22 @@ class _Receiver:
                     continue
                 can_follow = held.height.position != NOTHING and not held.is_asked and not held.chunks
                 if held.height.epoch != heads.epoch or not can_follow:
-                    held.is_passed = True
+                    held.passed = max(held.passed, through)
                 elif held.height.position < through:
                     held.height = Height(heads.epoch, through)
                     self._judge(scope, held)
 
     def _judge(self, scope: Scope, held: _Held) -> None:
         """What was applied is the state of that revision (I7)."""
-        if not _is_state(self._truth, scope, held.height, held.items):
+        if not held.is_between and not _is_state(self._truth, scope, held.height, held.items, held.is_part):
             self.wrong.append(f"{self._who} holds of {scope} what it never was at {held.height}")
 
 
-def _is_state(truth: Truth, scope: Scope, height: Height, items: dict[Key, Item]) -> bool:
-    return any(items == one.state(scope) for one in truth.at(*height))
+def _is_state(
+    truth: Truth, scope: Scope, height: Height, items: dict[Key, Item], is_part: bool = False
+) -> bool:
+    states = [one.state(scope) for one in truth.at(*height)]
+    return any(items == state or (is_part and items.items() <= state.items()) for state in states)
 
 
 def check(

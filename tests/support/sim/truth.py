@@ -12,7 +12,11 @@ from alcor.model.resource import Entity
 from tests.support.agent import CODEC
 from tests.support.sim.store import SimStore
 
-REGION_ITEM = RegionItem(id="region", responder_mac="fe:00:00:00:00:01", dhcp_lease_s=86_400)
+LARGE = 4
+"""Networks of more placed ports have relays; of more items, neighbours and members are held on demand where that is."""
+REGION_ITEM = RegionItem(
+    id="region", responder_mac="fe:00:00:00:00:01", dhcp_lease_s=86_400, relay_above=LARGE
+)
 _KINDS = frozenset(ENTITIES)
 Rows = dict[str, Entity]
 

@@ -1,29 +1,30 @@
-"""A region in one simulated loop: store, dataplanes with a lease, ncms, agents, switches; each can die and come back.
+"""A region in one simulated loop: store, dataplanes with leases, ncms, agents, switches; each can die and come back.
 
-All of it is the product's own code but the network below gRPC (`net`), the threads of the store (`store`), the switches
-(`alcor.agent.simulated`) and the lease, which the database would hold.
+All of it is the product's own code but the network below gRPC (`net`), the threads of the store (`store`), the table of
+leases and the ways to the database (`database`) and the switches (`alcor.agent.simulated`).
 """
 
 import asyncio
 import random
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from contextvars import Context
 from dataclasses import dataclass
 from pathlib import Path
 
 from alcor.agent.service import Agent
+from alcor.bus.fallback import FallbackConnector
 from alcor.bus.goal_client import GoalClient
 from alcor.bus.goal_server import GoalServer
 from alcor.bus.grpc_client import GrpcConnector
 from alcor.bus.grpc_server import AgentServer
-from alcor.bus.interface import DataplaneBus
 from alcor.dataplane.service import Dataplane
+from alcor.dataplane.share import Share
 from alcor.ncm.service import Ncm
+from alcor.runtime.member import Member
 from tests.support.agent import CODEC
-from tests.support.sim.lead import Leader
+from tests.support.sim.database import LeasesByLine, Line, RegionLeases, store_by_line
 from tests.support.sim.loop import Component, SimLoop
 from tests.support.sim.net import Network
 from tests.support.sim.store import SimStore, open_store
@@ -36,8 +37,10 @@ HOSTS = ("h1", "h2", "h3")
 BASE_MS = 1_790_000_000_000
 RESTART_S = 1.0
 """A supervisor starts a process again that ended by itself."""
-LEASE_S = 2.0
-"""How long a dead holder's lease keeps others out."""
+IDLE_S, TTL_S = 30.0, 12.0
+"""What is held on demand is forgotten when it was not used for so long, and confirmed so often."""
+BACK_S = 10.0
+"""After so long an agent that fell back tries its own ncm first again."""
 SECRET = "the-bus-secret"
 
 
@@ -51,6 +54,12 @@ class Shape:
     chunk_bytes: int = 960 << 10
     grace_s: float = 60.0
     heartbeat_s: float = 5.0
+    lazy_above: int = 0
+
+    @property
+    def lazy_below(self) -> int:
+        """Below so many items a scope is held whole again."""
+        return self.lazy_above
 
 
 class Node:
@@ -128,105 +137,31 @@ class Node:
             self.world.later(RESTART_S, self.start)
 
 
-class Lease:
-    """Who may be the dataplane, as a database would say it: one holder, each with a higher generation."""
-
-    def __init__(self, world: "World") -> None:
-        self._world = world
-        self.generation = 0
-        self.holder: Component | None = None
-        self._taken_away: dict[int, asyncio.Future[str]] = {}
-        self._free = asyncio.Event()
-        self._free.set()
-
-    async def take(self, component: Component, waiting: Callable[[], None]) -> "_Held":
-        """Wait for the lease."""
-        if self.holder is not None:
-            waiting()
-        while self.holder is not None:
-            self._free.clear()
-            await self._free.wait()
-        self.generation += 1
-        self.holder = component
-        self._taken_away[self.generation] = self._world.loop.create_future()
-        return _Held(self, self.generation)
-
-    def dropped(self, component: Component) -> None:
-        """The holder died: others may have it when its time is over."""
-        if self.holder is component:
-            self._world.later(LEASE_S, self._let_go, component)
-
-    def take_away(self) -> None:
-        """The holder's connection to the database broke: it learns of it, perhaps late, and another may come."""
-        holder = self.holder
-        if holder is not None:
-            future = self._taken_away[self.generation]
-            self._let_go(holder)
-            self._world.later(self._world.random.random() * 5, _tell, future)
-
-    async def lost(self, generation: int) -> str:
-        """Wait until that lease is lost."""
-        return await asyncio.shield(self._taken_away[generation])
-
-    def release(self, generation: int) -> None:
-        """Given back by its holder."""
-        if generation == self.generation:
-            self.holder = None
-            self._free.set()
-
-    def _let_go(self, component: Component) -> None:
-        if self.holder is component:
-            self.holder = None
-            self._free.set()
-
-
-def _tell(future: "asyncio.Future[str]") -> None:
-    if not future.done():
-        future.set_result("the connection to the database broke")
-
-
-class _Held:
-    """Implements `sim.lead.Held`."""
-
-    def __init__(self, lease: Lease, generation: int) -> None:
-        self._lease, self._generation = lease, generation
-
-    @property
-    def generation(self) -> int:
-        return self._generation
-
-    async def lost(self) -> str:
-        return await self._lease.lost(self._generation)
-
-    async def release(self) -> None:
-        self._lease.release(self._generation)
-
-
 class DataplaneNode(Node):
-    """One of the processes of which one leads."""
+    """One of the dataplanes. `line`: its way to the database, which outlives it."""
 
     def __init__(self, world: "World", name: str) -> None:
         super().__init__(world, name)
-        self.deaths.append(world.lease.dropped)
+        self.line = Line(world.loop, random.Random(world.random.random()))
 
     async def main(self) -> None:
-        world, component = self.world, self.component
-        assert component is not None
-        address = f"{self.name}:1"
+        world, address = self.world, f"{self.name}:1"
+        server = GoalServer(CODEC, [address], secret=SECRET)
+        await server.start()
+        leases = LeasesByLine(world.leases, self.line)
+        store = store_by_line(world.store, self.line)
 
-        @asynccontextmanager
-        async def listen() -> AsyncIterator[DataplaneBus]:
-            server = GoalServer(CODEC, [address], secret=SECRET)
-            await server.start()
-            try:
-                yield server
-            finally:
-                await server.stop()
+        def make() -> Dataplane:
+            return Dataplane(store, server, generation=None, region=REGION_ITEM, now_ms=world.now_ms)
 
-        def make(generation: int, bus: DataplaneBus) -> Dataplane:
-            return Dataplane(world.store, bus, generation=generation, region=REGION_ITEM, now_ms=world.now_ms)
+        def share(dataplane: Dataplane) -> Share:
+            member_id = f"{self.name}.{self.lives}"
+            return Share(leases, dataplane, member_id=member_id, address=address, clock=world.loop.time)
 
-        await Leader(lambda waiting: world.lease.take(component, waiting), listen, make).run()
+        try:
+            await Member(make, share).run()
+        finally:
+            await server.stop()
 
 
 class NcmNode(Node):
@@ -238,7 +173,8 @@ class NcmNode(Node):
         world, shape = self.world, self.world.shape
         rng = random.Random(world.random.random())
         client = GoalClient(
-            [f"{node.name}:1" for node in world.dataplanes],
+            # Some are told of all dataplanes, some find the others through one.
+            [f"{node.name}:1" for node in world.dataplanes[: rng.choice((1, None))]],
             ncm_id=f"{self.name}.{self.lives}",
             secret=lambda: SECRET,
             random=rng.random,
@@ -251,6 +187,8 @@ class NcmNode(Node):
             now_ms=world.now_ms,
             grace_s=shape.grace_s,
             chunk_bytes=shape.chunk_bytes,
+            lazy_above=shape.lazy_above,
+            lazy_below=shape.lazy_below,
         )
         server = AgentServer(ncm.handle, [f"{self.name}:1"])
         work = asyncio.create_task(ncm.run())
@@ -279,7 +217,11 @@ class AgentNode(Node):
     async def main(self) -> None:
         world = self.world
         rng = random.Random(world.random.random())
-        watched = WatchedConnector(f"{self.name}.{self.lives}", GrpcConnector(self.address), world.events)
+        addresses = [self.address, *(f"{node.name}:1" for node in world.ncms)]
+        connector = FallbackConnector(
+            [GrpcConnector(address) for address in addresses], clock=world.loop.time, back_s=BACK_S
+        )
+        watched = WatchedConnector(f"{self.name}.{self.lives}", connector, world.events)
         self.agent = watched.agent = Agent(
             watched,
             self.switch,
@@ -292,6 +234,7 @@ class AgentNode(Node):
             monotonic_s=world.loop.time,
             release_hold=self.release_hold,
         )
+        self.agent.asker.idle_s, self.agent.asker.ttl_s = IDLE_S, TTL_S
         await self.agent.run()
 
 
@@ -303,7 +246,7 @@ class World:
         self.random = random.Random(loop.random.random())
         self.truth = Truth()
         self.store = self._open()
-        self.lease = Lease(self)
+        self.leases = RegionLeases(loop.time, self.now_ms, lambda: self.store.position.revision)
         self.dataplanes = [DataplaneNode(self, f"dataplane-{n}") for n in range(1, shape.dataplanes + 1)]
         self.ncms = [NcmNode(self, f"ncm-{n}") for n in range(1, shape.ncms + 1)]
         self.agents: list[AgentNode] = []

@@ -296,8 +296,8 @@ def faulty(store: SqliteStore) -> Faulty:
     return Faulty(store)
 
 
-async def test_a_failure_is_repaired_by_a_reload_that_tells_the_difference(faulty: Faulty) -> None:
-    """A failed turn is logged and made good from an image; only what differs is told, as a step from the last one."""
+async def test_a_store_that_could_not_be_read_is_read_again(faulty: Faulty) -> None:
+    """A turn that could not begin is logged and begun again, without an image; the next step is from the last one."""
     start = await commit(faulty, put=[H1, H2, N, S, P1])
     bus = RecordingBus()
     async with running(faulty, bus):
@@ -305,9 +305,11 @@ async def test_a_failure_is_repaired_by_a_reload_that_tells_the_difference(fault
         faulty.follow_failures, faulty.image_failures = 3, 1
         with capture_logs() as logs:
             await bus.reached(await commit(faulty, put=[P2]))
+        assert faulty.image_failures == 1
+        faulty.image_failures = 0
         await assert_held(faulty, bus)
 
-    assert [entry["event"] for entry in logs if entry["log_level"] == "error"]
+    assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["turn_failed"] * 3
     updates, _ = bus.turns[-1]
     assert {(u.scope, u.from_revision, u.through) for u in updates} == {
         (host_scope("h2"), start, start + 1),

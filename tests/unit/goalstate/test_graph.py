@@ -186,6 +186,20 @@ def test_a_cut_says_only_where_it_ends() -> None:
     assert _said(outcome.scopes) == {host_scope("h1"): ({_local("p1")}, set())}
 
 
+def test_cuts_that_lead_back_are_said_all_the_same() -> None:
+    """Several cuts at once name also what is again as it was: another dataplane may have said what was in between."""
+    graph = _graph()
+
+    outcome = graph.follow([([created(NEW)], 11), ([deleted(NEW)], 12)])
+
+    assert _said(outcome.scopes) == {
+        host_scope("h1"): (set(), {_local("new")}),
+        neighbours_scope("n"): (set(), {_neighbour("new")}),
+    }
+    assert (graph.revision, outcome.ports_gone) == (12, ("new",))
+    assert [(step.id, step.before, step.after) for step in outcome.placements] == [("new", None, None)]
+
+
 def test_a_renamed_host_makes_the_placement_node_recompute() -> None:
     """The API does not rename hosts, so there is no handler for it: what looks hosts up by name runs whole."""
     rows = [replaced(H1, name="host-x"), H2, N, S, P1, P2]

@@ -244,6 +244,16 @@ def test_heads_before_the_snapshot_do_not_count() -> None:
     assert desk.held.position == 10
 
 
+def test_heads_of_a_holder_that_is_behind_say_no_more_than_they_say() -> None:
+    """What its predecessor said counts for the scopes that were there, and not for one that is loaded from itself."""
+    desk = Desk(LOADED, heads(15), heads(12, generation=2))
+    assert desk.held.position == 15
+
+    desk = Desk(heads(15), step(0, 12, envelope("a"), generation=2), heads(12, generation=2))
+
+    assert desk.held.position == 12
+
+
 def test_a_position_never_goes_back() -> None:
     """A gap, and loading again at an older revision, leave the position where it was."""
     desk = Desk(LOADED, heads(15), step(17, 18, envelope("c")))
@@ -343,7 +353,7 @@ def test_since_of_a_standing_reference_is_kept() -> None:
     desk = Desk(step(0, 10, envelope("a", since=4, refers=(TARGET,))))
 
     desk.cache.take(step(10, 12, envelope("a", since=9, refers=(TARGET,))))
-    assert desk.held.entries[key("a")] == (10, envelope("a", since=4, refers=(TARGET,)))
+    assert desk.held.entries[key("a")] == (12, envelope("a", since=4, refers=(TARGET,)))
 
     desk.cache.take(step(12, 15, envelope("a", since=14, refers=(TARGET,))))
     assert desk.held.entries[key("a")] == (15, envelope("a", since=14, refers=(TARGET,)))
@@ -435,3 +445,23 @@ def test_a_suffix_brings_every_position_to_the_present(steps: list[tuple[dict[st
         reached = {id: body for id, body in state.items() if key(id) not in {each for _, each in removed}}
         reached |= {each.key.id: each.body.decode() for _, each in puts}
         assert reached == present
+
+
+def test_a_step_of_several_revisions_says_what_is_again_as_it_was() -> None:
+    """Who comes from another ncm may hold what was in between: to him equal items and missing ones are changes."""
+    desk = Desk(step(0, 10, envelope("a"), envelope("b")))
+
+    desk.cache.take(step(10, 14, envelope("a"), removed=("c",)))
+
+    puts, gone = desk.held.suffix_after(12)
+    assert [envelope.key for _, envelope in puts] == [key("a")]
+    assert gone == [(14, key("c"))]
+
+
+def test_who_stands_where_a_snapshot_passed_cannot_go_on() -> None:
+    """What changed and changed back inside a snapshot's leap is not known; who stands at its ends goes on."""
+    desk = Desk(step(0, 10, envelope("a"), envelope("b")))
+
+    desk.cache.take(step(0, 14, envelope("a", "changed"), envelope("b")))
+
+    assert [position for position in range(9, 16) if desk.held.leads_on(position)] == [10, 14, 15]
