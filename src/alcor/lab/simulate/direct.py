@@ -122,6 +122,7 @@ class DirectLoader:
         likenesses: dict[int, Likeness],
     ) -> Iterator[Batch]:
         """All ports but the first of each network, in turn."""
+        names = [plan.host_name(index) for index in range(plan.hosts_there)]
         rest = ((network, place) for network in networks for place in range(1, network.ports))
         while part := list(islice(rest, _PORTS_AT_ONCE)):
             ids, now = iter(_new_ids(len(part), self._rng)), _now()
@@ -131,11 +132,10 @@ class DirectLoader:
                 network = part[start][0]
                 end = start
                 places = []
-                hosts = [plan.host_name(index) for index in network.hosts]
                 while end < len(part) and part[end][0] is network:
                     place = part[end][1]
                     places.append(
-                        Place(next(ids), f"sim-{network.number}-{place}", hosts[place % len(hosts)])
+                        Place(next(ids), f"sim-{network.number}-{place}", names[network.host_of(place)])
                     )
                     end += 1
                 made, claimed = likenesses[network.number].make(places, now)

@@ -1,6 +1,7 @@
 """Loading a region's intent in large batches: through its API, or straight into its store (`direct`)."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -31,6 +32,8 @@ class Loaded:
     networks: dict[int, str] = field(default_factory=dict)
     groups: dict[int, str] = field(default_factory=dict)
     ports: dict[int, list[str]] = field(default_factory=dict)
+    elapsed_s: float = 0.0
+    """How long it took."""
 
     @property
     def port_count(self) -> int:
@@ -102,9 +105,9 @@ class ApiLoader:
 
 async def load(loader: Loader, plan: Plan, progress: Progress) -> Loaded:
     """Make hosts, networks, groups and ports as planned. Cost: measured by benchmarks/load_ports.py."""
-    loaded = Loaded()
-    for first in range(0, plan.hosts, _HOSTS_BULK):
-        indexes = range(first, min(plan.hosts, first + _HOSTS_BULK))
+    loaded, began = Loaded(), time.monotonic()
+    for first in range(0, plan.hosts_there, _HOSTS_BULK):
+        indexes = range(first, min(plan.hosts_there, first + _HOSTS_BULK))
         names = [plan.host_name(index) for index in indexes]
         bodies = [
             {"name": name, "vtep_addresses": [plan.host_vtep(i)]}
@@ -115,6 +118,7 @@ async def load(loader: Loader, plan: Plan, progress: Progress) -> Loaded:
     networks = list(plan.networks())
     await _make_networks(loader, networks, loaded)
     await loader.fill(networks, loaded, plan, progress)
+    loaded.elapsed_s = time.monotonic() - began
     return loaded
 
 
@@ -175,7 +179,7 @@ def port_body(network: NetworkPlan, loaded: Loaded, plan: Plan, place: int) -> R
         "project_id": network.project,
         "device_owner": "compute:nova",
         "device_id": f"sim-{network.number}-{place}",
-        "binding:host_id": plan.host_name(network.hosts[place % len(network.hosts)]),
+        "binding:host_id": plan.host_name(network.host_of(place)),
     }
     if network.number in loaded.groups:
         body["security_groups"] = [loaded.groups[network.number]]

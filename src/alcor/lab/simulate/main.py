@@ -91,20 +91,17 @@ def _check(wish: Wish) -> None:
 
 async def _simulate(wish: Wish, folder: Path, ledger: Ledger, display: Display) -> Outcome:
     async with contextlib.AsyncExitStack() as stack:
-        began = time.monotonic()
         region, loaded = await _region(wish, folder, ledger, display, stack)
-        load_s = time.monotonic() - began
         http = await stack.enter_async_context(_client(region))
         if loaded is None:
             began = time.monotonic()
             loaded = await load(ApiLoader(http), wish.plan, lambda done, of: display.loading(done, of, began))
-            load_s = time.monotonic() - began
         fleet = Fleet(wish.plan, folder, wish.workers)
         stack.push_async_callback(fleet.stop)
         await fleet.start()
         run = Run(wish.plan, region, fleet, http, display.show, wish.deadline_s, loaded)
         outcome = await _carry_out(run, wish.workload)
-        found = facts(run, workload=wish.workload.name, outcome=outcome, load_s=load_s)
+        found = facts(run, workload=wish.workload.name, outcome=outcome, load_s=loaded.elapsed_s)
     written = (
         await asyncio.to_thread(write_report, wish.report, run, found) if wish.report is not None else []
     )

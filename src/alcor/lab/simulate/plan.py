@@ -31,11 +31,23 @@ class Flows(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NetworkPlan:
-    """One network. `hosts`: indexes of the hosts that have ports of it, `ports` dealt out to them in turn."""
+    """One network. `hosts`: indexes of the hosts that have ports of it, `ports` dealt out to them in turn.
+
+    `silent`: indexes of hosts without agents; they have all ports but `local` of each of `hosts`.
+    """
 
     number: int
     ports: int
     hosts: tuple[int, ...]
+    silent: tuple[int, ...] = ()
+    local: int = 0
+
+    def host_of(self, place: int) -> int:
+        """The index of the host that has its `place`-th port."""
+        count = len(self.hosts)
+        if self.silent and place >= self.local * count:
+            return self.silent[place % len(self.silent)]
+        return self.hosts[place % count]
 
     @property
     def name(self) -> str:
@@ -63,7 +75,11 @@ class NetworkPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One run. `sizes`: ports of each network. `rate`: changes a second of workloads that churn."""
+    """One run. `sizes`: ports of each network. `rate`: changes a second of workloads that churn.
+
+    `silent`: hosts more that the region has and nobody simulates: they have what exceeds `density` ports of a network
+    on each of `hosts`, whose share then is the same however large networks are.
+    """
 
     hosts: int = 1_000
     sizes: tuple[int, ...] = (100,) * 100
@@ -74,9 +90,10 @@ class Plan:
     rate: float = 20.0
     share: float = 0.3
     density: int = DENSITY
+    silent: int = 0
 
     def __post_init__(self) -> None:
-        if not 1 <= self.hosts <= HOSTS_MAX:
+        if not 1 <= self.hosts <= self.hosts_there <= HOSTS_MAX:
             raise LabError(f"--hosts {self.hosts}: between 1 and {HOSTS_MAX:,}")
         if not self.sizes or min(self.sizes) < 1 or self.ports > PORTS_MAX:
             raise LabError(f"--ports, --networks: each network needs a port, all at most {PORTS_MAX:,}")
@@ -87,6 +104,11 @@ class Plan:
     def ports(self) -> int:
         """All of them."""
         return sum(self.sizes)
+
+    @property
+    def hosts_there(self) -> int:
+        """All hosts of the region."""
+        return self.hosts + self.silent
 
     def host_name(self, index: int) -> str:
         """A host's name in the region."""
@@ -102,7 +124,8 @@ class Plan:
         for number, size in enumerate(self.sizes):
             wide = min(self.hosts, max(1, -(-size // self.density)))
             first = chance.randrange(self.hosts)
-            yield NetworkPlan(number, size, tuple((first + step) % self.hosts for step in range(wide)))
+            hosts = tuple((first + step) % self.hosts for step in range(wide))
+            yield NetworkPlan(number, size, hosts, tuple(range(self.hosts, self.hosts_there)), self.density)
 
     def sampled(self) -> tuple[str, ...]:
         """The hosts that are audited, by name."""

@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import httpx
@@ -119,7 +120,7 @@ class Run:
     usage: Usage = field(default_factory=Usage)
     alive: int = 0
     dead: frozenset[str] = frozenset()
-    """Names of hosts whose agents are killed; `alive` counts the others."""
+    """Names of hosts whose agents are killed, or that never had any; `alive` counts the others."""
     audited: dict[str, Any] = field(default_factory=dict)
     metrics_begun: Metrics = field(default_factory=dict)
     metrics_ended: Metrics = field(default_factory=dict)
@@ -127,6 +128,7 @@ class Run:
     def __post_init__(self) -> None:
         self.random = random.Random(self.plan.seed)
         self.networks: list[NetworkPlan] = list(self.plan.networks())
+        self.dead = frozenset(map(self.plan.host_name, range(self.plan.hosts, self.plan.hosts_there)))
         self._touched: set[str] = set()
         self._looking = asyncio.Lock()
 
@@ -192,7 +194,7 @@ class Run:
         ncms = self.region.ncms
         return [
             HostSpec(id, name, token, tuple(ncms[(place + step) % len(ncms)] for step in range(len(ncms))))
-            for place, (name, (id, token)) in enumerate(self.loaded.hosts.items())
+            for place, (name, (id, token)) in enumerate(islice(self.loaded.hosts.items(), self.plan.hosts))
         ]
 
     async def boot(self, *, at_once_max: int) -> dict[str, Any]:

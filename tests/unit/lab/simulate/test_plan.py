@@ -1,10 +1,12 @@
 """A plan is a function of its numbers and its seed."""
 
+from collections import Counter
+
 import pytest
 
 from alcor.lab.command import LabError
 from alcor.lab.simulate.fleet import check_file_limit, merge
-from alcor.lab.simulate.plan import Plan, even, mixed
+from alcor.lab.simulate.plan import NetworkPlan, Plan, even, mixed
 from alcor.lab.simulate.wire import Told
 
 
@@ -36,6 +38,20 @@ def test_a_network_is_on_as_many_hosts_as_its_density_asks_for() -> None:
 
     assert [len(network.hosts) for network in plan.networks()] == [3, 1, 5]
     assert len({plan.host_vtep(index) for index in range(5)}) == 5
+
+
+def test_silent_hosts_have_what_is_beyond_the_density() -> None:
+    """Each simulated host has as many ports of a network, however large it is; without silent hosts it has them all."""
+    [large] = Plan(hosts=4, sizes=(1_000,), density=10, silent=2).networks()
+    [small] = Plan(hosts=4, sizes=(20,), density=10, silent=2).networks()
+    [alone] = Plan(hosts=4, sizes=(1_000,), density=10).networks()
+
+    def shares(network: NetworkPlan) -> dict[int, int]:
+        return dict(sorted(Counter(network.host_of(place) for place in range(network.ports)).items()))
+
+    assert shares(large) == {0: 10, 1: 10, 2: 10, 3: 10, 4: 480, 5: 480}
+    assert list(shares(small).values()) == [10, 10]
+    assert shares(alone) == {0: 250, 1: 250, 2: 250, 3: 250}
 
 
 @pytest.mark.parametrize("ports", [1, 100, 1_000, 100_000, 1_000_000])
