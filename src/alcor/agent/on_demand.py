@@ -36,6 +36,7 @@ TRIES_MAX = 4
 # Nobody has it: not asked again for so long. Should somebody get it meanwhile, the ncm says so unasked.
 ABSENT_S = 10.0
 ABSENT_MAX = 4_096
+_LOOK_S_MAX = 30.0
 # How often it is looked who is idle, as a share of `idle_s`.
 _LOOKS = 8
 _KEYS_MAX = 256
@@ -83,10 +84,21 @@ class _Entry:
     left_s: float
 
 
+class LookupTimes(NamedTuple):
+    """idle_s: what was not used for so long is forgotten. ttl_s: what is held is confirmed at least so often."""
+
+    idle_s: float = 300.0
+    ttl_s: float = 300.0
+
+    @property
+    def look_s(self) -> float:
+        """Between two looks at what is used: well below `idle_s`, or what is used would be taken for idle."""
+        return min(_LOOK_S_MAX, self.idle_s / 4)
+
+
 class Asker:
     """The questions of one host.
 
-    idle_s:  what was not `used` for so long is forgotten. ttl_s: what is held is confirmed at least so often.
     is_lazy: whether a scope is held on demand. held: what is held of it. digest: of a held item, None if it is not.
     woken:   called when `next_s` has become earlier.
     Cost:    `ask` O(1); O(ports that ask) when the host is at its bound. Memory: about 0.2 KB per held item.
@@ -101,12 +113,11 @@ class Asker:
         monotonic_s: Callable[[], float],
         random: Callable[[], float],
         woken: Callable[[], None] = lambda: None,
-        idle_s: float = 300.0,
-        ttl_s: float = 300.0,
+        times: LookupTimes = LookupTimes(),
     ) -> None:
         self._is_lazy, self._held, self._digest = is_lazy, held, digest
         self._now_s, self._random, self._woken = monotonic_s, random, woken
-        self.idle_s, self.ttl_s = idle_s, ttl_s
+        self.idle_s, self.ttl_s = times
         self._questions: dict[Subject, _Question] = {}
         # Scope → port → its questions that wait; who is first is asked first, and then goes last.
         self._queues: OrderedDict[Scope, OrderedDict[str, deque[_Question]]] = OrderedDict()
@@ -117,8 +128,7 @@ class Asker:
         self._entries: dict[Scope, dict[Key, _Entry]] = {}
         self._gathered_s: float | None = None
         self._look_s: float | None = None
-        self.refused = 0
-        """Questions that found no place."""
+        self.refused, self._most = 0, 0
 
     # --- asking ----------------------------------------------------------------------------------------
 
@@ -138,12 +148,19 @@ class Asker:
             self.refused += 1
             return Asked.FULL
         question = self._questions[subject] = _Question(subject, port_id)
+        self._most = max(self._most, len(self._questions))
         self._count(question, 1)
         self._enqueue(question)
         if self._gathered_s is None:
             self._gathered_s = self._now_s() + GATHER_S
             self._woken()
         return Asked.ASKED
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """{refused: questions that found no place, asked_most: how many there were at once at most, absent: of how
+        many subjects it is known that nobody has them}."""
+        return {"refused": self.refused, "asked_most": self._most, "absent": len(self._absent)}
 
     def is_absent(self, scope: Scope, text: str) -> bool:
         """Whether the ncm said a moment ago that nobody has this."""

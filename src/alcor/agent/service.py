@@ -37,7 +37,7 @@ from alcor.agent.hold import Hold
 from alcor.agent.inquiry import Inquiry
 from alcor.agent.look import Look
 from alcor.agent.loss import Losses
-from alcor.agent.on_demand import Asker
+from alcor.agent.on_demand import Asker, LookupTimes
 from alcor.agent.part import OWN, Part
 from alcor.agent.reconcile import Reconciler, Turn
 from alcor.agent.report import PortLedger, with_subports
@@ -101,6 +101,7 @@ class Agent:
         compiler: Compiler = unit_flows,
         monotonic_s: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        lookup: LookupTimes = LookupTimes(),
     ) -> None:
         """`now_ms`: unix milliseconds; `random`: uniform in [0, 1); `release_hold`: never hold a deletion.
 
@@ -118,6 +119,7 @@ class Agent:
             monotonic_s=monotonic_s,
             random=random,
             woken=lambda: self._asking.set(),
+            times=lookup,
         )
         """Who is asked about scopes that are held on demand."""
         self._numbers = LocalNumbers(monotonic_s)
@@ -136,9 +138,8 @@ class Agent:
         known, local = self._view.resolved, self._numbers.allocation
         self._sender = Sender(switch, known, local)
         self._waiting = Waiting(self.asker.ask, self._numbers, monotonic_s, sleep)
-        self._usage = Usage(switch, known, local, self.asker, self._view.lazy_keys, sleep)
-        self._silent = SilentOpeners(switch)
-        self._translations = StaleTranslations(switch)
+        self._usage = Usage(switch, known, local, self.asker, self._view.lazy_keys, sleep, lookup.look_s)
+        self._silent, self._translations = SilentOpeners(switch), StaleTranslations(switch)
         # The last claim of each address that a local port made, told again whenever the region is reached anew.
         self._claims: dict[tuple[str, str], ClaimReport] = {}
         self._losses = Losses(monotonic_s, now_ms)
@@ -152,8 +153,7 @@ class Agent:
         self._vteps: set[str] = set()
         self._peers_changed = True
         self._switch_error = "the switch has not answered yet"
-        self._turns, self._settled_ms = 0, 0.0
-        self._started_ms = now_ms()
+        self._turns, self._settled_ms, self._started_ms = 0, 0.0, now_ms()
 
     # --- the session's owner ---------------------------------------------------------------------------
 
@@ -565,6 +565,7 @@ class Agent:
                 "flow_changes": self._reconciler.flow_changes,
                 "answers_dropped": self._sender.dropped,
                 "connections_forgotten": self._silent.forgotten + self._translations.forgotten,
+                "lookups": self.asker.counts | {"held_most": self._waiting.most},
                 "punts": Counter(self._answerer.counts) + Counter(self._desk.counts) + self._waiting.counts,
             },
         }

@@ -20,9 +20,6 @@ from alcor.telemetry.log import get_log
 
 log = get_log("agent")
 
-# Well below the time after which what is idle is forgotten, so that what is used is never taken for idle.
-LOOK_S = 30.0
-
 
 class Counted(Protocol):
     """Who is told what is used: the asker."""
@@ -42,8 +39,10 @@ class Usage:
         asker: Counted,
         held: Callable[[], Mapping[Scope, Iterable[Key]]],
         sleep: Callable[[float], Awaitable[None]],
+        look_s: float,
     ) -> None:
-        """`held`: the keys of what is held on demand, by scope."""
+        """`held`: the keys of what is held on demand, by scope. `look_s`: between two looks."""
+        self._look_s = look_s
         self._switch, self._view, self._allocation = switch, view, allocation
         self._asker, self._held, self._sleep = asker, held, sleep
         self._before: dict[int, int] = {}
@@ -55,7 +54,7 @@ class Usage:
             await self._begun.wait()
             self._begun.clear()
             while self._view.lazy:
-                await self._sleep(LOOK_S)
+                await self._sleep(self._look_s)
                 try:
                     await self.look()
                 except SwitchError as error:

@@ -76,6 +76,8 @@ class Waiting:
     version: int = 0
     confirmed_version: int = 0
     counts: Counter[str] = field(default_factory=Counter)
+    most: int = 0
+    """How many packets waited at once at most."""
     _by_subject: dict[Subject, list[_Held]] = field(default_factory=dict)
     _held: dict[_Held, None] = field(default_factory=dict)
     _come: asyncio.Event = field(default_factory=asyncio.Event)
@@ -123,6 +125,7 @@ class Waiting:
         if crowded or len(self._held) >= HELD_MAX:
             return self._count("crowded")
         self._held[held] = None
+        self.most = max(self.most, len(self._held))
         self._come.set()
         for subject in held.lacks:
             self._by_subject.setdefault(subject, []).append(held)

@@ -19,6 +19,7 @@ from alcor.agent.joining import Joined, JoinError, renew
 from alcor.agent.metadata.handler import Settings, host_services
 from alcor.agent.metadata.link import service_port
 from alcor.agent.metadata.service import Compute
+from alcor.agent.on_demand import LookupTimes
 from alcor.agent.ovs.switch import OvsSwitch
 from alcor.agent.part import Part
 from alcor.agent.rescue import Rescuer
@@ -210,6 +211,7 @@ async def serve(config: AgentConfig, *, stop: asyncio.Event, switch: Switch | No
         metadata=service_port(config.metadata.device) if config.metadata.enabled else None,
         makers=makers_of(config),
         part=Part(rescues=config.rescue.enabled),
+        lookup=LookupTimes(settings.lookup_idle_s, settings.lookup_ttl_s),
     )
     work_of = RescueWork(settings, config.rescue, identity, connector, token, codec)
     rescuer = Rescuer(settings.host_id, lambda: agent.view, work_of, random=random.random)

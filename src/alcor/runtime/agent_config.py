@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from alcor.agent.on_demand import LookupTimes
 from alcor.pipeline.host_service import SERVER_DEVICE
 
 
@@ -57,6 +58,22 @@ class Agent(Struct, frozen=True, kw_only=True):
     status_socket: Annotated[Path, Meta(description="Where `alcor-agent status` asks.")] = Path(
         "/run/alcor-agent.sock"
     )
+    lookup_idle_s: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=86_400,
+            description="Seconds after which a peer in a large network is forgotten if no packet met its flows.",
+        ),
+    ] = LookupTimes().idle_s
+    lookup_ttl_s: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=86_400,
+            description="Seconds after which what is held of a large network is confirmed again.",
+        ),
+    ] = LookupTimes().ttl_s
     release_hold: Annotated[
         bool, Meta(description="Let deletions go on that a new epoch or a suspicious snapshot holds back.")
     ] = False

@@ -13,6 +13,7 @@ from alcor.agent.on_demand import (
     WINDOW,
     Asked,
     Asker,
+    LookupTimes,
 )
 from alcor.agent.view import Changes
 from alcor.bus.interface import AgentMessage, Confirm, Forget, Lookup
@@ -40,8 +41,7 @@ class Host:
             monotonic_s=lambda: self.now_s,
             random=lambda: 0.0,
             woken=self._wake,
-            idle_s=IDLE_S,
-            ttl_s=TTL_S,
+            times=LookupTimes(IDLE_S, TTL_S),
         )
 
     def _wake(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alcor.agent.on_demand import ABSENT_S, GATHER_S, RETRY_S, Asker
+from alcor.agent.on_demand import ABSENT_S, GATHER_S, RETRY_S, Asker, LookupTimes
 from alcor.agent.view import HostView
 from alcor.bus.interface import (
     AgentMessage,
@@ -62,8 +62,7 @@ class Host:
             digest=self.view.digest,
             monotonic_s=lambda: self.now_s,
             random=lambda: 0.5,
-            idle_s=IDLE_S,
-            ttl_s=TTL_S,
+            times=LookupTimes(IDLE_S, TTL_S),
         )
         self.stream, self.is_open = Stream(), False
         self.attach()
