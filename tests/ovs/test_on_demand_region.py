@@ -1,7 +1,10 @@
 """A region whose networks of four ports and more are held on demand, on real switches: machines reach one another."""
 
+import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,7 @@ from tests.support.scenario import (
     a_router,
     agent_status,
     flows,
+    is_settled,
     machines,
 )
 from tests.support.site import a_network, a_subnet
@@ -26,6 +30,7 @@ pytestmark = pytest.mark.ovs
 
 LAZY_ABOVE, LAZY_BELOW = 3, 3
 HOSTS = ("left", "right", "gate")
+_DURATION = re.compile(r"duration=([\d.]+)s")
 
 
 @contextmanager
@@ -79,6 +84,13 @@ def _direct(site: Site, host: str, machine: Machine) -> list[str]:
     return [flow for flow in flows(site, host) if "table=64" in flow and f"dl_dst={mac}" in flow]
 
 
+def _age_s(site: Site, host: str, machine: Machine) -> float:
+    """How long ago the youngest flow by which a host sends to a machine elsewhere was put."""
+    mac = machine.port["mac_address"]
+    dump = site.hosts[host].ofctl("dump-flows", "br-int", f"table=64,dl_dst={mac}")
+    return min(float(age) for age in _DURATION.findall(dump))
+
+
 @pytest.mark.parametrize("kind", ["relayed", "unrelayed"])
 def test_machines_reach_one_another_on_demand(kind: str, request: pytest.FixtureRequest) -> None:
     """The first packet arrives, whoever sends it; hosts know then whom their machines talk to, and nobody else."""
@@ -114,6 +126,35 @@ def test_routed_packets_find_their_way_on_demand(kind: str, request: pytest.Fixt
     assert here.vm.ping(others[1].ip, count=1).received == 1
     assert others[2].vm.ping(here.ip, count=1).received == 1
     assert here.misses("10.62.0.250")
+
+
+@pytest.mark.parametrize("kind", ["relayed", "unrelayed"])
+def test_what_goes_on_outlives_the_agents(kind: str, request: pytest.FixtureRequest) -> None:
+    """kill -9 of both ends' agents, and new ones, during a stream: none is lost, and its flows stay as they are."""
+    site: Site = request.getfixturevalue(kind)
+    number = {"relayed": 64, "unrelayed": 65}[kind]
+    network = a_network(site, f"outlived-{kind}")
+    a_subnet(site, network, f"10.{number}.0.0/24")
+    first, second, *_ = _crowd(site, network, "old")
+    here = machines(site, ("old", "left", network, {}))[0]
+    assert here.reaches(first.ip)
+    ends = (("left", first), ("right", here))
+    site.wait("the direct ways", lambda: all(_direct(site, host, machine) for host, machine in ends))
+
+    began_s = time.monotonic()
+    with PingStream(here.namespace, first.ip) as pings:
+        for host in HOSTS[:2]:
+            site.hosts[host].kill("agent")
+        for host in HOSTS[:2]:
+            site.start_agent(host)
+        for host in HOSTS[:2]:
+            site.wait("the new agents", partial(is_settled, site, host))
+    lasted_s = time.monotonic() - began_s
+
+    assert (pings.result.lost, pings.result.repeated) == (0, 0)
+    ages_s = [_age_s(site, host, machine) for host, machine in ends]
+    assert min(ages_s) > lasted_s
+    assert _direct(site, "left", second) == []
 
 
 def test_nothing_is_lost_while_a_network_turns(relayed: Site) -> None:

@@ -66,6 +66,7 @@ class FakeAgent:
     early: list[Scope] = field(default_factory=list)
     gaps: list[ScopeUpdate] = field(default_factory=list)
     lazy: set[Scope] = field(default_factory=set)
+    sought: dict[Scope, tuple[str, ...]] = field(default_factory=dict)
     absent: list[tuple[Scope, str]] = field(default_factory=list)
     in_sync: bool = False
     certified: Peer | None = None
@@ -119,6 +120,7 @@ class FakeAgent:
                     if self.epochs[scope] == self.epoch
                 },
                 held={scope: tuple(self.held[scope]) for scope in self.lazy},
+                sought=self.sought,
             )
         )
 

@@ -273,6 +273,12 @@ class Switch(Protocol):
         `network_key`: only flows that match this network. Cost: O(flows of the kind there).
         """
 
+    async def flow_fields(self, kind: UnitKind, table: int) -> list[Mapping[str, int]]:
+        """What the flows of a kind in one table match: of each, field name (lower case) → value, masks left out.
+
+        Also of flows that an earlier process put. Cost: O(flows of the kind there).
+        """
+
     async def warm_tunnels(self, vteps: Sequence[str]) -> None:
         """Make the underlay's address resolution ready, so that the first tunnelled packet is not lost."""
 

@@ -18,6 +18,7 @@ from alcor.agent.kept_hops import KeptHops
 from alcor.agent.limited import limited_in, limited_of
 from alcor.agent.migration import Arrivals, Departures
 from alcor.agent.orphan import Orphans
+from alcor.agent.peer import Peers
 from alcor.agent.provision import PROVISIONED, Provisions, provisions
 from alcor.agent.quarantine import Quarantine
 from alcor.agent.untold import Untold
@@ -120,6 +121,7 @@ class Reconciler:
         self._must_load = True
         self._must_compare = True
         self._is_swept = False
+        self.peers = Peers(switch, numbers.allocation)
         self.flow_changes = 0
         self.complaint = ""
         """Which ports the switch could not make, and why; empty if it made all. `provide_again` tries once more."""
@@ -300,7 +302,8 @@ class Reconciler:
             if not await self._number():
                 break
         await self._provide(life)
-        await self._keep_findings()
+        for findings in (self._arrivals, self._hops, self._hold.known):
+            await self._keep(findings)
         # What a new life of the switch marked as work must not be counted as done by a turn of the last one.
         self._check(life)
         # From here to the first await nothing else runs: what is observed, computed and freed is of one moment.
@@ -344,6 +347,7 @@ class Reconciler:
         for port_id in self._arrivals.load(kept):
             self._changed(LocalChange(Local.ARRIVED, port_id))
         self._hold.load(kept)
+        await self.peers.find()
         for place in self._hops.load(kept):
             self._changed(LocalChange(Local.NEXT_HOP, "/".join(place)))
         if missing or stale:
@@ -382,10 +386,6 @@ class Reconciler:
         if what is Numbered.LIMIT:
             return LocalChange(Local.ROUTER, limited_in(self._view.resolved).get(id, ""))
         return LocalChange(_LOCAL[what], id)
-
-    async def _keep_findings(self) -> None:
-        for findings in (self._arrivals, self._hops, self._hold.known):
-            await self._keep(findings)
 
     async def _keep(self, findings: Arrivals | KeptHops | Orphans) -> None:
         put, remove = findings.to_keep()

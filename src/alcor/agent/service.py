@@ -106,7 +106,7 @@ class Agent:
         """`now_ms`: unix milliseconds; `random`: uniform in [0, 1); `release_hold`: never hold a deletion.
 
         `token`: what a hello proves the host by; raises ConnectionError. `metadata`: the port of the host's metadata
-        service, None if it has none; `makers`: of packet handlers; `compiler`: what a unit's flows are.
+        service, None if it has none; `makers`: of packet handlers; `compiler`: of units; `lookup`: see `Asker`.
         """
         self._host_id, self._token, self._version = host_id, token, version
         self._switch, self._now_ms, self._random = switch, now_ms, random
@@ -148,8 +148,7 @@ class Agent:
         self._arrived_s: float | None = None
         # Of the turn that was confirmed last: how long what came waited for it, and how long it took.
         self._receive_ms = self._install_ms = 0.0
-        self._wake, self._switch_back = asyncio.Event(), asyncio.Event()
-        self._appointed, self._asking = asyncio.Event(), asyncio.Event()
+        self._wake, self._switch_back, self._appointed, self._asking = (asyncio.Event() for _ in range(4))
         self._vteps: set[str] = set()
         self._peers_changed = True
         self._switch_error = "the switch has not answered yet"
@@ -166,6 +165,7 @@ class Agent:
             epoch=self._view.epoch or self._numbers.epoch,
             positions=self._view.positions(),
             held=self._view.lazy_keys(),
+            sought={} if self._view.has_host else self._reconciler.peers.sought,
             rescues=self._part.rescues,
             rescuer_id=self._part.rescuer_id,
             lease=self._part.lease,
@@ -235,7 +235,7 @@ class Agent:
             async with asyncio.TaskGroup() as group:
                 for loop in (
                     self._listen(),
-                    self._session.run(),
+                    self._attach(),
                     self._work(),
                     self._sender.run(),
                     self._waiting.run(),
@@ -249,6 +249,10 @@ class Agent:
                     group.create_task(loop)
         finally:
             await self._switch.close()
+
+    async def _attach(self) -> None:
+        await self._reconciler.peers.known()
+        await self._session.run()
 
     def release_hold(self) -> None:
         """The present state is right: let held deletions go."""
@@ -336,9 +340,8 @@ class Agent:
         self._session.claim((report,))
 
     def _tell_losses(self) -> None:
-        view, allocation = self.view, self.allocation
-        self._losses.watch(vtep for _, vtep in allocation.probes)
-        self._session.lose(self._losses.due(lambda: succeeded(view, allocation)))
+        self._losses.watch(vtep for _, vtep in self.allocation.probes)
+        self._session.lose(self._losses.due(lambda: succeeded(self.view, self.allocation)))
 
     async def _work(self) -> None:
         """Turns, one after another; after a refusal the whole switch is compared again, later and later."""

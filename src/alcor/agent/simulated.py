@@ -196,6 +196,16 @@ class SimulatedSwitch(ModelSwitch):
                 found[flow.cookie] += self.met[flow.key]
         return dict(found)
 
+    async def flow_fields(self, kind: UnitKind, table: int) -> list[Mapping[str, int]]:
+        """As the driver says."""
+        await self._round_trip()
+        return [
+            {term.field.name.lower(): term.value for term in flow.match}
+            for flow in self.tables.flows.values()
+            if flow.table == table
+            and flow.cookie >> COOKIE_KIND_SHIFT == (COOKIE_OURS >> COOKIE_KIND_SHIFT | kind)
+        ]
+
     async def warm_tunnels(self, vteps: Sequence[str]) -> None:
         """As the driver says: notes who was asked for."""
         self._check()

@@ -243,6 +243,10 @@ def _wire_of_agent(message: AgentMessage) -> wire.AgentMessage:
                         wire.HeldKeys(scope=encode_scope(scope), key=_encode_keys(keys))
                         for scope, keys in message.held.items()
                     ],
+                    sought=[
+                        wire.Lookup(scope=encode_scope(scope), subject=subjects)
+                        for scope, subjects in message.sought.items()
+                    ],
                     rescues=message.rescues,
                     rescuer_id=encode_id(message.rescuer_id),
                     lease=message.lease,
@@ -484,6 +488,7 @@ def _decode_agent_message(message: wire.AgentMessage) -> AgentMessage:
                 epoch=hello.epoch,
                 positions={decode_scope(each.scope): each.position for each in hello.position},
                 held={decode_scope(each.scope): _decode_keys(each.key) for each in hello.held},
+                sought={decode_scope(each.scope): tuple(each.subject) for each in hello.sought},
                 rescues=hello.rescues,
                 rescuer_id=decode_id(hello.rescuer_id),
                 lease=hello.lease,

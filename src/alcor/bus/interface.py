@@ -294,6 +294,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Agent: the first message. `positions`: what it holds, to be resumed; `held`: the keys of scopes held on demand,
     also those of an older epoch.
 
+    `sought`: subjects to be looked up, of scopes that are held on demand: whom a new agent found in its switch's flows.
     `rescues`: whether it can program other hosts' switches, and others its own. `rescuer_id`, `lease`: not the host's
     own agent speaks but that of another, which proves itself, by a `RescueItem` of this generation."""
 
@@ -303,6 +304,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     epoch: int = 0
     positions: dict[Scope, int] = {}
     held: dict[Scope, tuple[Key, ...]] = {}
+    sought: dict[Scope, tuple[str, ...]] = {}
     rescues: bool = False
     rescuer_id: str = ""
     lease: int = 0

@@ -63,7 +63,7 @@ class Delivery:
     """The state of one agent's delivery. `turn` until it says that it is finished, again after each wake.
 
     own: the scope of the agent's host. positions: what the agent says it holds, of `epoch`; keys: of scopes that it
-    holds on demand, whatever their epoch.
+    holds on demand, whatever their epoch; sought: subjects that it asks for before it is in sync.
     Memory: one small object per scope, and 8 octets per item of a snapshot that is being sent.
     Cost of a turn: O(scopes of the closure) + O(items sent); a closure is a few scopes per network of the host.
     """
@@ -77,6 +77,7 @@ class Delivery:
         epoch: int,
         positions: Mapping[Scope, int],
         keys: Mapping[Scope, Sequence[Key]] | None = None,
+        sought: Mapping[Scope, Sequence[str]] | None = None,
         chunk_bytes: int = CHUNK_BYTES,
     ) -> None:
         self._cache, self._subscriber, self._own = cache, subscriber, own
@@ -89,7 +90,7 @@ class Delivery:
         self._offered_epoch = epoch
         self._offered_keys: dict[Scope, Sequence[Key]] = dict(keys or {})
         self._offered: dict[Scope, int] = dict.fromkeys(self._offered_keys, 0) | dict(positions)
-        self._early: dict[Scope, dict[str, None]] = {}
+        self._early = {scope: dict.fromkeys(each[:EARLY_MAX]) for scope, each in (sought or {}).items()}
         self._owed: set[Scope] = set()
         self._snapshot: _Snapshot | None = None
         self._epoch = 0

@@ -103,6 +103,7 @@ class Session:
             epoch=hello.epoch,
             positions=hello.positions,
             keys=hello.held,
+            sought=hello.sought,
             chunk_bytes=chunk_bytes,
         )
         self._own = self._delivery.need(host_scope(hello.host_id))

@@ -77,6 +77,7 @@ agent_messages: st.SearchStrategy[AgentMessage] = st.one_of(
         epoch=u64,
         positions=st.dictionaries(support.scopes, u64, max_size=3),
         held=st.dictionaries(support.scopes, st.lists(keys, max_size=3).map(tuple), max_size=3),
+        sought=st.dictionaries(support.scopes, st.lists(text, max_size=3).map(tuple), max_size=3),
     ),
     st.builds(Ack, epoch=u64, realized=shards, ports=st.lists(port_reports, max_size=3).map(tuple)),
     st.builds(Resume, support.scopes, u64),

@@ -380,6 +380,36 @@ async def test_what_is_counted() -> None:
         assert shard_of(NEIGHBOURS) in range(64)
 
 
+async def test_what_is_sought_comes_before_the_agent_is_in_sync() -> None:
+    """A new agent holds whom its switch's flows speak to, and nobody else; who is gone is absent."""
+    async with a_large_site() as site:
+        populate(site, range(10))
+        macs = (peer(3).mac, peer(7).mac, "fa:16:3e:ff:ff:ff")
+
+        agent = await site.attached(FakeAgent(sought={NEIGHBOURS: macs, neighbours_scope("gone"): macs}))
+
+        assert held(agent) == content(peer(3), peer(7))
+        first = agent.updates(NEIGHBOURS)[0]
+        assert (first.from_revision, first.lazy, len(first.put)) == (0, True, 2)
+        assert agent.absent == [(NEIGHBOURS, "fa:16:3e:ff:ff:ff")]
+        revision = site.publisher.change(
+            {NEIGHBOURS: [peer(3, vtep="192.0.2.77"), peer(4, vtep="192.0.2.77")]}
+        )
+        await agent.until_held(NEIGHBOURS, revision)
+        assert held(agent) == content(peer(3, vtep="192.0.2.77"), peer(7))
+
+
+async def test_what_is_sought_of_a_network_held_whole() -> None:
+    """It is in what the agent is sent anyway."""
+    async with a_large_site() as site:
+        populate(site, range(3))
+
+        agent = await site.attached(FakeAgent(sought={NEIGHBOURS: (peer(2).mac,)}))
+
+        assert held(agent) == content(*(peer(number) for number in range(3)))
+        assert (agent.lazy, agent.absent) == (set(), [])
+
+
 # --- somebody waits ----------------------------------------------------------------------------------------
 
 

@@ -49,7 +49,7 @@ from alcor.agent.ovs.groups import (
 )
 from alcor.agent.ovs.openflow import MeterCommand, Multipart, PuntedPacket, Type
 from alcor.agent.ovs.ovsdb import Database
-from alcor.agent.ovs.oxm import Unencodable, enclose, encode_oxms
+from alcor.agent.ovs.oxm import Unencodable, decode_fields, enclose, encode_oxms
 from alcor.agent.ovs.ports import ExtraPorts, changes_of_health
 from alcor.agent.ovs.readback import diff_flows, diff_groups, diff_meters, find_stale
 from alcor.agent.ovs.trace import trace
@@ -516,6 +516,16 @@ class OvsSwitch:
             await asyncio.sleep(0)
             openflow.decode_packet_counts(part, found)
         return dict(found)
+
+    async def flow_fields(self, kind: UnitKind, table: int) -> list[Mapping[str, int]]:
+        """See `Switch.flow_fields`."""
+        ours, mask = self._cookie | kind << COOKIE_KIND_SHIFT, self._cookie_mask | 0xFF << COOKIE_KIND_SHIFT
+        request = openflow.encode_flow_desc_request(ours, mask, table)
+        found: list[Mapping[str, int]] = []
+        for part in await self._get_session().openflow.multipart(Multipart.FLOW_DESC, request):
+            await asyncio.sleep(0)
+            found += [decode_fields(flow.oxms) for flow in openflow.decode_flow_descs(part)]
+        return found
 
     async def warm_tunnels(self, vteps: Sequence[str]) -> None:
         """See `Switch.warm_tunnels` and `warm`: one empty frame through the tunnel to each VTEP.
