@@ -15,7 +15,7 @@ from alcor.dataplane.barrier import Barriers, Heard, Turned
 from alcor.dataplane.publish import Publisher
 from alcor.dataplane.realize import Realizer, Told
 from alcor.dataplane.recent import Recent
-from alcor.dataplane.tail import load_from, load_with, read_tail
+from alcor.dataplane.tail import floor_of, load_from, load_with, read_tail
 from alcor.goalstate.graph import Graph, ScopeChange, difference
 from alcor.goalstate.intent import ENTITIES
 from alcor.goalstate.item import RegionItem
@@ -289,7 +289,7 @@ class Dataplane:
 
     async def _recollect(self, image: Image) -> tuple[Graph, Recent]:
         """The graph of an image, and what changed last, as far as the log says it."""
-        tail = await read_tail(self._store, image.position)
+        tail = await read_tail(self._store, image.position, floor_of(image))
         try:
             return await asyncio.to_thread(load_with, self._region, image, tail)
         except Exception as error:

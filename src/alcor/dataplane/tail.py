@@ -5,6 +5,7 @@ The log says each row before and after every change, so the rows of some revisio
 kept. From there on it is the ordinary way: what a change touches is said by the graph, and by nothing else.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -27,15 +28,29 @@ _CUTS_READ = 64
 _FIRST = 2
 
 
-async def read_tail(store: Store, at: Position) -> list[Cut]:
+def floor_of(image: Image) -> int:
+    """A revision behind which more than CHANGES_MAX rows changed: the tail cannot reach back to it. 0: there is none.
+
+    So cuts of a bulk load, each of thousands of changes, are not read only to be thrown away. Cost: O(rows), 0.1 µs.
+    """
+    changes = 0
+    for revision, count in sorted(Counter(image.revisions.values()).items(), reverse=True):
+        changes += count
+        if changes > CHANGES_MAX:
+            return revision
+    return 0
+
+
+async def read_tail(store: Store, at: Position, floor: int = 0) -> list[Cut]:
     """The last cuts that led to `at`, without a gap, oldest first; none if the log does not hold them (any more).
 
-    Bound: CUTS_MAX, and CHANGES_MAX changes. Raises: Unavailable.
+    Bound: CUTS_MAX, CHANGES_MAX changes, and those after revision `floor`. Raises: Unavailable.
     """
     tail: list[Cut] = []  # newest first
+    lowest = max(_FIRST, floor + 1)
     changes, first, count = 0, at.revision + 1, _CUTS_READ
-    while first > _FIRST and len(tail) < CUTS_MAX:
-        after = max(_FIRST - 1, first - 1 - count)
+    while first > lowest and len(tail) < CUTS_MAX:
+        after = max(lowest - 1, first - 1 - count)
         try:
             cuts = await store.follow(after, first - 1 - after)
         except TooOld:

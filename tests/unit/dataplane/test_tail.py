@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from alcor.dataplane.tail import CHANGES_MAX, CUTS_MAX, read_tail, take_back
+from alcor.dataplane.tail import CHANGES_MAX, CUTS_MAX, floor_of, read_tail, take_back
 from alcor.goalstate.intent import ENTITIES
 from alcor.model.change import Change, Cut, Position
 from alcor.model.host import Host
@@ -88,6 +88,32 @@ async def test_the_tail_is_bounded(store: SqliteStore) -> None:
     large = Logged(store, 1, 9_000, {8_998: CHANGES_MAX - 2, 8_997: 1})
     assert numbers(await read_tail(large, at)) == [8_998, 8_999, 9_000]
     assert await read_tail(Logged(store, 1, 9_000, {9_000: CHANGES_MAX + 1}), at) == []
+
+
+class Asked(Logged):
+    """Remembers what it was asked for."""
+
+    asked: int = 1 << 62
+
+    async def follow(self, after: int, limit: int = 256) -> list[Cut]:
+        self.asked = min(self.asked, after)
+        return await super().follow(after, limit)
+
+
+async def test_cuts_of_a_bulk_load_are_not_read(store: SqliteStore) -> None:
+    """The image tells which revisions many rows are of; what lies behind them is out of reach."""
+    revisions = {f"bulk-{number}": 95 for number in range(CHANGES_MAX - 3)}
+    revisions |= {f"one-{number}": number for number in (90, 96, 97, 98, 99, 100)}
+    image = Image(Position(1, 100), {}, revisions)
+    log = Asked(store, 1, 100)
+
+    assert floor_of(image) == 95
+    assert numbers(await read_tail(log, image.position, floor_of(image))) == [96, 97, 98, 99, 100]
+    assert log.asked == 95
+    del revisions["bulk-0"], revisions["bulk-1"]
+    assert floor_of(image) == 90
+    del revisions["one-90"]
+    assert floor_of(image) == 0
 
 
 async def test_a_log_with_a_gap_is_read_to_the_gap(store: SqliteStore) -> None:
