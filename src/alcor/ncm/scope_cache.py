@@ -507,6 +507,11 @@ class ScopeCache:
         changed += sum(held.put(envelope, update.through, position, anew=anew) for envelope in update.put)
         held.through, held.generation = update.through, update.generation
         if not changed:
+            if not update.put and not update.removed:
+                # Whoever speaks for the shard now says that nothing changed. Its heads may have passed unheard, while
+                # its predecessor was not known to be gone: then it is told by this alone.
+                for subscriber in held.subscribers:
+                    subscriber.wake()
             return
         held.changed = update.through
         held.latest_lazy = None

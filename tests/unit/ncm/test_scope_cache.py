@@ -200,6 +200,16 @@ def test_a_step_is_applied_iff_it_covers_the_position(
     assert desk.asked_again == is_gap
 
 
+def test_that_nothing_changed_is_told() -> None:
+    """An empty step moves the position, and subscribers look: heads that would say it may have been lost."""
+    desk = Desk(LOADED)
+
+    desk.cache.take(step(10, 14))
+
+    assert (desk.held.position, desk.held.changed, desk.watcher.woken) == (14, 10, 2)
+    assert desk.content() == [("a", "a", 10), ("b", "b", 10)]
+
+
 def test_last_changed_last() -> None:
     """The map's order is the order of changes; the suffix after a position is its end."""
     desk = Desk(LOADED)
