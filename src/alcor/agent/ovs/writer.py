@@ -83,7 +83,7 @@ async def take_by_lease(connection: Connection, bridge: Bridge, database: Databa
     ]
     await database.transact({"op": "mutate", "table": "Bridge", "where": where, "mutations": mutations})
     await _take_or_end(connection, generation)
-    database.guard = _guard(bridge.name, mark)
+    database.guard = guard_of(bridge.name, lease)
 
 
 async def _take_or_end(connection: Connection, generation: int) -> None:
@@ -99,12 +99,13 @@ async def _take(connection: Connection, generation: int) -> None:
     )
 
 
-def _guard(bridge: str, mark: str) -> Operation:
+def guard_of(bridge: str, lease: int) -> Operation:
+    """What every transaction of a rescuer begins with: it fails at once unless the mark of this lease stands."""
     return {
         "op": "wait",
         "table": "Bridge",
         "timeout": 0,
-        "where": [["name", "==", bridge], ["external_ids", "includes", to_map({LEASE: mark})]],
+        "where": [["name", "==", bridge], ["external_ids", "includes", to_map({LEASE: str(lease)})]],
         "columns": ["name"],
         "until": "==",
         "rows": [{"name": bridge}],
