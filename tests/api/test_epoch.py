@@ -100,6 +100,50 @@ async def test_a_living_port_is_imported_again(api: Api, store: Store, hosts: Fa
     assert found["binding:host_id"] == "h1"
 
 
+async def test_a_port_that_lives_on_a_draining_host_stays_there(
+    api: Api, store: Store, hosts: FakeHosts
+) -> None:
+    """Such a host takes no new port; but this one is there, and to say that it is not would take its flows."""
+    port, orphan = await _lost(api)
+    host = await _holding(api, store, hosts, orphan)
+    assert (await api.request("PUT", f"/hosts/{host['id']}/drain")).status_code == 200
+    new = await api.a_port(port["network_id"], **{"binding:host_id": "h1"})
+    assert new["binding:vif_type"] == "binding_failed"
+
+    answer = (await api.request("POST", "/epoch/recover", json={"ports": "all"})).json()
+
+    assert [one["state"] for one in answer["ports"]] == ["imported"]
+    found = (await api.get(f"/v2.0/ports/{port['id']}")).json()["port"]
+    assert (found["binding:host_id"], found["binding:vif_type"]) == ("h1", "ovs")
+
+
+async def test_a_port_whose_network_is_gone_says_what_to_do(api: Api, store: Store, hosts: FakeHosts) -> None:
+    """The reason names the network, the host, and what the new port is to have; what it says can be done."""
+    port, orphan = await _lost(api)
+    await api.request("DELETE", f"/v2.0/networks/{port['network_id']}")
+    await _holding(api, store, hosts, orphan)
+
+    (one,) = (await api.request("POST", "/epoch/recover", json={"ports": "all"})).json()["ports"]
+
+    assert one["state"] == "failed"
+    for said in (
+        f"network {port['network_id']} is gone",
+        port["mac_address"],
+        *orphan.ip_addresses,
+        "host h1",
+    ):
+        assert said in one["reason"]
+    network = await api.a_network()
+    await api.a_subnet(network["id"])
+    again = await api.a_port(
+        network["id"],
+        mac_address=orphan.mac_address,
+        fixed_ips=[{"ip_address": ip} for ip in orphan.ip_addresses],
+        **{"binding:host_id": "h1"},
+    )
+    assert again["binding:vif_type"] == "ovs"
+
+
 async def test_what_cannot_be_imported_says_why(api: Api, store: Store, hosts: FakeHosts) -> None:
     """One port's trouble is not the others'; each reason is told."""
     port, orphan = await _lost(api)

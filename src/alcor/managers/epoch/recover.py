@@ -14,7 +14,7 @@ from alcor.managers.port.create import create_ports
 from alcor.managers.subnet.manager import subnets_of
 from alcor.model.address import Cidr, Ip, Mac, contains
 from alcor.model.change import Origin
-from alcor.model.errors import AlcorError
+from alcor.model.errors import AlcorError, NotFound
 from alcor.model.network import Network
 from alcor.model.port import Port, WantedIp
 from alcor.model.resource import UNSET
@@ -50,15 +50,31 @@ async def recover(
     async def work(tx: Transaction) -> bool:
         if await tx.find(Port, orphan.port_id) is not None:
             return False
+        if await tx.find(Network, orphan.network_id) is None:
+            raise NotFound("network", orphan.network_id)
         values = await _values(tx, orphan)
-        await create_ports(tx, caller, [values], reserved, ids=[orphan.port_id])
+        # It lives there, also if that host takes nothing new.
+        await create_ports(tx, caller, [values], reserved, ids=[orphan.port_id], living_on=[orphan.host])
         return True
 
     try:
         is_new = (await store.write(work, origin)).value
+    except NotFound as error:
+        if error.kind != "network":
+            return Recovered(orphan.port_id, "failed", error.message)
+        return Recovered(orphan.port_id, "failed", _without_network(orphan))
     except AlcorError as error:
         return Recovered(orphan.port_id, "failed", error.message)
     return Recovered(orphan.port_id, "imported" if is_new else "known")
+
+
+def _without_network(orphan: "Orphan") -> str:
+    addresses = ", ".join(orphan.ip_addresses) or "no address"
+    return (
+        f"its network {orphan.network_id} is gone too, and hosts do not hold what it was made of: create a network "
+        f"with subnets for {addresses}, and in it a port with MAC {orphan.mac_address} and these addresses; then plug "
+        f"the interface on host {orphan.host} into that port (external_ids:iface-id)"
+    )
 
 
 async def _values(tx: Transaction, orphan: "Orphan") -> Values:

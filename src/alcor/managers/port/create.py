@@ -1,6 +1,6 @@
 """Creating ports: a bulk is one transaction, and what its ports have in common is looked up once."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from alcor.managers.interface import Caller, Made, Values
@@ -50,10 +50,12 @@ async def create_ports(
     reserved: frozenset[Mac],
     *,
     ids: Sequence[str] = (),
+    living_on: Collection[str] = (),
 ) -> list[Made]:
     """Add ports, each with its MAC address, its addresses and its security groups. `ids`: theirs, if not new ones.
 
-    A port whose `binding:host_id` names no host is made all the same, `binding_failed`.
+    A port whose `binding:host_id` names no host that takes new work is made all the same, `binding_failed`; but
+    bound if it is one of `living_on`: names of hosts on which these ports live already.
     Cost:   a few reads per request, network, subnet and project; per port one claim of a MAC address
             and one per address.
     Raises: NotFound (network, subnet, group, policy); Conflict (a device of another project); InvalidInput, InUse,
@@ -61,6 +63,7 @@ async def create_ports(
     """
     ids = ids or [tx.new_id() for _ in many]
     shared = await _look_up(tx, caller, many)
+    shared.hosts.update(living_on)
     macs = await _take_macs(tx, ids, many, reserved)
     plans = []
     for id, values in zip(ids, many, strict=True):

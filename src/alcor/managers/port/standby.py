@@ -221,8 +221,8 @@ async def _plugged(tx: Transaction, row: Port, one: Binding) -> Binding:
     vif = vif_type(one.host, await find_host_names(tx, [one.host]), one.vnic_type, one.profile)
     if vif == "binding_failed":
         raise Conflict(
-            f"Port {row.id} cannot be bound to host {one.host} as {one.vnic_type}: there is no such host, or none of "
-            "its switches plugs such an interface.",
+            f"Port {row.id} cannot be bound to host {one.host} as {one.vnic_type}: there is no such host, it takes "
+            "nothing new (it drains, or is out of rotation), or none of its switches plugs such an interface.",
             kind="port",
             id=row.id,
             problem=Problem.BINDING_FAILED,
