@@ -3,6 +3,8 @@
 `pytest tests/dst --seed N` replays one seed exactly and shows its last steps.
 """
 
+from collections import Counter
+
 import pytest
 
 from tests.support.sim.child import run_child
@@ -14,6 +16,8 @@ BATCH = 20
 SEEDS, SEEDS_LONG = 200, 4_000
 CRASHES, CRASHES_LONG = 10, 10_000
 """Resumptions per kind at which a crash is tried; the long run tries all."""
+
+SEEN = ("deaths", "terms", "carried", "turned_part", "turned_whole", "answers", "absences", "removals")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -48,6 +52,17 @@ def test_a_region_recovers_from_everything(batch: tuple[int, int]) -> None:
     for outcome in outcomes:
         replay = f"pytest tests/dst --seed {outcome.seed}"
         assert outcome.findings == [], told(outcome, replay)
+
+
+def test_what_seeds_are_to_meet_happens() -> None:
+    """Among a few seeds is everything that they are about: deaths, leases that move, frames by the broker, networks
+    that pass the bound to being held on demand both ways, answers, and nobody found."""
+    seen = Counter[str]()
+    for outcome in run_child("seeds", 101, 120):
+        seen.update(outcome.seen)
+
+    lacking = [what for what in SEEN if seen[what] < 3]
+    assert lacking == []
 
 
 def test_a_seed_replays_exactly() -> None:

@@ -52,6 +52,7 @@ class Faults:
             (3, self.stand_still),
             (3, self.cut_database),
             (3, self.part),
+            (3 if self.world.shape.has_broker else 0, self.break_broker),
             (2, self.move_cluster),
         ]
         while not self._is_over:
@@ -121,6 +122,10 @@ class Faults:
         line = self.random.choice(self.world.dataplanes).line
         line.cut(self.random.uniform(0.05, 12), silent=self.random.random() < 0.5)
 
+    def break_broker(self) -> None:
+        """The broker is away for a while."""
+        self.world.broker.break_down(self.random.uniform(0.1, 12))
+
     def part(self) -> None:
         """Nothing passes between two processes that reach everybody else."""
         world = self.world
@@ -162,6 +167,7 @@ class Faults:
         """No more trouble; what is away comes back."""
         self._is_over = True
         world = self.world
+        world.broker.heal()
         world.net.cut.clear()
         world.net.parted.clear()
         for dataplane in world.dataplanes:
@@ -172,6 +178,5 @@ class Faults:
             agent.switch.slow_until_s = 0.0
         for node in world.nodes:
             if node.component is not None:
-                node.component.crash_at = 0
-                node.component.stalled_until = 0.0
+                node.component.crash_at = 0  # who stands still wakes in its time
             node.start()

@@ -61,14 +61,15 @@ def plan_of(seed: int) -> Plan:
     return Plan(
         Shape(
             lazy_above=LARGE if seed % 3 == 1 else 0,
+            has_broker=seed % 3 == 2,
             hosts=rng.choice((2, 3, 3)),
-            ncms=rng.choice((1, 2, 2)),
+            ncms=rng.choice((1, 2, 2)) if seed % 3 != 2 else 2,
             dataplanes=rng.choice((1, 2, 2, 3)),
             chunk_bytes=rng.choice((300, 960 << 10)),
             grace_s=rng.choice((0.0, 1.0, 60.0)),
             heartbeat_s=rng.choice((2.0, 10.0)),
         ),
-        requests=rng.randint(15, 50),
+        requests=rng.randint(15, 40),
         pause_s=rng.choice((0.05, 0.2, 0.5)),
         fault_pause_s=rng.choice((0.2, 1.0, 3.0)),
         restores=rng.random() < 0.2,
@@ -120,6 +121,8 @@ async def tell(world: World, plan: Plan, outcome: Outcome) -> None:
     talk = Talk(world, Random(world.random.random()))
     talking = loop.spawn(None, talk.work())
     plugging = loop.spawn(None, compute.work())
+    # Half of the regions are at work before anybody asks for anything.
+    await asyncio.sleep(world.random.choice((0.0, 3.0)))
     await tenants[0].begin()
     breaking = loop.spawn(None, faults.work(plan.fault_pause_s))
     if plan.restores:
@@ -183,7 +186,11 @@ async def settle(world: World, plan: Plan, outcome: Outcome, talk: Talk | None =
 
 def counts_of(world: World) -> dict[str, int]:
     """What happened how often, so that a test can see that it does."""
-    seen = Counter(deaths=sum(node.lives - 1 for node in world.nodes), terms=world.leases.taken)
+    seen = Counter(
+        carried=world.broker.carried,
+        deaths=sum(node.lives - 1 for node in world.nodes),
+        terms=world.leases.taken,
+    )
     part: dict[tuple[str, Scope], bool] = {}
     for event in world.events:
         for step in event.batch if isinstance(event, Got) else ():

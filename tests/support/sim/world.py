@@ -19,11 +19,14 @@ from alcor.bus.goal_client import GoalClient
 from alcor.bus.goal_server import GoalServer
 from alcor.bus.grpc_client import GrpcConnector
 from alcor.bus.grpc_server import AgentServer
+from alcor.bus.normal_client import NormalClient
+from alcor.bus.normal_path import Choice, NormalPath
 from alcor.dataplane.service import Dataplane
 from alcor.dataplane.share import Share
 from alcor.ncm.service import Ncm
 from alcor.runtime.member import Member
 from tests.support.agent import CODEC
+from tests.support.sim.broker import SimBroker, SimReader, SimSender
 from tests.support.sim.database import LeasesByLine, Line, RegionLeases, store_by_line
 from tests.support.sim.loop import Component, SimLoop
 from tests.support.sim.net import Network
@@ -55,6 +58,7 @@ class Shape:
     grace_s: float = 60.0
     heartbeat_s: float = 5.0
     lazy_above: int = 0
+    has_broker: bool = False
 
     @property
     def lazy_below(self) -> int:
@@ -146,7 +150,11 @@ class DataplaneNode(Node):
 
     async def main(self) -> None:
         world, address = self.world, f"{self.name}:1"
-        server = GoalServer(CODEC, [address], secret=SECRET)
+        sender = SimSender(world.broker)
+        source, choice = world.random.getrandbits(62) + 1, Choice(world.random.choice((1, 1, 2)), 1)
+        path = NormalPath(CODEC, sender, source=source, choice=choice) if world.shape.has_broker else None
+        server = GoalServer(CODEC, [address], secret=SECRET, normal=path)
+        sender.failed = server.fall_back
         await server.start()
         leases = LeasesByLine(world.leases, self.line)
         store = store_by_line(world.store, self.line)
@@ -172,12 +180,16 @@ class NcmNode(Node):
     async def main(self) -> None:
         world, shape = self.world, self.world.shape
         rng = random.Random(world.random.random())
+        normal = NormalClient(
+            SimReader(world.broker), clock=world.loop.time, random=rng.random, lack_s=1.0, rest_s=0.5
+        )
         client = GoalClient(
             # Some are told of all dataplanes, some find the others through one.
             [f"{node.name}:1" for node in world.dataplanes[: rng.choice((1, None))]],
             ncm_id=f"{self.name}.{self.lives}",
             secret=lambda: SECRET,
             random=rng.random,
+            normal=normal if shape.has_broker else None,
         )
         bus = WatchedBus(f"{self.name}.{self.lives}", client, world.events)
         ncm = bus.ncm = self.ncm = Ncm(
@@ -245,6 +257,7 @@ class World:
         self.loop, self.net, self.shape, self.folder = loop, net, shape, folder
         self.random = random.Random(loop.random.random())
         self.truth = Truth()
+        self.broker = SimBroker(loop, random.Random(self.random.random()))
         self.store = self._open()
         self.leases = RegionLeases(loop.time, self.now_ms, lambda: self.store.position.revision)
         self.dataplanes = [DataplaneNode(self, f"dataplane-{n}") for n in range(1, shape.dataplanes + 1)]
