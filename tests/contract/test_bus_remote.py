@@ -45,13 +45,13 @@ def plugged(*ids: str) -> tuple[PortReport, ...]:
     return tuple([PortReport(id, True, 5, 1.0) for id in ids])
 
 
-async def heard(reports: Heard, within_s: float = 5.0) -> list[HostReport]:
+async def heard(reports: Heard, within_s: float = 30.0) -> list[HostReport]:
     return list(await asyncio.wait_for(anext(reports), within_s))
 
 
 async def until(holds: Callable[[], bool]) -> None:
     """Let the loop run until `holds()`."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not holds():  # noqa: ASYNC110  # there is no event to wait for: it is seen from outside
             await asyncio.sleep(0)  # the other end runs on the same loop
 

@@ -54,7 +54,7 @@ async def a_region(count: int) -> AsyncIterator[Region]:
 
 async def until(holds: Callable[[], bool]) -> None:
     """Let the loop run until `holds()`."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not holds():  # noqa: ASYNC110  # there is no event to wait for: it is seen from outside
             await asyncio.sleep(0)
 

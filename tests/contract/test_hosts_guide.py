@@ -23,6 +23,7 @@ PRELUDE = """set -eu
 until_host() {
     for try in $(seq 300); do
         if alcor host show "$1" | grep -q "health_state .*$2"; then return 0; fi
+        sleep 0.2
     done
     echo "$1 is not $2"; alcor host show "$1"; exit 1
 }

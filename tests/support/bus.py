@@ -190,7 +190,7 @@ class Reader:
         self.gaps: list[ScopeUpdate] = []
         self.heads: dict[int, int] = {}
 
-    async def take(self, within_s: float = 5.0) -> Sequence[News]:
+    async def take(self, within_s: float = 30.0) -> Sequence[News]:
         """The next batch, applied. Raises: TimeoutError."""
         # Not wait_for, which before Python 3.12 forgets a cancellation that comes with the batch.
         async with asyncio.timeout(within_s):
