@@ -2,12 +2,16 @@
 
 Claims: milliseconds from the API call to the last acknowledgement, its parts, octets per host and change, processor
 milliseconds per host and change in the region and in the hosts' agents. The change is a rule of a security group that a
-port on every host uses: one scope, which all hosts hold. All processes share this machine.
+port on every host uses: one scope, which all hosts hold. All processes share this machine: the agents', elsewhere on
+machines of their own, give way to the region's (nice), and what counts are the processor's milliseconds; those of as
+many rounds without a change (heartbeats, looking) are subtracted.
 
     python -m benchmarks.told_hosts [--hosts N] [--changes N]
 """
 
 import argparse
+import asyncio
+import os
 import time
 from typing import Any
 
@@ -19,6 +23,9 @@ from benchmarks.simulated import Row, memory, run_one
 # Ports of the one network: more than a default group serves, so that it has a group of its own.
 PORTS_MIN = 1_001
 _ADMITTED = 200
+_NICE = 10
+# A round is over by then as a rule, so that looking whether it is costs each round the same.
+_ROUND_S = 1.2
 
 
 async def change_rule(run: Run, number: int) -> Change:
@@ -41,43 +48,56 @@ async def change_rule(run: Run, number: int) -> Change:
 
 def measure(hosts: int, changes: int) -> list[Row]:
     """One size."""
-    cpu: dict[str, float] = {}
+    cpu: dict[str, dict[str, float]] = {}
 
     async def work(run: Run) -> None:
         async def boot() -> dict[str, Any]:
-            return await run.boot(at_once_max=_ADMITTED)
+            found = await run.boot(at_once_max=_ADMITTED)
+            for pid in run.fleet.pids.values():
+                os.setpriority(os.PRIO_PROCESS, pid, _NICE)
+            return found
 
-        async def told() -> dict[str, Any]:
-            before = await run.sample()
+        async def rounds(name: str) -> dict[str, Any]:
+            before, began = await run.sample(), time.monotonic()
             for number in range(changes):
                 since = len(run.changes)
                 await run.record()
-                await change_rule(run, number)
+                if name == "told":
+                    await change_rule(run, number)
+                await asyncio.sleep(_ROUND_S)
                 await run.settle(since)
             after = run.samples[-1]
-            for name, used_s in after.cpu_s.items():
-                kind = "hosts" if name.startswith("hosts-") else "region"
-                cpu[kind] = cpu.get(kind, 0.0) + used_s - before.cpu_s.get(name, 0.0)
-            return {"octets": after.received - before.received}
+            cpu[name] = {"region": 0.0, "hosts": 0.0}
+            for process, used_s in after.cpu_s.items():
+                kind = "hosts" if process.startswith("hosts-") else "region"
+                cpu[name][kind] += used_s - before.cpu_s.get(process, 0.0)
+            return {"octets": after.received - before.received, "lasted_s": time.monotonic() - began}
 
         await run.step("boot", boot)
-        await run.step("told", told)
+        await run.step("idle", lambda: rounds("idle"))
+        await run.step("told", lambda: rounds("told"))
 
     plan = Plan(hosts=hosts, sizes=(max(hosts, PORTS_MIN),), density=1, sample=10)
     # Hosts hold the network on demand, or each would hold a neighbour for every host.
     facts = run_one(plan, work, lazy_above=500, deadline_s=900)
     told = facts["changes"]
-    octets = next(phase["octets"] for phase in facts["phases"] if phase["name"] == "told")
+    idle, busy = (
+        next(phase for phase in facts["phases"] if phase["name"] == name) for name in ("idle", "told")
+    )
+
+    def per_host(kind: str) -> float:
+        used_s: float = cpu["told"][kind] - cpu["idle"][kind] * busy["lasted_s"] / idle["lasted_s"]
+        return round(used_s * 1_000 / changes / hosts, 3)
+
     row: Row = {"hosts": hosts, "changes": changes}
     row |= {f"total {name} ms": told["total_ms"][name] for name in ("p50", "max")}
     row |= {
         f"{stage} p50 ms": told[f"{stage}_ms"]["p50"] for stage in ("call", "deliver", "spread", "install")
     }
     row |= {
-        "octets per host": round(octets / changes / hosts),
-        # With what idle hosts and the sampling cost meanwhile.
-        "region cpu ms per host": round(cpu["region"] * 1_000 / changes / hosts, 3),
-        "agent cpu ms": round(cpu["hosts"] * 1_000 / changes / hosts, 3),
+        "octets per host": round((busy["octets"] - idle["octets"]) / changes / hosts),
+        "region cpu ms per host": per_host("region"),
+        "agent cpu ms per host": per_host("hosts"),
         "boot s": facts["phases"][0]["elapsed_s"],
     }
     return [row | memory(facts)]
