@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 
 from alcor.bus.interface import Heads, Resume, ScopeUpdate
+from alcor.goalstate.scope import neighbours_scope
 from tests.model.rule import Height
 from tests.support.sim.run import Outcome, Plan, simulate, tell
-from tests.support.sim.trace import Asked, Event, Got, Stood, check
+from tests.support.sim.trace import Acked, Asked, Event, Got, Stood, check
 from tests.support.sim.world import Shape, World
 
 PLAN = Plan(Shape(), requests=20, pause_s=0.1, fault_pause_s=1.0)
@@ -75,6 +76,18 @@ def ncm_back(events: list[Event]) -> None:
     events.insert(number + 1, Stood(event.who, {scope: lower}))
 
 
+def foreign(events: list[Event]) -> None:
+    """The code was told of somebody else's network."""
+    _swap(events, lambda step: msgspec.structs.replace(step, scope=neighbours_scope("another")))
+
+
+def confirmed(events: list[Event]) -> None:
+    """The code confirmed more than it holds."""
+    number, event = next((n, one) for n, one in reversed(list(enumerate(events))) if isinstance(one, Acked))
+    realized = {shard: through + 1 for shard, through in event.realized.items()}
+    events[number] = replace(event, realized=realized)
+
+
 DOCTORS: tuple[tuple[Doctor, str], ...] = (
     (lost, "the rules lead to"),
     (gap, "the rules lead to"),
@@ -83,6 +96,8 @@ DOCTORS: tuple[tuple[Doctor, str], ...] = (
     (back, "the rules lead to"),
     (asked, "without a gap"),
     (ncm_back, "went back"),
+    (foreign, "does not refer"),
+    (confirmed, "confirmed"),
 )
 """How a record is tampered with, and what is said of it."""
 

@@ -6,12 +6,13 @@ must stand where these lead, must have asked for nothing else, and what it was g
 as it is compiled from rows.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
 from alcor.agent.service import Agent
 from alcor.bus.interface import (
+    Ack,
     AgentConnector,
     AgentMessage,
     AgentStream,
@@ -23,11 +24,12 @@ from alcor.bus.interface import (
     Resume,
     ScopeUpdate,
 )
-from alcor.goalstate.item import Item, Key, key_of
-from alcor.goalstate.scope import Scope, host_scope, shard_of
+from alcor.goalstate.item import Item, Key, key_of, refers
+from alcor.goalstate.scope import REGION, Scope, host_scope, shard_of
 from alcor.ncm.service import Ncm
+from alcor.pipeline.resolve import closure
 from tests.model.rule import NOT_HELD, NOTHING, Height, Rules, Stamp, Verdict
-from tests.support.sim.truth import Truth
+from tests.support.sim.truth import Revision, Truth
 
 WRONG_MAX = 10
 Step = ScopeUpdate | Heads | Dropped
@@ -67,7 +69,16 @@ class Stood:
     held: dict[Scope, tuple[int, Height, tuple[Envelope, ...]]]
 
 
-Event = Began | Got | Asked | Stood
+@dataclass(frozen=True)
+class Acked:
+    """An agent said that what it holds is in its switch: shard → through."""
+
+    who: str
+    epoch: int
+    realized: dict[int, int]
+
+
+Event = Began | Got | Asked | Acked | Stood
 
 
 class WatchedConnector:
@@ -87,6 +98,8 @@ class WatchedConnector:
             self._events.append(Began(self._who, message))
         elif isinstance(message, Resume):
             self._events.append(Asked(self._who, message))
+        elif isinstance(message, Ack):
+            self._events.append(Acked(self._who, message.epoch, dict(message.realized)))
 
     def took(self, batch: Sequence[NcmMessage]) -> None:
         """The agent has taken it in."""
@@ -167,6 +180,7 @@ class _Receiver:
         self._epoch = 0
         # What a new epoch says is taken in when all of it was said.
         self._kept: list[Step] = []
+        self._closures: dict[int, set[Scope]] = {}
         self.asked: set[Resume] = set()
         self.wrong: list[str] = []
 
@@ -210,6 +224,40 @@ class _Receiver:
                     f"and the rules lead to {led.get(scope)}"
                 )
 
+    def acknowledge(self, acked: Acked) -> None:
+        """It may say of a shard only what it holds of all its scopes (I14)."""
+        for scope, held in self._held.items():
+            through = acked.realized.get(shard_of(scope), NOTHING)
+            if held.height.epoch == acked.epoch and NOTHING < held.height.position < through:
+                self.wrong.append(f"{self._who} confirmed {through} and holds {scope} at {held.height}")
+
+    def _is_its_own(self, update: ScopeUpdate) -> bool:
+        """Whether the host refers to a scope: nobody gets another tenant's."""
+        if update.scope in (self._own, REGION):
+            return True
+        begun = self._held.get(self._own, _Held()).height.position
+        near = [one for at in (update.through, begun) for one in self._truth.at(update.epoch, at)]
+        return any(update.scope in self._closure(one) for one in near) or self._was_reached(update)
+
+    def _was_reached(self, update: ScopeUpdate) -> bool:
+        """Whether references lead there, each as it was at some revision: an ncm's scopes are not all of one, nor, as a
+        new epoch begins, of one epoch."""
+        revisions = [one.states for one in self._truth.every()]
+        found, pending = {self._own}, [self._own]
+        while pending:
+            scope = pending.pop()
+            items = (item for states in revisions for item in states.get(scope, {}).values())
+            new = {target for item in items for target in refers(item)} - found
+            found |= new
+            pending += sorted(new)
+        return update.scope in found
+
+    def _closure(self, revision: Revision) -> Set[Scope]:
+        found = self._closures.get(id(revision))
+        if found is None:
+            found = self._closures[id(revision)] = set(closure(revision.states, self._own.id))
+        return found
+
     def _refuses(self, shard: int, stamp: Stamp) -> bool:
         if stamp[0] < self._epoch or self._rules.refuses(self._fences.get(shard, (0, 0)), stamp):
             return True
@@ -223,6 +271,8 @@ class _Receiver:
         elif isinstance(step, Heads):
             self._heads(step)
         elif not self._refuses(shard_of(step.scope), (step.epoch, step.generation)):
+            if not self._is_its_own(step):
+                self.wrong.append(f"{self._who} was told of {step.scope}, to which its host does not refer")
             self._update(self._held.setdefault(step.scope, _Held()), step)
 
     def _update(self, held: _Held, update: ScopeUpdate) -> None:
@@ -311,6 +361,8 @@ def check(
             receiver.begin(event.hello)
         elif isinstance(event, Got):
             receiver.take(event)
+        elif isinstance(event, Acked):
+            receiver.acknowledge(event)
         elif event.resume not in receiver.asked:
             receiver.wrong.append(f"{event.who} asked for {event.resume} without a gap")
     return [*wrong, *(each for one in receivers.values() for each in one.wrong)][:WRONG_MAX]
