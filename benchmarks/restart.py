@@ -1,11 +1,12 @@
 """A dataplane and an ncm with many ports are killed and started again: how long until they do their work, and memory.
 
-Roles apart on PostgreSQL, VPCs of 100,000 ports held on demand; a port is created while the process is away. Claims:
+Roles apart on PostgreSQL, VPCs of 100,000 ports held on demand; a port is created while the process is away (on SQLite,
+where all is one process, as soon as it is back). Claims:
 seconds from the start of the process until it serves, until the host of the new port has the step that tells of it (a
 dataplane's first; after an ncm's start it may come with a snapshot), until the first host and until all have confirmed
 the head; items and octets that agents were sent; memory of every process, and the highest of the restarted one.
 
-    python -m benchmarks.restart [--hosts N] [--ports N] [--vpc N] [--ncms N]
+    python -m benchmarks.restart [--hosts N] [--ports N] [--vpc N] [--local N] [--ncms N] [--database NAME]
 """
 
 import argparse
@@ -22,6 +23,7 @@ from benchmarks.simulated import MIB, Row, run_one
 
 LAZY_ABOVE = 1_000
 _ADMITTED = 200
+_SILENT = 10
 # What `Run.converge` waits to see that nothing moves any more.
 _QUIET_S = 0.4
 
@@ -32,10 +34,13 @@ async def restart(run: Run, name: str) -> Row:
     since, before = len(run.changes), await run.sample()
     await run.record()
     await asyncio.to_thread(process.kill)
-    change = await _create(run)
+    change = await _create(run) if name != "region" else None
     began = time.monotonic()
     await asyncio.to_thread(process.start)
     served = time.monotonic()
+    if change is None:
+        run.http.base_url = run.region.endpoint = str(process.facts["endpoint"])
+        change = await _create(run)
     await run.settle(since)
     ended, after = time.monotonic(), run.samples[-1]
     told = change.told
@@ -76,7 +81,7 @@ def _highest(pid: int) -> int:
     return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM:"))
 
 
-def measure(hosts: int, ports: int, vpc: int, ncms: int) -> list[Row]:
+def measure(hosts: int, ports: int, vpc: int, local: int, ncms: int, database: str) -> list[Row]:
     """One region, one process after the other."""
     rows: list[Row] = []
 
@@ -86,13 +91,20 @@ def measure(hosts: int, ports: int, vpc: int, ncms: int) -> list[Row]:
 
     async def work(run: Run) -> None:
         await run.step("boot", lambda: run.boot(at_once_max=_ADMITTED))
-        for name in ("dataplane", "ncm-1"):
+        for name in ("dataplane", "ncm-1") if database == "postgres" else ("region",):
             await run.step(f"restart {name}", lambda name=name: again(run, name))  # type: ignore[misc]  # mypy sees no type for the default
 
     # What hosts compute of their ports is not asked for here.
     sizes = even(ports, max(1, ports // vpc))
-    plan = Plan(hosts=hosts, sizes=sizes, density=1, sample=3, flows=Flows.NONE)
-    run_one(plan, work, database="postgres", ncms=ncms, lazy_above=LAZY_ABOVE, deadline_s=300)
+    plan = Plan(
+        hosts=hosts,
+        sizes=sizes,
+        density=local or 1,
+        silent=_SILENT if local else 0,
+        sample=3,
+        flows=Flows.NONE,
+    )
+    run_one(plan, work, database=database, ncms=ncms, lazy_above=LAZY_ABOVE, deadline_s=300)
     return rows
 
 
@@ -102,10 +114,15 @@ def main() -> None:
     parser.add_argument("--hosts", type=int, default=100)
     parser.add_argument("--ports", type=int, default=100_000)
     parser.add_argument("--vpc", type=int, default=100_000, help="ports of one VPC")
+    parser.add_argument(
+        "--local", type=int, default=0, help="of a VPC on each host; 0: all are on these hosts"
+    )
+    parser.add_argument("--database", default="postgres", choices=("postgres", "sqlite"))
     parser.add_argument("--ncms", type=int, default=1)
     chosen = parser.parse_args()
     before = load_average()
-    report("restart", measure(chosen.hosts, chosen.ports, chosen.vpc, chosen.ncms), load_before=before)
+    rows = measure(chosen.hosts, chosen.ports, chosen.vpc, chosen.local, chosen.ncms, chosen.database)
+    report("restart", rows, load_before=before)
 
 
 if __name__ == "__main__":
