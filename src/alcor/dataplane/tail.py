@@ -18,8 +18,8 @@ from alcor.model.change import Cut, Position
 from alcor.model.resource import Entity
 from alcor.store.interface import Image, Store, TooOld
 
-# How far back: what agents of a region that was away for a moment have not heard of is much less; a change takes some
-# 0.3 ms to read and to go through again, so that this is a second of a load at most.
+# How far back: what agents of a region that was away for a moment have not heard of is much less. A change takes
+# 0.01 ms to read, and 0.01 ms (a port) to 0.5 ms (a host of 50 ports) to go through: a second of a load as a rule.
 CUTS_MAX = 1_024
 CHANGES_MAX = 4_096
 # Read at once: one cut may hold thousands of changes.
