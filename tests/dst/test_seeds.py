@@ -58,7 +58,7 @@ def test_what_seeds_are_to_meet_happens() -> None:
     """Among a few seeds is everything that they are about: deaths, leases that move, frames by the broker, networks
     that pass the bound to being held on demand both ways, answers, and nobody found."""
     seen = Counter[str]()
-    for outcome in run_child("seeds", 101, 120):
+    for outcome in run_child("seeds", 112, 131):
         seen.update(outcome.seen)
 
     lacking = [what for what in SEEN if seen[what] < 3]
