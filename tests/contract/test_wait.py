@@ -1,8 +1,9 @@
 """`?wait=` in real processes: one on SQLite, and five on PostgreSQL; real agents on simulated switches."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -83,40 +84,61 @@ class Site:
                 while name not in self.holders(port):  # noqa: ASYNC110 - an agent of this process works at it
                     await asyncio.sleep(0.01)
 
+    async def clear(self) -> None:
+        """End the agents, and leave nothing of this site."""
+        for agent in self.agents.values():
+            await agent.aclose()
+        for port in (await self.ask("GET", "/v2.0/ports")).json()["ports"]:
+            await self.ask("DELETE", f"/v2.0/ports/{port['id']}")
+        for network in (await self.ask("GET", "/v2.0/networks")).json()["networks"]:
+            await self.ask("DELETE", f"/v2.0/networks/{network['id']}")
+        for host in (await self.ask("GET", "/hosts")).json()["hosts"]:
+            await self.ask("DELETE", f"/hosts/{host['id']}")
 
-@pytest.fixture(params=["one process", "roles apart"])
-async def site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Site]:
-    """A region at work."""
-    async with AsyncExitStack() as stack:
+
+@dataclass(frozen=True)
+class Region:
+    """Where a region is that several tests use one after the other."""
+
+    data: Path
+    token: str
+    endpoints: list[str]
+
+
+@pytest.fixture(scope="module", params=["one process", "roles apart"])
+def region(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
+    """A region without hosts."""
+    folder = tmp_path_factory.mktemp("region")
+    with ExitStack() as stack:
         if request.param == "one process":
-            region = stack.enter_context(running_region(tmp_path))
-            data, token, endpoints = region.data, region.token, [region.endpoint]
-        else:
-            apart = await _apart(tmp_path, stack)
-            data, token = apart.data, (apart.data / "admin.token").read_text().strip()
-            endpoints = [str(apart.processes[name].facts["endpoint"]) for name in ("api-1", "api-2")]
+            one = stack.enter_context(running_region(folder))
+            yield Region(one.data, one.token, [one.endpoint])
+            return
+        apart = Apart(folder, server().dsn(asyncio.run(server().fresh())))
+        stack.callback(apart.ledger.sweep)
+        for name, role in (("dataplane", "dataplane"), ("ncm", "ncm"), ("api-1", "api"), ("api-2", "api")):
+            apart.add(name, role)
+        endpoints = [str(apart.processes[name].facts["endpoint"]) for name in ("api-1", "api-2")]
+        yield Region(apart.data, (apart.data / "admin.token").read_text().strip(), endpoints)
+
+
+@pytest.fixture
+async def site(region: Region) -> AsyncIterator[Site]:
+    """A region at work."""
+    headers = {"X-Auth-Token": region.token}
+    async with AsyncExitStack() as stack:
         clients = [
             await stack.enter_async_context(
-                httpx.AsyncClient(base_url=url, headers={"X-Auth-Token": token}, timeout=FOREVER_S * 2)
+                httpx.AsyncClient(base_url=url, headers=headers, timeout=FOREVER_S * 2)
             )
-            for url in endpoints
+            for url in region.endpoints
         ]
-        found = Site(data, clients)
+        found = Site(region.data, clients)
         try:
             await found.prepare()
             yield found
         finally:
-            for agent in found.agents.values():
-                await agent.aclose()
-
-
-async def _apart(folder: Path, stack: AsyncExitStack) -> Apart:
-    postgres = server()
-    apart = Apart(folder, postgres.dsn(await postgres.fresh()))
-    stack.push_async_callback(asyncio.to_thread, apart.ledger.sweep)
-    for name, role in (("dataplane", "dataplane"), ("ncm", "ncm"), ("api-1", "api"), ("api-2", "api")):
-        await asyncio.to_thread(apart.add, name, role)
-    return apart
+            await found.clear()
 
 
 async def test_a_wait_ends_after_the_barriers_of_all_its_hosts(site: Site) -> None:
