@@ -189,6 +189,7 @@ class Reader:
         self.position: dict[Scope, int] = {}
         self.gaps: list[ScopeUpdate] = []
         self.heads: dict[int, int] = {}
+        self._chunks: dict[Scope, dict[Key, Envelope]] = {}
 
     async def take(self, within_s: float = 30.0) -> Sequence[News]:
         """The next batch, applied. Raises: TimeoutError."""
@@ -214,13 +215,17 @@ class Reader:
     def forget(self, scope: Scope) -> None:
         """Hold a scope no longer."""
         self.held.pop(scope, None)
+        self._chunks.pop(scope, None)
         self.position.pop(scope, None)
 
     def _apply(self, update: ScopeUpdate) -> None:
         scope = update.scope
         if update.from_revision == 0:
-            self.held[scope] = {envelope.key: envelope for envelope in update.put}
-            self.position[scope] = update.through
+            chunks = self._chunks.setdefault(scope, {})
+            chunks |= {envelope.key: envelope for envelope in update.put}
+            if not update.more:
+                self.held[scope] = self._chunks.pop(scope)
+                self.position[scope] = update.through
             return
         position = max(self.position.get(scope, -1), self.heads.get(shard_of(scope), -1))
         if scope not in self.held or update.from_revision > position:

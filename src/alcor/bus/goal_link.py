@@ -119,6 +119,8 @@ class GoalLink:
     def want(self, scope: Scope, epoch: int = 0, position: int = 0) -> None:
         """Have a scope answered from `position` on, or whole. What answers an earlier want is dropped."""
         self._wanted[scope] = 0
+        # The rest of a snapshot that was being sent may never come.
+        self._chunks.pop(scope, None)
         self.join.forget(scope)
         # Only the last one counts: one per scope is enough.
         self._moves[scope] = Want(scope, epoch, position)
@@ -126,6 +128,7 @@ class GoalLink:
 
     def unwant(self, scope: Scope) -> None:
         """From here on nothing of the scope comes."""
+        self._chunks.pop(scope, None)
         self.join.forget(scope)
         if self._wanted.pop(scope, None) is not None:
             self._moves[scope] = Unwant(scope)

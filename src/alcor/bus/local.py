@@ -7,6 +7,9 @@ snapshot is asked of the publisher, which therefore covers all that was publishe
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
 
 from alcor.bus.heads import HeadBook
 from alcor.bus.interface import (
@@ -34,8 +37,10 @@ from alcor.bus.question import Questions
 from alcor.goalstate.item import Key, key_of, refers
 from alcor.goalstate.scope import SHARDS, Scope, shard_of
 
-# How many scopes one batch holds: bounds the time the reader keeps the event loop when many are newly wanted.
+# How many scopes one batch holds, and about how many items: bounds the time the reader keeps the event loop when many
+# or large ones are newly wanted. An item takes 20 to 30 µs until it is in a frame.
 BATCH_SCOPES = 64
+BATCH_ITEMS = 1_024
 _NOTHING = (0, 0)
 # Scopes that are waited for and not said yet: an ncm that reads takes them at once.
 _HASTENED_MAX = 1_024
@@ -93,12 +98,22 @@ class Step:
         return True
 
 
+class _Telling(NamedTuple):
+    """What the reader is being told of one scope. `last`: its end, without items; it was told `puts` before `begin`."""
+
+    last: ScopeUpdate
+    puts: Sequence[Put]
+    begin: int = 0
+
+
 class LocalBus:
     """Implements `GoalBus`. All methods are for one event loop; none blocks.
 
     Bound:  one merged step per wanted scope, one mark per shard, one merged report per host.
     Order:  of one scope, as published, its snapshot first. Heads follow every step published before them; between
             scopes there is no order (`since` makes that safe: protocol, section 4).
+    Turns:  a batch holds BATCH_SCOPES scopes and about BATCH_ITEMS items, a larger snapshot comes in several; between
+            batches everybody has a turn. What a snapshot says is as of when it began.
     Reader: `updates()` and `reports()` have one reader each at a time.
     """
 
@@ -114,6 +129,7 @@ class LocalBus:
         # What the reader is being given now: a scope that is unwanted meanwhile leaves these too.
         self._taken_fresh: dict[Scope, tuple[int, int]] = {}
         self._taken_steps: dict[Scope, Step] = {}
+        self._telling: _Telling | None = None
         # Scope → (epoch, through) of what the reader was given last.
         self._given: dict[Scope, tuple[int, int]] = {}
         # All heads published so far, and those the reader was not given yet.
@@ -261,6 +277,8 @@ class LocalBus:
         self._taken_fresh.pop(scope, None)
         self._steps.pop(scope, None)
         self._taken_steps.pop(scope, None)
+        if self._is_telling(scope):
+            self._telling = None
 
     def wants(self, scope: Scope) -> bool:
         """Whether the reader wants it."""
@@ -268,7 +286,8 @@ class LocalBus:
 
     def settled(self, scope: Scope, epoch: int) -> int:
         """Through which revision of `epoch` the reader was given a scope; 0 if anything of it is still to be given."""
-        if any(scope in held for held in (self._steps, self._taken_steps, self._fresh, self._taken_fresh)):
+        due = (self._steps, self._taken_steps, self._fresh, self._taken_fresh)
+        if self._is_telling(scope) or any(scope in held for held in due):
             return 0
         given = self._given.get(scope, _NOTHING)
         return given[1] if given[0] == epoch else 0
@@ -295,6 +314,7 @@ class LocalBus:
         self._steps = {}
         self._taken_steps = {}
         self._taken_fresh = {}
+        self._telling = None
         self._fresh = dict.fromkeys(self._wanted, _NOTHING)
         self._ready.set()
         while True:
@@ -313,9 +333,9 @@ class LocalBus:
             self._taken_steps, self._steps = self._steps, {}
             if self._snapshot is not None:
                 self._taken_fresh, self._fresh = self._fresh, {}
-            while self._taken_steps or self._taken_fresh:
-                batch: list[ScopeUpdate | Heads | Marks] = list(self._take(BATCH_SCOPES))
-                if heads and not self._taken_steps and not self._taken_fresh:
+            while self._has_taken:
+                batch: list[ScopeUpdate | Heads | Marks] = list(self._take())
+                if heads and not self._has_taken:
                     batch += heads
                     heads = []
                 yield batch
@@ -336,16 +356,61 @@ class LocalBus:
         marks, self._marks = self._marks, None
         return [*([] if marks is None else [marks]), *heads.messages()]
 
-    def _take(self, scopes_max: int) -> list[ScopeUpdate]:
+    @property
+    def _has_taken(self) -> bool:
+        return bool(self._telling or self._taken_steps or self._taken_fresh)
+
+    def _is_telling(self, scope: Scope) -> bool:
+        return self._telling is not None and self._telling.last.scope == scope
+
+    def _take(self) -> list[ScopeUpdate]:
+        """The next batch."""
         taken: list[ScopeUpdate] = []
-        while self._taken_steps and len(taken) < scopes_max:
-            scope = next(iter(self._taken_steps))
-            taken.append(self._encode(self._taken_steps.pop(scope)))
-        while self._taken_fresh and len(taken) < scopes_max:
-            scope = next(iter(self._taken_fresh))
-            answer = self._answer(scope, *self._taken_fresh.pop(scope))
-            taken.append(self._encode(Step(answer, answer.from_revision)))
+        items = 0
+        while self._has_taken and len(taken) < BATCH_SCOPES and items < BATCH_ITEMS:
+            taken.append(self._tell())
+            items += len(taken[-1].put)
         return taken
+
+    def _tell(self) -> ScopeUpdate:
+        """Of the scope in turn: all, or as much of a large snapshot as a batch may hold."""
+        last, puts, begin = self._telling or self._begin_telling()
+        # A step is one piece: it holds what changed in one turn of the dataplane, or waited since.
+        end = len(puts) if last.from_revision else begin + BATCH_ITEMS
+        put = encode_puts(self._codec, puts[begin:end])
+        if end >= len(puts):
+            self._telling = None
+            return msgspec.structs.replace(last, put=put)
+        self._telling = _Telling(last, puts, end)
+        return msgspec.structs.replace(last, put=put, removed=(), late=(), more=True)
+
+    def _begin_telling(self) -> _Telling:
+        if self._taken_steps:
+            step = self._taken_steps.pop(next(iter(self._taken_steps)))
+            late = tuple([Late(key, revision) for key, revision in step.late.items()])
+            return self._telling_of(step, tuple(step.removed), late, tuple(step.put.values()))
+        scope = next(iter(self._taken_fresh))
+        answer = self._answer(scope, *self._taken_fresh.pop(scope))
+        return self._telling_of(answer, answer.removed, answer.late, answer.put)
+
+    def _telling_of(
+        self, said: Step | Publication, removed: tuple[Key, ...], late: tuple[Late, ...], puts: Sequence[Put]
+    ) -> _Telling:
+        self._given[said.scope] = (said.epoch, said.through)
+        is_whole = not said.from_revision
+        last = ScopeUpdate(
+            scope=said.scope,
+            epoch=said.epoch,
+            generation=said.generation,
+            from_revision=said.from_revision,
+            through=said.through,
+            # A snapshot says everything: what is not in it is gone.
+            removed=() if is_whole else removed,
+            changed=said.changed if is_whole else 0,
+            floor=said.floor if is_whole else 0,
+            late=late,
+        )
+        return _Telling(last, puts)
 
     def _answer(self, scope: Scope, epoch: int, position: int) -> Publication:
         """What who wants a scope and holds it through `position` is told first."""
@@ -355,22 +420,6 @@ class LocalBus:
             if empty is not None:
                 return empty
         return self._snapshot(scope)
-
-    def _encode(self, step: Step) -> ScopeUpdate:
-        self._given[step.scope] = (step.epoch, step.through)
-        return ScopeUpdate(
-            scope=step.scope,
-            epoch=step.epoch,
-            generation=step.generation,
-            from_revision=step.from_revision,
-            through=step.through,
-            put=encode_puts(self._codec, step.put.values()),
-            # A snapshot says everything: what is not in it is gone.
-            removed=tuple(step.removed) if step.from_revision else (),
-            changed=0 if step.from_revision else step.changed,
-            floor=0 if step.from_revision else step.floor,
-            late=tuple([Late(key, revision) for key, revision in step.late.items()]),
-        )
 
     def report(self, report: HostReport) -> None:
         """As `GoalBus.report`."""
