@@ -24,6 +24,7 @@ from alcor.bus.interface import DataplaneBus, HostReport, PortReport
 from alcor.dataplane.barrier import Barriers, Heard
 from alcor.dataplane.claim import Claims
 from alcor.dataplane.health import Neighbours
+from alcor.dataplane.pace import Pace
 from alcor.dataplane.rescue import LOOK_S, Rescues
 from alcor.dataplane.standing import Standings
 from alcor.goalstate.graph import Graph, Outcome
@@ -43,6 +44,10 @@ HOST_WRITE_S = 1.0
 SILENCE_S = 5.0
 # Bounds the pause between attempts when observations cannot be written; nothing is lost meanwhile.
 RETRY_S_MAX = 5.0
+# Ports judged in one turn of the event loop, 10 to 20 µs each.
+JUDGED_MAX = 1_024
+# Facts of ports written at once: 2 µs each to encode, and the database's time.
+WRITTEN_MAX = 4_096
 
 
 class Told(Protocol):
@@ -177,6 +182,7 @@ class Realizer:
     async def begin(self, epoch: int, graph: Graph, *, anew: bool) -> None:
         """Go on with a graph made from an image. `anew`: confirmations so far are of another history, or of none.
 
+        Others have their turn meanwhile: reports and turns of the graph are taken in as ever.
         Raises: Unavailable if the observations cannot be read; Superseded if a later term has begun.
         """
         if self._graph is None:
@@ -193,8 +199,10 @@ class Realizer:
         self._forget_hosts([id for id in self._hosts if id not in graph.intent.hosts])
         if first:
             return  # nobody is heard yet; each host's ports are judged when it attaches
+        pace = Pace(JUDGED_MAX)
         for id in {id for facts in self._hosts.values() for id in (*facts.plugged, *facts.known)}:
             self._judge(id)
+            await pace.spend()
 
     def advance(self, outcome: Outcome) -> None:
         """Follow a turn of the graph. Cost: O(placements that changed)."""
@@ -208,7 +216,8 @@ class Realizer:
             self._stirred.set()
 
     async def listen(self) -> None:
-        """Take in what hosts report, until cancelled."""
+        """Take in what hosts report, until cancelled. A report is one piece, whatever it says."""
+        pace = Pace(JUDGED_MAX)
         async for batch in self._bus.reports():
             for report in batch:
                 try:
@@ -216,6 +225,7 @@ class Realizer:
                 except Exception as error:
                     # A report is not repeated: the host's next attachment says all of it again.
                     get_log("dataplane").error("report_failed", host_id=report.host_id, exc_info=error)
+                await pace.spend(1 + len(report.ports))
 
     async def rescue(self) -> None:
         """Lease the switches of hosts whose agents are dead (`rescue`), until cancelled."""
@@ -256,11 +266,16 @@ class Realizer:
 
     async def _flush(self, taken: _Pending) -> None:
         observations = self._store.observations
-        if taken.ports or taken.hosts:
-            await observations.put(taken.ports.values(), taken.hosts.values(), term=self._term)
+        ports = list(taken.ports.values())
+        while ports or taken.hosts:
+            now, ports = ports[:WRITTEN_MAX], ports[WRITTEN_MAX:]
+            # Hosts with the last ports: who comes back is alive with what it said, not with what was before.
+            await observations.put(now, () if ports else taken.hosts.values(), term=self._term)
             # After it was stored: who acts on a status must find it there.
-            if self._told is not None and taken.ports:
-                self._told.observed(list(taken.ports.values()))
+            if self._told is not None and now:
+                self._told.observed(now)
+            if not ports:
+                break
         if taken.ports_gone or taken.hosts_gone:
             await observations.forget(taken.ports_gone, taken.hosts_gone, term=self._term)
 

@@ -27,6 +27,8 @@ from alcor.telemetry.metrics import COMPILE_SECONDS, RECOMPUTED, REVISION
 
 # Cuts taken in one turn: bounds a turn's time (some 10 ms) and how far a status waits behind a burst.
 CUTS_PER_TURN_MAX = 256
+# And about how many changes of them, for bulks of hundreds of ports are one cut; a cut is never divided.
+CHANGES_PER_TURN_MAX = 2_048
 # Failures in a row before the role gives up and its supervisor must act; with the delays below about 20 s, which
 # is longer than a disk's hiccup and shorter than an operator's patience.
 ATTEMPTS_MAX = 10
@@ -150,16 +152,12 @@ class Dataplane:
         )
         assert self._graph is not None  # `started` came first
         await realizer.begin(self._publisher.epoch, self._graph, anew=True)
-        # What the graph did meanwhile is made up for here, without a pause.
-        await realizer.begin(self._publisher.epoch, self._graph, anew=False)
+        # From here on it hears what the graph does; what that did meanwhile is made up for below.
         self._realizer = realizer
-        work = [
-            asyncio.create_task(realizer.listen(), name="dataplane-listen"),
-            asyncio.create_task(realizer.write(), name="dataplane-write"),
-            asyncio.create_task(realizer.rescue(), name="dataplane-rescue"),
-            asyncio.create_task(self._until_other(generation), name="dataplane-term"),
-        ]
+        work: list[asyncio.Task[None]] = []
         try:
+            await realizer.begin(self._publisher.epoch, self._graph, anew=False)
+            work += self._working(realizer, generation)
             done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
@@ -169,6 +167,14 @@ class Dataplane:
             for task in work:
                 task.cancel()
             await asyncio.gather(*work, return_exceptions=True)
+
+    def _working(self, realizer: Realizer, generation: int) -> list[asyncio.Task[None]]:
+        return [
+            asyncio.create_task(realizer.listen(), name="dataplane-listen"),
+            asyncio.create_task(realizer.write(), name="dataplane-write"),
+            asyncio.create_task(realizer.rescue(), name="dataplane-rescue"),
+            asyncio.create_task(self._until_other(generation), name="dataplane-term"),
+        ]
 
     async def _until_other(self, generation: int) -> None:
         while self._holdings.realizes == generation:
@@ -206,9 +212,13 @@ class Dataplane:
         await self._store.wait_beyond(graph.revision)
         begun = perf_counter()
         cuts = await self._store.follow(graph.revision, CUTS_PER_TURN_MAX)
-        if cuts:
-            self._advance(graph, cuts, begun)
+        while cuts:
+            taken, cuts = _divide(cuts)
+            self._advance(graph, taken, begun)
             COMPILE_SECONDS.observe(perf_counter() - begun)
+            if cuts:
+                await asyncio.sleep(0)
+                begun = perf_counter()
         # Here and not after a reload, which may lead to the same failure again and again.
         self._failures = 0
         if (await self._store.head()).epoch != self._publisher.epoch:
@@ -330,3 +340,13 @@ class Dataplane:
         )
         await self._store.new_epoch()
         self._stale = True
+
+
+def _divide(cuts: list[Cut]) -> tuple[list[Cut], list[Cut]]:
+    """What is taken at once, at least one cut, and the rest."""
+    changes = 0
+    for taken, cut in enumerate(cuts):
+        changes += len(cut.changes)
+        if changes > CHANGES_PER_TURN_MAX and taken:
+            return cuts[:taken], cuts[taken:]
+    return cuts, []

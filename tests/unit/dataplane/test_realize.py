@@ -113,10 +113,13 @@ def unplugged(port_id: str = "p") -> tuple[PortReport, ...]:
 
 @asynccontextmanager
 async def a_site(
-    *rows: Entity, observations: RecordingObservations | None = None, **options: Any
+    *rows: Entity,
+    observations: RecordingObservations | None = None,
+    bus: RecordingBus | None = None,
+    **options: Any,
 ) -> AsyncIterator[Site]:
     """A site with two hosts, a network and the rows given."""
-    bus, seen = RecordingBus(), observations or RecordingObservations()
+    bus, seen = bus or RecordingBus(), observations or RecordingObservations()
     lost: list[tuple[int, int, str]] = []
 
     async def history_lost(epoch: int, position: int, host_id: str) -> None:
