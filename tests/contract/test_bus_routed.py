@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -82,6 +83,34 @@ async def test_what_did_not_change_is_not_sent_again() -> None:
         await taking
 
         assert (first.snapshots, second.snapshots, second.empty) == ([NEIGHBOURS], [], [NEIGHBOURS])
+        assert {key.id for key in reader.held[NEIGHBOURS]} == {"a", "b"}
+        assert reader.gaps == []
+
+
+@pytest.mark.parametrize("is_noticed", [True, False])
+async def test_a_holder_that_lapsed_for_a_moment_sends_nothing_again(*, is_noticed: bool) -> None:
+    """Nobody took its shards and it has them again by a higher generation: an empty step, whether the ncm heard of it
+    or not; and what changed since is said."""
+    async with a_region(1) as region, a_client(region.addresses) as client:
+        (one,) = region.replicas
+        region.change(NEIGHBOURS, "a")
+        region.advance()
+        one.hold(ALL)
+        client.want(NEIGHBOURS)
+        reader = Reader(client)
+        await reader.take_until(1, NEIGHBOURS)
+
+        taking = asyncio.create_task(reader.take_until(2))
+        one.hold({})
+        if is_noticed:
+            await until(lambda: client.trouble != "")
+        one.hold(dict.fromkeys(range(SHARDS), 2))
+        await until(lambda: one.empty == [NEIGHBOURS])
+        region.change(NEIGHBOURS, "b")
+        region.advance()
+        await taking
+
+        assert (one.snapshots, one.empty) == ([NEIGHBOURS], [NEIGHBOURS])
         assert {key.id for key in reader.held[NEIGHBOURS]} == {"a", "b"}
         assert reader.gaps == []
 

@@ -1,11 +1,13 @@
 """Leases on a real PostgreSQL: one holder at a time, generations that grow, terms by the database's clock."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 
 import pytest
 
+from alcor.dataplane.keeper import Keeper
 from alcor.model.errors import Unavailable
 from alcor.store.lease import LeaseMember, LeaseName
 from alcor.store.postgres import PostgresStore
@@ -80,6 +82,59 @@ async def test_a_term_that_ended_is_anybodys(opened: Opener) -> None:
     assert all(generation > first[name] for name, generation in standing.held.items())
     stolen = [name for name in first if name in standing.held]
     assert not set((await one.renew(a_member("a", is_ready=False), stolen, TTL_S)).held) & set(stolen)
+
+
+async def test_an_extension_renews_and_takes_nothing(opened: Opener) -> None:
+    """What a member holds lasts on by the generations it has; what others hold and what is free stays as it is."""
+    one, two = opened(), opened()
+    first = (await one.renew(a_member("a"), [], TTL_S)).held
+    half = [name for name in first if name.number < 4]
+    await two.renew(a_member("b"), [], TTL_S)
+    await one.renew(a_member("a"), half, 0.05)
+
+    held = await opened().extend("a", TTL_S)
+
+    assert held == {name: first[name] for name in half}
+    standing = await two.renew(a_member("b"), [], TTL_S)
+    assert numbers(standing.held) == {4, 5, 6, 7}
+    assert standing.free_in_s is not None
+    assert standing.free_in_s > 0.05
+    assert await opened().extend("nobody", TTL_S) == {}
+
+
+async def test_an_extension_does_not_wait_for_the_renewal(opened: Opener) -> None:
+    """Rows that another connection has locked are left out, so that the two cannot wait for one another."""
+    one, two = opened(), opened()
+    first = (await one.renew(a_member("a"), [], TTL_S)).held
+    await two.extend("a", TTL_S)
+    assert (one._connection, two._connection) != (None, None)
+
+    async with one._connection.transaction():  # type: ignore[union-attr]  # it was just used
+        await one._connection.execute("SELECT FROM lease WHERE number < 3 FOR UPDATE")  # type: ignore[union-attr]
+        await one._connection.execute("SELECT FROM lease_member FOR UPDATE")  # type: ignore[union-attr]
+        async with asyncio.timeout(10):
+            held = await two.extend("a", TTL_S)
+
+    assert held == {name: generation for name, generation in first.items() if name.number >= 3}
+
+
+async def test_a_held_loop_keeps_its_leases_by_a_thread(opened: Opener) -> None:
+    """A real loop that does nothing else meanwhile: its leases are renewed on a connection of the keeper's."""
+    own, spare = opened(), opened()
+    first = (await own.renew(a_member("a"), [], TTL_S)).held
+    keeper = Keeper(
+        lambda: spare, member_id="a", clock=time.monotonic, ttl_s=TTL_S, late_s=0.02, still_s_max=60.0
+    )
+    keeper.start()
+    try:
+        deadline = time.monotonic() + 30
+        while keeper.extension is None and time.monotonic() < deadline:
+            time.sleep(0.01)  # noqa: ASYNC251  # the loop is to be held
+    finally:
+        await keeper.stop()
+
+    assert keeper.extension is not None
+    assert keeper.extension.held == first
 
 
 async def test_who_is_not_ready_takes_nothing(opened: Opener) -> None:

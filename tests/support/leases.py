@@ -88,6 +88,18 @@ class FakeLeases:
             held=held, others=others, free_in_s=min(ends, default=None), sole=sole, head=self.head
         )
 
+    async def extend(self, member_id: str, ttl_s: float) -> dict[LeaseName, int]:
+        """As `Leases.extend`."""
+        if member_id in self.away:
+            raise Unavailable("The database is away.")
+        now = self._clock()
+        if member_id in self.members:
+            self.members[member_id] = (self.members[member_id][0], now)
+        mine = {name: row for name, row in self.rows.items() if row.holder == member_id}
+        for row in mine.values():
+            row.ends = now + ttl_s
+        return {name: row.generation for name, row in mine.items()}
+
     async def leave(self, member_id: str) -> None:
         """As `Leases.leave`."""
         if member_id in self.away:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from alcor.bus.interface import Holdings
+from alcor.dataplane.keeper import Keeper
 from alcor.goalstate.scope import SHARDS
 from alcor.model.errors import Unavailable
 from alcor.store.lease import LeaseMember, LeaseName, Leases, LeaseStanding
@@ -51,7 +52,7 @@ class _Term:
 class Share:
     """Keeps one member's leases. `run` it in one task, `leave` when it ends.
 
-    clock: monotonic seconds; of no other process.
+    clock: monotonic seconds; of no other process. keeper: extends terms while our event loop is held.
     """
 
     def __init__(
@@ -65,9 +66,10 @@ class Share:
         ttl_s: float = TTL_S,
         every_s: float = EVERY_S,
         margin_s: float = MARGIN_S,
+        keeper: Keeper | None = None,
     ) -> None:
         self._leases, self._follower, self._clock = leases, follower, clock
-        self._member_id, self._address = member_id, address
+        self._member_id, self._address, self._keeper = member_id, address, keeper
         self._ttl_s, self._every_s, self._margin_s = ttl_s, every_s, margin_s
         self._terms: dict[LeaseName, _Term] = {}
         self._others: list[LeaseMember] = []
@@ -103,6 +105,8 @@ class Share:
     async def turn(self) -> float:
         """Renew once; returns the seconds until the next time. What the database does not answer in time is lost."""
         begun = self._clock()
+        if self._keeper is not None:
+            self._keeper.saw()
         self.expire()
         lag_s = self._lag(begun)
         member = LeaseMember(self._member_id, self._address, self._is_ready(lag_s))
@@ -121,6 +125,7 @@ class Share:
 
     def expire(self) -> None:
         """Stop what our own clock says is over."""
+        self._take_extension()
         now = self._clock()
         over = [name for name, term in self._terms.items() if term.until <= now]
         if over:
@@ -128,6 +133,16 @@ class Share:
             for name in over:
                 del self._terms[name]
         self._say()
+
+    def _take_extension(self) -> None:
+        """Terms that were renewed while we could not. One that we have given up since is not among ours."""
+        extension = self._keeper.extension if self._keeper is not None else None
+        if extension is None:
+            return
+        until = extension.begun + self._ttl_s - self._margin_s
+        for name, term in self._terms.items():
+            if extension.held.get(name) == term.generation and until > term.until:
+                self._terms[name] = _Term(term.generation, until)
 
     async def leave(self) -> None:
         """Say nothing more, and let the others have it all at once."""

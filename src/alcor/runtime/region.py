@@ -21,9 +21,10 @@ from alcor.bus.codec import ProtobufCodec
 from alcor.bus.grpc_server import AgentServer
 from alcor.bus.interface import DataplaneBus, NcmBus
 from alcor.bus.local import LocalBus
+from alcor.dataplane.keeper import Keeper
 from alcor.dataplane.realize import Told
 from alcor.dataplane.service import Dataplane
-from alcor.dataplane.share import Share
+from alcor.dataplane.share import EVERY_S, LAG_S_MAX, TTL_S, Share
 from alcor.goalstate.item import RegionItem
 from alcor.managers.node.authority import Certifier
 from alcor.managers.quota.limit import Limits
@@ -213,8 +214,18 @@ async def _member(
         # For people to recognise, and never that of another process.
         member_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
+        clock = time.monotonic
+        keeper = Keeper(
+            lambda: open_leases(config),
+            member_id=member_id,
+            clock=clock,
+            ttl_s=TTL_S,
+            late_s=EVERY_S * 1.25,
+            still_s_max=LAG_S_MAX,
+        )
+
         def share(dataplane: Dataplane) -> Share:
-            return Share(leases, dataplane, member_id=member_id, address=address, clock=time.monotonic)
+            return Share(leases, dataplane, member_id=member_id, address=address, clock=clock, keeper=keeper)
 
         member = Member(lambda: make(None, server), share)
         tracer.realizer = lambda: member.realizer
@@ -224,12 +235,14 @@ async def _member(
         settled = asyncio.create_task(member.settled.wait())
         await asyncio.wait({task, settled}, return_when=asyncio.FIRST_COMPLETED)
         settled.cancel()
+        keeper.start()
         try:
             if task.done():
                 task.result()  # what keeps it from starting is a sentence, not a crash
             async with background("dataplane", task):
                 yield server.addresses
         finally:
+            await keeper.stop()
             await leases.close()
 
 

@@ -53,6 +53,13 @@ class Leases(Protocol):
         Raises: Unavailable; nothing is known of what was done then, and what was not kept is let go of next time.
         """
 
+    async def extend(self, member_id: str, ttl_s: float) -> dict[LeaseName, int]:
+        """Say that a member lives, and renew what it holds: nothing is taken and nothing let go of. Returns what was
+        renewed, by generation; what another connection is just renewing, giving up or taking is left out.
+
+        Raises: Unavailable.
+        """
+
     async def leave(self, member_id: str) -> None:
         """Let go of everything at once. Raises: Unavailable."""
 

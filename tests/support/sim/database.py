@@ -90,6 +90,10 @@ class LeasesByLine:
         """As `Leases.renew`."""
         return await self._line.ask(lambda: self._leases.renew(member, keep, ttl_s))
 
+    async def extend(self, member_id: str, ttl_s: float) -> dict[LeaseName, int]:
+        """As `Leases.extend`."""
+        return await self._line.ask(lambda: self._leases.extend(member_id, ttl_s))
+
     async def leave(self, member_id: str) -> None:
         """As `Leases.leave`."""
         await self._line.ask(lambda: self._leases.leave(member_id))

@@ -68,6 +68,17 @@ SELECT
      WHERE holder IS NOT NULL)::text,
     (SELECT max(revision) FROM revision)
 """
+# It waits for no row, so it can neither hold up the member's own renewal nor stand in a circle with it.
+_EXTEND = """
+WITH mine AS (SELECT kind, number FROM lease WHERE holder = $1 FOR UPDATE SKIP LOCKED),
+me AS (SELECT id FROM lease_member WHERE id = $1 FOR UPDATE SKIP LOCKED),
+seen AS (UPDATE lease_member SET seen = now() FROM me WHERE lease_member.id = me.id),
+renewed AS (
+    UPDATE lease SET ends = now() + make_interval(secs => $2) FROM mine
+    WHERE lease.kind = mine.kind AND lease.number = mine.number AND holder = $1
+    RETURNING lease.kind, lease.number, generation)
+SELECT (SELECT json_agg(json_build_array(kind, number, generation)) FROM renewed)::text
+"""
 _LEAVE = """
 WITH gone AS (DELETE FROM lease_member WHERE id = $1)
 UPDATE lease SET holder = NULL, ends = '-infinity' WHERE holder = $1
@@ -88,12 +99,17 @@ class PostgresLeases:
         values = (member.id, member.address, member.is_ready, ttl_s, kinds, numbers)
         held, others, free_in_s, sole, head = await self._ask(_RENEW, *values)
         return LeaseStanding(
-            held={LeaseName(kind, number): generation for kind, number, generation in _list(held)},
+            held=_held(held),
             others=[LeaseMember(*each) for each in _list(others)],
             free_in_s=free_in_s,
             sole=orjson.loads(sole) if sole else {},
             head=head or 0,
         )
+
+    async def extend(self, member_id: str, ttl_s: float) -> dict[LeaseName, int]:
+        """As `Leases.extend`."""
+        (held,) = await self._ask(_EXTEND, member_id, ttl_s)
+        return _held(held)
 
     async def leave(self, member_id: str) -> None:
         """As `Leases.leave`."""
@@ -130,6 +146,10 @@ class PostgresLeases:
             await discard(connection)
             raise
         return connection
+
+
+def _held(text: str | None) -> dict[LeaseName, int]:
+    return {LeaseName(kind, number): generation for kind, number, generation in _list(text)}
 
 
 def _list(text: str | None) -> list[Any]:
