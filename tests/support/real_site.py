@@ -294,8 +294,8 @@ class RealSite:
             sender = self._machines[port_id, self._site.port(port_id).binding_host_id]
         sender.socket.send(frame)
         await self._pass_fence(sender)
-        if self._outside is not None:
-            # Tunnels and the wire are different ways: what came by one goes on by the other behind these.
+        if self._outside is not None or self._site.relay_above:
+            # Tunnels, relays and the wire are different ways: what came by one goes on by the other behind these.
             for other in (*self._one_machine_each, *self._one_machine_each):
                 await self._pass_fence(other)
         return self._take()

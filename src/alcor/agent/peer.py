@@ -15,7 +15,7 @@ from alcor.pipeline.view import Allocation
 _PEERS_OF_NETWORK_MAX = 1_024
 _PEERS_MAX = 20_000
 # A switch that does not answer for so long may be away: the region is to hear of that.
-_WITHIN_S = 1.0
+_WITHIN_S = 3.0
 
 
 class Peers:

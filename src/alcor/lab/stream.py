@@ -30,7 +30,13 @@ class Stream:
     @property
     def lost(self) -> int:
         """How many pings were not answered."""
-        return self.sent - len({seq for seq, _ in self.answers})
+        return len(self.missing)
+
+    @property
+    def missing(self) -> tuple[int, ...]:
+        """The sequence numbers, from 1 on, of pings that were not answered."""
+        answered = {seq for seq, _ in self.answers}
+        return tuple(seq for seq in range(1, self.sent + 1) if seq not in answered)
 
     @property
     def interval_s(self) -> float:
