@@ -4,6 +4,8 @@ What its host cannot know is left as for a new port (device owner, QoS policy, e
 are left out; if none is left, the project's default group guards it.
 """
 
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,7 +16,7 @@ from alcor.managers.port.create import create_ports
 from alcor.managers.subnet.manager import subnets_of
 from alcor.model.address import Cidr, Ip, Mac, contains
 from alcor.model.change import Origin
-from alcor.model.errors import AlcorError, NotFound
+from alcor.model.errors import AlcorError, InvalidInput, NotFound
 from alcor.model.network import Network
 from alcor.model.port import Port, WantedIp
 from alcor.model.resource import UNSET
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 # What owns an instance's port as long as the compute service has not said more.
 _OWNER = "compute:nova"
+# So many are imported by one transaction.
+TOGETHER_MAX = 64
 
 
 class Recovered(msgspec.Struct, frozen=True):
@@ -36,36 +40,60 @@ class Recovered(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
-async def recover(
-    store: Store, caller: Caller, origin: Origin, orphan: "Orphan", reserved: frozenset[Mac]
-) -> Recovered:
-    """Import one port, in a transaction of its own. Repeating it changes nothing."""
+async def recover_all(
+    store: Store, caller: Caller, origin: Origin, orphans: Sequence["Orphan"], reserved: frozenset[Mac]
+) -> list[Recovered]:
+    """Import ports, TOGETHER_MAX in a transaction: a host that has its own back must find those it talks to, too.
+
+    Where one of them cannot be imported, each of its transaction is tried alone. Repeating it changes nothing.
+    """
+    found: list[Recovered] = []
+    for first in range(0, len(orphans), TOGETHER_MAX):
+        chosen = orphans[first : first + TOGETHER_MAX]
+        try:
+            states = (await store.write(partial(_import_all, caller, chosen, reserved), origin)).value
+            found += [Recovered(one.port_id, state) for one, state in zip(chosen, states, strict=True)]
+        except AlcorError:
+            found += [await _recover(store, caller, origin, one, reserved) for one in chosen]
+    return found
+
+
+async def _import_all(
+    caller: Caller, orphans: Sequence["Orphan"], reserved: frozenset[Mac], tx: Transaction
+) -> list[str]:
+    return [await _import(caller, orphan, reserved, tx) for orphan in orphans]
+
+
+async def _import(caller: Caller, orphan: "Orphan", reserved: frozenset[Mac], tx: Transaction) -> str:
+    """Returns `imported` or `known`. Raises: AlcorError."""
     if not orphan.network_id or not orphan.mac_address:
-        reason = (
+        raise InvalidInput(
             f"the agent of host {orphan.host} does not remember its network and addresses; create a port by "
             "hand and plug the interface into it"
         )
-        return Recovered(orphan.port_id, "failed", reason)
+    if await tx.find(Port, orphan.port_id) is not None:
+        return "known"
+    if await tx.find(Network, orphan.network_id) is None:
+        raise NotFound("network", orphan.network_id)
+    values = await _values(tx, orphan)
+    # It lives there, also if that host takes nothing new.
+    await create_ports(tx, caller, [values], reserved, ids=[orphan.port_id], living_on=[orphan.host])
+    return "imported"
 
-    async def work(tx: Transaction) -> bool:
-        if await tx.find(Port, orphan.port_id) is not None:
-            return False
-        if await tx.find(Network, orphan.network_id) is None:
-            raise NotFound("network", orphan.network_id)
-        values = await _values(tx, orphan)
-        # It lives there, also if that host takes nothing new.
-        await create_ports(tx, caller, [values], reserved, ids=[orphan.port_id], living_on=[orphan.host])
-        return True
 
+async def _recover(
+    store: Store, caller: Caller, origin: Origin, orphan: "Orphan", reserved: frozenset[Mac]
+) -> Recovered:
+    """Import one port, in a transaction of its own."""
     try:
-        is_new = (await store.write(work, origin)).value
+        state = (await store.write(partial(_import, caller, orphan, reserved), origin)).value
     except NotFound as error:
         if error.kind != "network":
             return Recovered(orphan.port_id, "failed", error.message)
         return Recovered(orphan.port_id, "failed", _without_network(orphan))
     except AlcorError as error:
         return Recovered(orphan.port_id, "failed", error.message)
-    return Recovered(orphan.port_id, "imported" if is_new else "known")
+    return Recovered(orphan.port_id, state)
 
 
 def _without_network(orphan: "Orphan") -> str:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from alcor.managers.epoch.recover import Recovered, recover
+from alcor.managers.epoch.recover import Recovered, recover_all
 from alcor.managers.interface import Ask, Caller, Route, Service
 from alcor.model.address import Mac
 from alcor.model.change import Origin
@@ -69,7 +69,7 @@ def service(hosts: Hosts | None, reserved: frozenset[Mac]) -> Service:
         wanted = _wanted(ask.body)
         _, orphans, silent = await _ask_all(store, hosts)
         chosen = [orphan for orphan in orphans if wanted is None or orphan.port_id in wanted]
-        found = [await recover(store, ask.caller, _origin(ask.caller), one, reserved) for one in chosen]
+        found = await recover_all(store, ask.caller, _origin(ask.caller), chosen, reserved)
         told = {one.port_id for one in chosen}
         missing = [id for id in wanted or () if id not in told]
         found += [Recovered(id, "unknown", _missing(silent)) for id in missing]
