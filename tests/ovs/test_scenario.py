@@ -26,6 +26,7 @@ from tests.support.scenario import (
     a_machine,
     a_router,
     a_rule,
+    agent_status,
     an_external_network,
     assert_sound,
     flows,
@@ -386,6 +387,8 @@ def test_a_switch_restarts_and_all_is_as_before(site: Site, external: Row) -> No
     assert not can_connect(one.namespace, two.namespace, two.ip, 7001)
     site.wait("the metadata", lambda: _has_metadata(two))
     site.wait("all flows", lambda: len(flows(site, "right")) == before)
+    # It served the gateway meanwhile, and would give it back in the middle of what comes now.
+    site.wait("the other host to see it", lambda: not agent_status(site, "left")["switch"]["lost_vteps"])
 
 
 def _has_metadata(machine: Machine) -> bool:

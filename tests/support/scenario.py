@@ -202,7 +202,8 @@ def assert_sound(site: Site, folder: Path) -> None:
     What they may change is what agents before them found outside: forgotten, and found again when it is needed.
     """
     assert findings(site, folder) == []
-    assert _restarted(site) == []
+    different = _restarted(site)
+    assert not different, "\n".join(different)
 
 
 def _restarted(site: Site) -> list[str]:
