@@ -186,6 +186,11 @@ class LabHost:
         """The process id of a part that runs: ovsdb-server, ovs-vswitchd or agent."""
         return self._processes[part].pid
 
+    def is_running(self, part: str) -> bool:
+        """Whether a part was started and lives."""
+        process = self._processes.get(part)
+        return process is not None and process.poll() is None
+
     def kill(self, part: str) -> None:
         """kill -9 of a part, and wait until it is gone."""
         process = self._processes.pop(part)

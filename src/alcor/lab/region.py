@@ -70,6 +70,11 @@ class RegionProcess:
         """A client of its API with the admin token."""
         return Client(self.endpoint, self.token)
 
+    @property
+    def is_running(self) -> bool:
+        """Whether its process lives."""
+        return self._process is not None and self._process.poll() is None
+
     def kill(self) -> None:
         """kill -9, and wait until it is gone."""
         assert self._process is not None

@@ -87,6 +87,28 @@ class Site:
         self.region.start()
         self.region.ready()
 
+    def repair(self) -> None:
+        """Start again whatever does not run (region, switches, agents); costs nothing if all of it does."""
+        dead = [
+            (host, part)
+            for host in self.hosts.values()
+            for part in ("ovsdb-server", "ovs-vswitchd", "agent")
+            if not host.is_running(part)
+        ]
+        if not self.region.is_running:
+            (self.region.data / "region.json").unlink(missing_ok=True)
+            self.restart_region()
+        for host, part in dead:
+            match part:
+                case "ovsdb-server":
+                    host.start_database()
+                case "ovs-vswitchd":
+                    host.start_switch()
+                case _:
+                    self.start_agent(host.name)
+        if dead:
+            self.wait_for_agents()
+
     def wait_for_agents(self) -> None:
         """Wait until every host is UP and has its integration bridge."""
         self.wait("every agent to attach", lambda: all(self._host_up(id) for id in self.host_ids.values()))
