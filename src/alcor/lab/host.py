@@ -74,6 +74,7 @@ class LabHost:
         self.folder = folder / name
         self._ledger = ledger
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._begun: dict[str, None] = {}
         self._vif_next = 1
 
     @property
@@ -186,10 +187,10 @@ class LabHost:
         """The process id of a part that runs: ovsdb-server, ovs-vswitchd or agent."""
         return self._processes[part].pid
 
-    def is_running(self, part: str) -> bool:
-        """Whether a part was started and lives."""
-        process = self._processes.get(part)
-        return process is not None and process.poll() is None
+    def dead_parts(self) -> list[str]:
+        """The parts that were started and do not run, in the order of their start."""
+        alive = {part for part, process in self._processes.items() if process.poll() is None}
+        return [part for part in self._begun if part not in alive]
 
     def kill(self, part: str) -> None:
         """kill -9 of a part, and wait until it is gone."""
@@ -244,5 +245,6 @@ class LabHost:
             env=environment,
         )
         self._processes[part] = process
+        self._begun[part] = None
         if process.poll() is not None:
             raise LabError(f"{part} of {self.name} did not start:\n{tail(self.log(part))}")

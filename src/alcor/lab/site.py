@@ -89,12 +89,7 @@ class Site:
 
     def repair(self) -> None:
         """Start again whatever does not run (region, switches, agents); costs nothing if all of it does."""
-        dead = [
-            (host, part)
-            for host in self.hosts.values()
-            for part in ("ovsdb-server", "ovs-vswitchd", "agent")
-            if not host.is_running(part)
-        ]
+        dead = [(host, part) for host in self.hosts.values() for part in host.dead_parts()]
         if not self.region.is_running:
             (self.region.data / "region.json").unlink(missing_ok=True)
             self.restart_region()
