@@ -7,17 +7,20 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from alcor.bus.interface import ScopeUpdate
 from alcor.bus.local import LocalBus
 from alcor.dataplane.service import Dataplane
+from alcor.dataplane.settings import Settings
 from alcor.goalstate.graph import Graph
-from alcor.goalstate.item import State
+from alcor.goalstate.item import RegionItem, State
 from alcor.goalstate.scope import Scope
 from alcor.model.host import Host
 from alcor.model.resource import Entity
 from alcor.model.security_group import SecurityGroup
+from alcor.model.vpc_peering import ACTIVE, VpcPeering
 from alcor.ncm.service import Ncm
 from alcor.store.interface import Store, Transaction
 from tests.support.goalstate import A_REGION, a_host, a_network, a_port, a_subnet, replaced
@@ -70,10 +73,13 @@ async def commit(store: Store, *, put: Sequence[Entity] = (), gone: Sequence[Ent
 class Region:
     """A dataplane and an ncm, both fresh."""
 
-    def __init__(self, store: Store, lazy_above: int) -> None:
+    def __init__(self, store: Store, lazy_above: int, region: RegionItem | None = None) -> None:
         bus = LocalBus(CODEC)
         self.store = store
-        self.dataplane = Dataplane(store, bus, generation=1, region=A_REGION, now_ms=lambda: 1)
+        settings = Settings(store, region) if region is not None else None
+        self.dataplane = Dataplane(
+            store, bus, generation=1, region=region or A_REGION, now_ms=lambda: 1, settings=settings
+        )
         self.ncm = Ncm(bus, CODEC, now_ms=lambda: 1, idle_heads_s=0.0, lazy_above=lazy_above, lazy_below=1)
 
     @property
@@ -123,17 +129,23 @@ def sent(agent: FakeAgent) -> list[str]:
 
 
 async def killed_and_started(
-    store: Store, lazy_above: int = 0, *, put: Sequence[Entity] = (), gone: Sequence[Entity] = ()
+    store: Store,
+    lazy_above: int = 0,
+    *,
+    put: Sequence[Entity] = (),
+    gone: Sequence[Entity] = (),
+    regions: tuple[RegionItem | None, RegionItem | None] = (None, None),
 ) -> list[list[str]]:
     """Agents that had everything attach to a region that was killed; meanwhile something changed, or nothing.
-    Returns what each was sent; asserts that each holds what it must, and that nothing is retold by a third start."""
-    async with Region(store, lazy_above).running() as region:
+    `regions`: its settings before and after, where they are claimed. Returns what each was sent; asserts that each has
+    what it must, and that nothing is retold by a third start."""
+    async with Region(store, lazy_above, regions[0]).running() as region:
         agents = [FakeAgent(host.id, TOKEN) for host in HOSTS]
         await region.attached(agents)
     if put or gone:
         await commit(store, put=put, gone=gone)
     agents = [again(agent) for agent in agents]
-    async with Region(store, lazy_above).running() as region:
+    async with Region(store, lazy_above, regions[1]).running() as region:
         await region.attached(agents)
         if not lazy_above:
             assert [dict(bodies(agent)) for agent in agents] == [
@@ -145,7 +157,7 @@ async def killed_and_started(
             ]
     told = [sent(agent) for agent in agents]
     agents = [again(agent) for agent in agents]
-    async with Region(store, lazy_above).running() as region:
+    async with Region(store, lazy_above, regions[1]).running() as region:
         await region.attached(agents)
     assert [sent(agent) for agent in agents] == [[], [], []]
     return told
@@ -209,3 +221,39 @@ async def test_hosts_come_and_go(store: Store) -> None:
     await commit(store, put=[extra])
 
     assert await killed_and_started(store, gone=[extra]) == [[], [], []]
+
+
+TOLD = ["region: +region"]
+OTHER = msgspec.structs.replace(A_REGION, dhcp_lease_s=600, dns_forwarders=("192.0.2.53",))
+
+
+async def test_with_other_settings(store: Store) -> None:
+    """Agents that had everything are told the region's parameters, and nothing that does not depend on them."""
+    assert await killed_and_started(store, regions=(A_REGION, OTHER)) == [TOLD, TOLD, TOLD]
+
+
+async def test_with_the_same_settings(store: Store) -> None:
+    """Nothing is sent, and no revision is taken."""
+    async with Region(store, 0, A_REGION).running():
+        before = await store.head()
+    assert await killed_and_started(store, regions=(A_REGION, A_REGION)) == [[], [], []]
+    assert await store.head() == before
+
+
+async def test_with_another_responder(store: Store) -> None:
+    """What stands for a router on peered networks has its address: it is told too, by the same revision."""
+    peering = VpcPeering(id="x", network_id="n", peer_network_id="m", peer_project_id="a", status=ACTIVE)
+    await commit(store, put=[a_subnet("t", "m", cidr="10.1.0.0/24"), peering])
+    other = msgspec.structs.replace(A_REGION, responder_mac="fe:00:00:00:00:02")
+
+    told = await killed_and_started(store, regions=(A_REGION, other))
+    assert told == [
+        ["region: +region", "router: +n"],
+        ["region: +region", "router: +n"],
+        ["region: +region", "router: +m"],
+    ]
+
+
+async def test_settings_of_before_there_was_a_row(store: Store) -> None:
+    """What hosts were told by a release that kept no settings is not known: they are told once."""
+    assert await killed_and_started(store, regions=(None, A_REGION)) == [TOLD, TOLD, TOLD]

@@ -23,6 +23,7 @@ from alcor.model.port_forwarding import PortForwarding
 from alcor.model.port_value import DhcpOption
 from alcor.model.qos_policy import QosPolicy
 from alcor.model.qos_rule import BandwidthLimitRule, DscpMarkingRule, PacketRateLimitRule
+from alcor.model.region_setting import SETTING_ID, RegionSetting
 from alcor.model.rescue_lease import RescueLease, rescue_id
 from alcor.model.resource import Entity
 from alcor.model.route_table import RouteTable, TableRoute
@@ -75,6 +76,14 @@ hosts = st.builds(
     bridge_mappings=_one([{}, {"outside": "br-ex"}, {"outside": "br-ex", "other": "br-o"}]),
 )
 releases = st.builds(EpochRelease, id=st.just(RELEASE_ID), epoch=_one([1, 2]), number=_one([1, 2]))
+settings = st.builds(
+    RegionSetting,
+    id=st.just(SETTING_ID),
+    responder_mac=_one(["fe:00:00:00:00:01", "fe:00:00:00:00:02"]),
+    dhcp_lease_s=_one([600, 700]),
+    relay_above=_one([0, 1, 2]),
+    number=_one([1, 2]),
+)
 standings = st.builds(a_standing, _one("abc"), _one([0, 1, 2]))
 rescues = st.builds(
     a_rescue, _one("ab"), rescuer_id=_one(["", "b", "c"]), generation=_one([1, 2]), address=_one(["1", "2"])
@@ -310,6 +319,7 @@ routed: tuple[st.SearchStrategy[Entity], ...] = (
     floating_ips,
     forwardings,
     standings,
+    settings,
     releases,
     rescues,
 )

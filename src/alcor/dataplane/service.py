@@ -15,6 +15,7 @@ from alcor.dataplane.barrier import Barriers, Heard, Turned
 from alcor.dataplane.publish import Publisher
 from alcor.dataplane.realize import Realizer, Told
 from alcor.dataplane.recent import Recent
+from alcor.dataplane.settings import Settings
 from alcor.dataplane.tail import floor_of, load_from, load_with, read_tail
 from alcor.goalstate.graph import Graph, ScopeChange, difference
 from alcor.goalstate.intent import ENTITIES
@@ -53,16 +54,20 @@ class Dataplane:
         delay_min_s: float = DELAY_MIN_S,
         told: Told | None = None,
         rescue_after_s: float = 0.0,
+        settings: Settings | None = None,
     ) -> None:
-        """`region`: parameters of all hosts. `generation`: of a dataplane that holds everything: a fencing number,
-        higher than that of any before; None: it holds nothing until `hold` is called.
+        """`region`: parameters of all hosts as long as no row says them.
+        `generation`: of a dataplane that holds everything: a fencing number, higher than that of any before; None: it
+        holds nothing until `hold` is called.
 
         `now_ms`: unix milliseconds. `delay_min_s`: before the first retry; doubled for each further one.
         `told`: hears of facts of ports after they were stored. `rescue_after_s`: as `dataplane.rescue.Rescues`.
+        `settings`: claims that row before the first load, and compares.
         """
         self.started = asyncio.Event()
         self._store, self._bus = store, bus
         self._region, self._now_ms, self._told = region, now_ms, told
+        self._settings = settings
         self._delay_min_s, self._rescue_after_s = delay_min_s, rescue_after_s
         alone = {} if generation is None else dict.fromkeys(range(SHARDS), generation)
         self._holdings = Holdings(member_id="", shards=alone, realizes=generation or 0)
@@ -253,6 +258,8 @@ class Dataplane:
         """Begin from an image, or begin again from one. Cost: O(rows), off the event loop where it can be."""
         begun = perf_counter()
         old, epoch = self._graph, self._publisher.epoch
+        if self._settings is not None:
+            await self._settings.claim()
         image = await self._store.image(ENTITIES)
         # Of several dataplanes others may have said what lies in between, and some may hold it: a difference would not
         # name what is again as it was (I7).
@@ -323,6 +330,8 @@ class Dataplane:
             self._bus.publish(steps, heads)
             steps = []
         self._published = True
+        if self._settings is not None:
+            self._settings.follow(graph.intent.region)
         REVISION.labels("dataplane").set(graph.revision)
 
     async def _begin_epoch(self, epoch: int, position_max: int, host_id: str) -> None:

@@ -15,6 +15,7 @@ from alcor.goalstate.intent import ENTITIES
 from alcor.goalstate.item import RegionItem
 from alcor.model.catalogue import BY_ENTITY
 from alcor.model.change import Cut, Position
+from alcor.model.region_setting import RegionSetting
 from alcor.model.resource import Entity
 from alcor.store.interface import Image, Store, TooOld
 
@@ -24,6 +25,8 @@ CUTS_MAX = 1_024
 CHANGES_MAX = 4_096
 # Read at once: one cut may hold thousands of changes.
 _CUTS_READ = 64
+# What hosts were told before there was a row of settings is not known: nothing that anybody configures.
+_UNKNOWN = RegionItem(id="region", responder_mac="00:00:00:00:00:00", dhcp_lease_s=0)
 # Nobody holds anything through revision 0, and in a message it means that nothing is said.
 _FIRST = 2
 
@@ -109,6 +112,9 @@ def load_from(region: RegionItem, image: Image, earlier: Graph | None = None) ->
 
 def load_with(region: RegionItem, image: Image, tail: Sequence[Cut]) -> tuple[Graph, Recent]:
     """The graph of an image that `tail` led to, and what changed by the tail. Cost: as a load, and O(the tail)."""
+    kind = BY_ENTITY[RegionSetting].name
+    if any(one.kind == kind and one.before is None for cut in tail for one in cut.changes):
+        region = _UNKNOWN
     graph = load_from(region, take_back(image, tail))
     recent = Recent(graph.revision)
     for cut in tail:

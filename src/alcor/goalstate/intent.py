@@ -59,6 +59,7 @@ from alcor.model.port import Port
 from alcor.model.port_forwarding import PortForwarding
 from alcor.model.qos_policy import QosPolicy
 from alcor.model.qos_rule import BandwidthLimitRule, DscpMarkingRule, PacketRateLimitRule
+from alcor.model.region_setting import RegionSetting
 from alcor.model.rescue_lease import RescueLease
 from alcor.model.resource import Entity
 from alcor.model.route_table import RouteTable
@@ -103,6 +104,7 @@ class Input(StrEnum):
     POOLS = "pools"
     POOLED_SUBNETS = "pooled_subnets"
     RELEASES = "releases"
+    SETTINGS = "settings"
     RESCUES = "rescues"
     PLACEMENTS = "placements"
 
@@ -252,6 +254,7 @@ KINDS: dict[type[Entity], Kind] = {
     BgpSpeaker: Kind(Input.BGP_SPEAKERS, project.bgp_speaker_fact),
     BgpPeer: Kind(Input.BGP_PEERS, project.bgp_peer_fact),
     EpochRelease: Kind(Input.RELEASES, project.release_fact),
+    RegionSetting: Kind(Input.SETTINGS, project.setting_fact),
     RescueLease: Kind(Input.RESCUES, project.rescue_fact),
 }
 
@@ -299,8 +302,8 @@ class Intent:
     """
 
     def __init__(self, region: RegionItem) -> None:
-        """Nothing but the parameters of the region."""
-        self.region = region
+        """`region`: the parameters of all hosts as long as no row says them."""
+        self._region = region
         self.hosts: Indexed[HostFact] = Indexed(_host_names)
         self.networks: Indexed[NetworkFact] = Indexed(_no_names)
         self.subnets: Indexed[SubnetItem] = Indexed(_subnet_names)
@@ -328,7 +331,13 @@ class Intent:
         self.pools: Indexed[PoolFact] = Indexed(_no_names)
         self.pooled_subnets: Indexed[PooledSubnetFact] = Indexed(_pooled_subnet_names)
         self.releases: Indexed[ReleaseItem] = Indexed(_no_names)
+        self.settings: Indexed[RegionItem] = Indexed(_no_names)
         self.rescues: Indexed[RescueItem] = Indexed(_no_names)
+
+    @property
+    def region(self) -> RegionItem:
+        """The parameters of all hosts."""
+        return next(iter(self.settings.values()), self._region)
 
     @classmethod
     def of(cls, region: RegionItem, rows: Iterable[Entity]) -> "Intent":

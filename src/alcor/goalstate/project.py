@@ -49,6 +49,7 @@ from alcor.goalstate.item import (
     Limit,
     LocalPort,
     NetworkItem,
+    RegionItem,
     ReleaseItem,
     RescueItem,
     Route,
@@ -70,6 +71,7 @@ from alcor.model.port import Extra, Port, extra_of
 from alcor.model.port_forwarding import PortForwarding
 from alcor.model.qos_policy import QosPolicy
 from alcor.model.qos_rule import BandwidthLimitRule, DscpMarkingRule, PacketRateLimitRule
+from alcor.model.region_setting import RegionSetting
 from alcor.model.rescue_lease import RescueLease
 from alcor.model.route_table import NEXTHOP, RouteTable
 from alcor.model.router import ROUTER_GATEWAY, Router
@@ -151,6 +153,18 @@ def standing_fact(row: GatewayStanding) -> StandingFact | None:
 def release_fact(row: EpochRelease) -> ReleaseItem:
     """What hosts need of a release: all of it."""
     return ReleaseItem(id="release", epoch=row.epoch, number=row.number)
+
+
+def setting_fact(row: RegionSetting) -> RegionItem:
+    """What hosts need of the settings: all of it."""
+    return RegionItem(
+        id="region",
+        responder_mac=row.responder_mac,
+        dhcp_lease_s=row.dhcp_lease_s,
+        dns_domain=row.dns_domain,
+        dns_forwarders=row.dns_forwarders,
+        relay_above=row.relay_above,
+    )
 
 
 def rescue_fact(row: RescueLease) -> RescueItem | None:

@@ -10,7 +10,7 @@ from alcor.goalstate.derive.port import routers_of
 from alcor.goalstate.fact import HostFact, NetworkFact, PortFact, TrunkFact
 from alcor.goalstate.graph import Graph
 from alcor.goalstate.intent import KIND_OF, Input
-from alcor.goalstate.item import ReleaseItem, SubnetItem
+from alcor.goalstate.item import RegionItem, ReleaseItem, SubnetItem
 from alcor.goalstate.scope import (
     REGION,
     Scope,
@@ -73,7 +73,7 @@ def _of_host(_graph: Graph, id: str, _host: HostFact) -> Iterator[Scope]:
     yield host_scope(id)
 
 
-def _of_release(_graph: Graph, _id: str, _release: ReleaseItem) -> Iterator[Scope]:
+def _of_region(_graph: Graph, _id: str, _fact: ReleaseItem | RegionItem) -> Iterator[Scope]:
     yield REGION
 
 
@@ -95,7 +95,8 @@ _TOLD: Mapping[Input, Told] = {
     Input.PORTS: _of_port,
     Input.TRUNKS: _of_trunk,
     Input.HOSTS: _of_host,
-    Input.RELEASES: _of_release,
+    Input.RELEASES: _of_region,
+    Input.SETTINGS: _of_region,
     Input.NETWORKS: _of_network,
     Input.SUBNETS: _of_subnet,
     Input.ADDRESS_GROUPS: _of_address_group,

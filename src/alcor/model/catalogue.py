@@ -37,6 +37,7 @@ from alcor.model.qos_rule import QOS_RULES
 from alcor.model.quota import QUOTA
 from alcor.model.rbac_policy import RBAC_POLICY
 from alcor.model.region_authority import REGION_AUTHORITY
+from alcor.model.region_setting import REGION_SETTING
 from alcor.model.rescue_lease import RESCUE_LEASE
 from alcor.model.resource import Entity, Resource
 from alcor.model.route_table import ROUTE_TABLE
@@ -65,6 +66,7 @@ RESOURCES: tuple[Resource, ...] = (
     REGION_AUTHORITY,
     GATEWAY_STANDING,
     EPOCH_RELEASE,
+    REGION_SETTING,
     RESCUE_LEASE,
     QOS_POLICY,
     *QOS_RULES.values(),

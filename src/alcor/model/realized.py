@@ -57,6 +57,7 @@ REACHING = frozenset(
         "qos_dscp_marking_rule",
         "qos_packet_rate_limit_rule",
         "qos_policy",
+        "region_setting",
         "rescue_lease",
         "route_table",
         "router",

@@ -24,6 +24,7 @@ from alcor.bus.local import LocalBus
 from alcor.dataplane.keeper import Keeper
 from alcor.dataplane.realize import Told
 from alcor.dataplane.service import Dataplane
+from alcor.dataplane.settings import Settings
 from alcor.dataplane.share import EVERY_S, LAG_S_MAX, TTL_S, Share
 from alcor.goalstate.item import RegionItem
 from alcor.managers.node.authority import Certifier
@@ -149,11 +150,13 @@ async def _start(
         await store.write(ensure_template)
     if store is not None and Role.DATAPLANE in roles:
         told = await stack.enter_async_context(notifying(config, store))
-        make = _maker(config, store, told, tracer)
+        settings = Settings(store, region_item(config))
+        make = _maker(config, store, told, tracer, settings)
         if local is not None:
             await stack.enter_async_context(_dataplane(make(_now_ms(), local)))
         else:
-            bus = await stack.enter_async_context(_member(config, codec, make, health, tracer))
+            member = _member(config, codec, make, settings, health, tracer)
+            bus = await stack.enter_async_context(member)
     if Role.NCM in roles:
         alone = local if Role.DATAPLANE in roles else None
         agents = await stack.enter_async_context(_ncm(config, codec, bus, alone, health))
@@ -172,7 +175,7 @@ async def _start(
 
 
 def _maker(
-    config: RegionConfig, store: Store, told: Told | None, tracer: ProcessTracer
+    config: RegionConfig, store: Store, told: Told | None, tracer: ProcessTracer, settings: Settings
 ) -> Callable[[int | None, DataplaneBus], Dataplane]:
     region = region_item(config)
 
@@ -185,6 +188,7 @@ def _maker(
             now_ms=_now_ms,
             told=told,
             rescue_after_s=config.dataplane.rescue_after_s,
+            settings=settings,
         )
         tracer.lead(dataplane, bus)
         return dataplane
@@ -204,6 +208,7 @@ async def _member(
     config: RegionConfig,
     codec: ProtobufCodec,
     make: Callable[[int | None, DataplaneBus], Dataplane],
+    settings: Settings,
     health: Health,
     tracer: ProcessTracer,
 ) -> AsyncIterator[tuple[str, ...]]:
@@ -230,7 +235,7 @@ async def _member(
         member = Member(lambda: make(None, server), share)
         tracer.realizer = lambda: member.realizer
         health.watch("dataplane", lambda: member.trouble)
-        health.tell("dataplane", lambda: member.text)
+        health.tell("dataplane", lambda: "; ".join(filter(None, (member.text, settings.difference))))
         task = asyncio.create_task(member.run(), name="dataplane")
         settled = asyncio.create_task(member.settled.wait())
         await asyncio.wait({task, settled}, return_when=asyncio.FIRST_COMPLETED)

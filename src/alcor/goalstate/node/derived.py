@@ -43,6 +43,7 @@ from alcor.goalstate.item import (
     NetworkAclItem,
     NetworkItem,
     QosItem,
+    RegionItem,
     RouterItem,
     RulesItem,
     SubnetItem,
@@ -68,6 +69,10 @@ def _reaches_otherwise(before: HostFact, after: HostFact) -> bool:
 
 def _renamed(before: HostFact, after: HostFact) -> bool:
     return before.item.name != after.item.name
+
+
+def _answers_otherwise(before: RegionItem, after: RegionItem) -> bool:
+    return before.responder_mac != after.responder_mac
 
 
 # --- routers -----------------------------------------------------------------------------------------------
@@ -119,6 +124,11 @@ def _routers_of_peering(intent: Intent, peering: PeeringFact) -> Iterator[str]:
         yield from _routers_on(intent, network_id)
 
 
+def _stand_ins(intent: Intent, _region: RegionItem) -> Iterator[str]:
+    for peering in intent.peerings.values():
+        yield from peering.networks
+
+
 def _routers_of_firewall(intent: Intent, group: FirewallGroupFact) -> Iterator[str]:
     for port_id in group.ports:
         port = intent.ports.get(port_id)
@@ -164,8 +174,13 @@ def router_node() -> KeyedNode[RouterItem]:
             Input.PEERINGS: _routers_of_peering,
             Input.ROUTE_TABLES: _routers_of_table,
             Input.FIREWALL_GROUPS: _routers_of_firewall,
+            Input.SETTINGS: _stand_ins,
         },
-        differs={Input.NETWORKS: _moved_outside, Input.HOSTS: _reaches_otherwise},
+        differs={
+            Input.NETWORKS: _moved_outside,
+            Input.HOSTS: _reaches_otherwise,
+            Input.SETTINGS: _answers_otherwise,
+        },
     )
 
 

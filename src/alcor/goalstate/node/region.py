@@ -1,4 +1,4 @@
-"""The parameters of all hosts. They come from the configuration, so nothing in intent changes them."""
+"""The parameters of all hosts: the settings that were started last."""
 
 from collections.abc import Mapping
 
@@ -9,12 +9,12 @@ from alcor.goalstate.scope import REGION, ScopeKind
 
 
 class RegionNode:
-    """RegionItem in the region's scope. Subscribes to nothing: it runs once, at the load."""
+    """RegionItem in the region's scope. Subscribes to settings, and runs whole: it is one item."""
 
     name = "region"
     kind = ItemKind.REGION
     scope_kind = ScopeKind.REGION
-    inputs: tuple[Input, ...] = ()
+    inputs = (Input.SETTINGS,)
 
     def __init__(self) -> None:
         self.table: Table[RegionItem] = Table()

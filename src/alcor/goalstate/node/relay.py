@@ -20,10 +20,10 @@ class RelaysNode(Generic[I]):
     """Items about the relays of each network that has any.
 
     Subscribes to: placements, counted per network, so that a port costs O(1); networks, whose kind decides; hosts and
-    standings, which decide for all large networks at once.
+    standings, which decide for all large networks at once; settings, which say what is large.
     """
 
-    inputs = (Input.PLACEMENTS, Input.NETWORKS, Input.HOSTS, Input.STANDINGS)
+    inputs = (Input.PLACEMENTS, Input.NETWORKS, Input.HOSTS, Input.STANDINGS, Input.SETTINGS)
 
     def __init__(self, kind: ItemKind, scope_kind: ScopeKind, items: _Items[I]) -> None:
         """`items`: what is told of a network's relays; no two networks make one of the same scope and id."""
@@ -33,7 +33,8 @@ class RelaysNode(Generic[I]):
             Input.PLACEMENTS: self._placements,
             Input.NETWORKS: self._networks,
             Input.HOSTS: self._hosts,
-            Input.STANDINGS: self._standings,
+            Input.STANDINGS: self._all,
+            Input.SETTINGS: self._all,
         }
         self._items = items
         self._ports: Counter[str] = Counter()  # network id → placed ports, all counts positive
@@ -80,7 +81,7 @@ class RelaysNode(Generic[I]):
                 break
         return True
 
-    def _standings(self, intent: Intent, turn: Turn) -> bool:
+    def _all(self, intent: Intent, turn: Turn) -> bool:
         self._bring_all(intent)
         return True
 
