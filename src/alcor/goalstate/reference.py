@@ -31,15 +31,29 @@ REFERRING = frozenset(
 
 
 class References:
-    """The revisions of the references of one kind of items. Memory: a dictionary entry per item that refers."""
+    """The revisions of the references of one kind of items.
+
+    Memory: a dictionary entry per item that refers, but for plain ports (`_is_plain`) since they were loaded: of these
+    the rows' revisions at the load are kept, and asked when somebody asks.
+    """
 
     def __init__(self) -> None:
         self._since: dict[str, dict[str, int]] = {}  # scope id → item id → revision
+        self._revision_of: Mapping[str, int] = {}
+        self._revision = 0
 
-    def since(self, scope_id: str, id: str) -> int:
-        """When the references of an item came; 0 if it has none, or there is none."""
+    def since(self, scope_id: str, item: Item) -> int:
+        """When the references of a present item came; 0 if it has none."""
         held = self._since.get(scope_id)
-        return held.get(id, 0) if held is not None else 0
+        since = held.get(item.id) if held is not None else None
+        if since is None:
+            return self._at_load(item) if isinstance(item, LocalPort) else 0
+        return since
+
+    def _at_load(self, port: LocalPort) -> int:
+        """Of a port that was plain then, and refers to the same since then."""
+        own, of_network = self._revision_of.get(port.id, 0), self._revision_of.get(port.network_id, 0)
+        return max(own, of_network) or self._revision
 
     def follow(self, scope_id: str, id: str, before: Item | None, now: Item | None, revision: int) -> None:
         """An item became another one at `revision`."""
@@ -55,32 +69,38 @@ class References:
 
     def load(
         self,
-        items: Iterable[tuple[str, Item]],
+        scope_id: str,
+        items: Iterable[Item],
         revision_of: Mapping[str, int],
         revision: int,
         earlier: Callable[[str, str], tuple[Item | None, int]] | None = None,
     ) -> None:
-        """Begin with some (scope id, item). `earlier`: what the graph before had at a place, and since when.
+        """Begin with the items of a scope. `earlier`: what the graph before had at a place, and since when.
 
         `revision_of`: row id → revision in which it last changed; `revision`: the head.
         """
-        for scope_id, item in items:
-            if not _refers(item):
+        self._revision_of, self._revision = revision_of, revision
+        found: dict[str, int] = {}
+        for item in items:
+            if not _refers(item) or (earlier is None and _is_plain(item)):
                 continue
             old, since = earlier(scope_id, item.id) if earlier is not None else (None, 0)
             if old is None or (old != item and refers(old) != refers(item)):
                 since = _latest(item, revision_of, revision)
-            self._since.setdefault(scope_id, {})[item.id] = since
+            found[item.id] = since
+        if found:
+            self._since[scope_id] = found
 
 
 def _latest(item: Item, revision_of: Mapping[str, int], revision: int) -> int:
     """When the last of the rows changed that an item's references come from; `revision` if none is known."""
-    if isinstance(item, LocalPort) and not item.routers and item.trunk is None:
-        # Most items of a region.
-        own, of_network = revision_of.get(item.id, 0), revision_of.get(item.network_id, 0)
-        return max(own, of_network) or revision
     known = [revision_of[id] for id in _rows(item) if id in revision_of]
     return max(known, default=revision)
+
+
+def _is_plain(item: Item) -> bool:
+    """Most items of a region."""
+    return type(item) is LocalPort and not item.routers and item.trunk is None
 
 
 def _refers(item: Item) -> bool:

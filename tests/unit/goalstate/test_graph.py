@@ -292,6 +292,26 @@ def test_after_a_load_a_reference_has_the_rows_revision() -> None:
     assert (_since(graph, "p1"), _placed(graph, "p1").bound_at) == (7, 7)
 
 
+def test_a_reference_that_was_loaded_keeps_its_revision_until_it_is_another() -> None:
+    """An edit of the port or its network leaves it, another group does not, and coming again does not bring it back."""
+    graph = Graph.load(A_REGION, [H1, N, P1], revision=50, row_revisions={"h1": 3, "n": 9, "p1": 7})
+    since = []
+    for revision, change in enumerate(
+        (
+            updated(P1, replaced(P1, name="web")),
+            updated(N, replaced(N, mtu=1400)),
+            updated(P1, replaced(P1, security_groups=("g",))),
+            deleted(P1),
+            created(P1),
+        ),
+        start=51,
+    ):
+        graph.advance([change], revision)
+        since.append(_since(graph, "p1") if graph.placement("p1") else None)
+
+    assert since == [9, 9, 53, None, 55]
+
+
 @pytest.mark.parametrize(
     ("fields", "bound_at"),
     [

@@ -40,18 +40,26 @@ def network_host(host: HostFact, *, takes_unknown: bool) -> NetworkHost | None:
     return None if vtep is None else NetworkHost(id=host.item.id, vtep=vtep, takes_unknown=takes_unknown)
 
 
-def members(port: PortFact) -> Iterator[tuple[str, Member]]:
-    """A port as a member of each of its groups, wherever it is; groups mean nothing without port security."""
-    local = port.local
-    if not local.groups or not local.port_security_enabled:
-        return
+def groups_enforced(local: LocalPort) -> tuple[str, ...]:
+    """The groups that a port is a member of; they mean nothing without port security."""
+    return local.groups or () if local.port_security_enabled else ()
+
+
+def member(local: LocalPort) -> Member:
+    """A port as a member of a group."""
     if len(local.addresses) == 1 and not local.pairs:
-        member = Member(id=local.id, cidrs=(cidr_of(local.addresses[0].ip),))
-    else:
-        cidrs = {cidr_of(address.ip) for address in local.addresses} | {pair.cidr for pair in local.pairs}
-        member = Member(id=local.id, cidrs=tuple(sorted(cidrs)))
-    for group in local.groups:
-        yield group, member
+        return Member(id=local.id, cidrs=(cidr_of(local.addresses[0].ip),))
+    cidrs = {cidr_of(address.ip) for address in local.addresses} | {pair.cidr for pair in local.pairs}
+    return Member(id=local.id, cidrs=tuple(sorted(cidrs)))
+
+
+def members(port: PortFact) -> Iterator[tuple[str, Member]]:
+    """A port as a member of each of its groups, wherever it is."""
+    groups = groups_enforced(port.local)
+    if groups:
+        item = member(port.local)
+        for group in groups:
+            yield group, item
 
 
 def routers_of(intent: Intent, network_id: str) -> tuple[str, ...]:

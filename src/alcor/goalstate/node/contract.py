@@ -11,7 +11,7 @@ inputs of one node are handled does not matter, and so that `run` after half of 
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -87,43 +87,90 @@ class ItemNode(Node, Protocol):
         """Its data."""
 
 
-@dataclass(slots=True)
+class Unmade(NamedTuple):
+    """Of what a node's items are made when they are asked for: things of this type, none of which is an item."""
+
+    type: type[Any]
+    make: Callable[[Any], Any]
+
+
 class Table(Generic[I]):
     """A node's items: scope id → item id → item; and what each touched place held when the turn began.
+
+    After a load a table may hold, instead of items, what they are made of (`begin`): of most nobody asks for long. What
+    an item is made of is frozen, so it is the same item whenever it is made.
 
     Memory: one dictionary entry per item besides the item; nothing for places not touched in this turn.
     """
 
-    rows: dict[str, dict[str, I]] = field(default_factory=dict)
-    _before: dict[tuple[str, str], I | None] = field(default_factory=dict)
-    _is_new: bool = False
+    __slots__ = ("_before", "_is_new", "_rows", "_unmade")
+
+    def __init__(self, unmade: Unmade | None = None) -> None:
+        self._rows: dict[str, dict[str, Any]] = {}
+        self._before: dict[tuple[str, str], I | None] = {}
+        self._is_new = False
+        self._unmade = unmade
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it holds nothing and never did in this turn."""
+        return not self._rows and not self._before
+
+    def begin(self, rows: dict[str, dict[str, Any]]) -> None:
+        """Hold these: scope id → item id → item, or what one is made of. Only while it is empty. Cost: O(1)."""
+        assert self.is_empty
+        self._rows, self._is_new = rows, True
+
+    def scope_ids(self) -> Iterable[str]:
+        """The scopes that it holds anything of."""
+        return self._rows.keys()
+
+    def ids_of(self, scope_id: str) -> Iterable[str]:
+        """The ids of a scope's items."""
+        return self._rows.get(scope_id, {}).keys()
+
+    def items_of(self, scope_id: str) -> Iterable[I]:
+        """The items of a scope. Cost: O(1) each."""
+        held = self._rows.get(scope_id)
+        if held is None:
+            return ()
+        return held.values() if self._unmade is None else map(self._made, held.values())
+
+    def find(self, scope_id: str, id: str) -> I | None:
+        """One item, if there is one."""
+        held = self._rows.get(scope_id)
+        value = held.get(id) if held is not None else None
+        return None if value is None else self._made(value)
+
+    def _made(self, value: Any) -> I:
+        unmade = self._unmade
+        item: I = unmade.make(value) if unmade is not None and type(value) is unmade.type else value
+        return item
 
     def set(self, scope_id: str, id: str, item: I | None) -> None:
         """Put an item, or with None make sure that there is none."""
-        held = self.rows.get(scope_id)
-        before = held.get(id) if held is not None else None
+        before = self.find(scope_id, id)
         if before == item:
             return
         self._before.setdefault((scope_id, id), before)
         if item is not None:
-            if held is None:
-                held = self.rows[scope_id] = {}
-            held[id] = item
-        elif held is not None:
-            del held[id]
-            if not held:
-                del self.rows[scope_id]
+            self._rows.setdefault(scope_id, {})[id] = item
+            return
+        held = self._rows[scope_id]
+        del held[id]
+        if not held:
+            del self._rows[scope_id]
 
     def replace(self, items: Iterable[tuple[str, I]]) -> None:
         """Hold exactly these (scope id, item), each named once. Cost: O(held + new)."""
         rows: dict[str, dict[str, I]] = {}
         for scope_id, item in items:
             rows.setdefault(scope_id, {})[item.id] = item
-        if not self.rows and not self._before:
+        if self.is_empty:
             # The first run: all of it is new, and need not be compared one by one.
-            self.rows, self._is_new = rows, True
+            self.begin(rows)
             return
-        gone = [(s, id) for s, held in self.rows.items() for id in held if id not in rows.get(s, ())]
+        gone = [(s, id) for s, held in self._rows.items() for id in held if id not in rows.get(s, ())]
         for scope_id, id in gone:
             self.set(scope_id, id, None)
         for scope_id, held in rows.items():
@@ -136,13 +183,13 @@ class Table(Generic[I]):
         self.settle()
         if is_new:
             yield from (
-                (scope_id, id, None, item)
-                for scope_id, held in self.rows.items()
-                for id, item in held.items()
+                (scope_id, id, None, self._made(value))
+                for scope_id, held in self._rows.items()
+                for id, value in held.items()
             )
             return
         for (scope_id, id), before in touched.items():
-            now = self.rows.get(scope_id, {}).get(id)
+            now = self.find(scope_id, id)
             if now != before:
                 yield scope_id, id, before, now
 

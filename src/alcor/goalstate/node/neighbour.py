@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping
 
 from alcor.goalstate.derive.port import neighbour, vtep_of
+from alcor.goalstate.fact import HostFact
 from alcor.goalstate.intent import Input, Intent
 from alcor.goalstate.item import ItemKind, Neighbour
-from alcor.goalstate.node.contract import Handler, Placement, Table, Turn
+from alcor.goalstate.node.contract import Handler, Placement, Table, Turn, Unmade
 from alcor.goalstate.scope import ScopeKind
 
 
@@ -21,15 +22,35 @@ class NeighbourNode:
     inputs = (Input.PLACEMENTS, Input.HOSTS)
 
     def __init__(self) -> None:
-        self.table: Table[Neighbour] = Table()
+        self.table: Table[Neighbour] = Table(Unmade(Placement, self._at_load))
+        self._hosts_then: Mapping[str, HostFact] = {}  # those that placements were loaded with
         self.handlers: Mapping[Input, Handler] = {
             Input.PLACEMENTS: self._placements,
             Input.HOSTS: self._hosts,
         }
 
     def run(self, intent: Intent, turn: Turn) -> None:
-        """Cost: O(placed ports)."""
-        self.table.replace(self._all(intent, turn))
+        """Cost: O(placed ports). Of a load only what neighbours are made of is noted."""
+        if self.table.is_empty:
+            self._hosts_then = {id: host for id, host in intent.hosts.items() if vtep_of(host) is not None}
+            self.table.begin(self._placements_there(turn))
+        else:
+            self.table.replace(self._all(intent, turn))
+
+    def _placements_there(self, turn: Turn) -> dict[str, dict[str, Placement]]:
+        """Network id → port id → where the port is, on hosts that can be reached."""
+        rows: dict[str, dict[str, Placement]] = {}
+        for id, placement in turn.placed.items():
+            if placement.host_id in self._hosts_then:
+                network_id = placement.port.local.network_id
+                held = rows.get(network_id)
+                if held is None:
+                    held = rows[network_id] = {}
+                held[id] = placement
+        return rows
+
+    def _at_load(self, placement: Placement) -> Neighbour | None:
+        return neighbour(placement.port, self._hosts_then[placement.host_id])
 
     def _all(self, intent: Intent, turn: Turn) -> Iterator[tuple[str, Neighbour]]:
         for placement in turn.placed.values():

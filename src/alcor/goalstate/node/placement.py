@@ -30,27 +30,28 @@ class PlacementNode:
 
     def run(self, intent: Intent, turn: Turn) -> None:
         """Place every port. Cost: O(ports)."""
-        if not self.placed and not self._before:
-            self._place_first(intent, turn)
-            return
         remade = {step.id for step in turn.steps.of(Input.PORTS) if step.remade}
         for id in [id for id in self.placed if id not in intent.ports]:
             self._place(intent, turn, id, remade=False)
         for id in intent.ports:
             self._place(intent, turn, id, remade=id in remade)
 
-    def _place_first(self, intent: Intent, turn: Turn) -> None:
-        """As `run`, where no port was placed before."""
-        placed, revisions = self.placed, turn.row_revisions
+    def load(self, intent: Intent, turn: Turn) -> None:
+        """As `run`, and `take` does not tell of it. Cost: O(ports), 0.5 µs each where none was placed before."""
+        if self.placed:
+            self.run(intent, turn)
+            self._before = {}
+            return
+        placed, revisions, revision = self.placed, turn.row_revisions, turn.revision
+        hosts = {host.item.name: host.item.id for host in intent.hosts.values() if host.item.name}
+        on_trunks = {one.port_id for trunk in intent.trunks.values() for one in trunk.sub_ports}
         for id, port in intent.ports.items():
-            host = intent.host_of(port)
-            if host is not None:
-                placed[id] = Placement(port, host.item.id, revisions.get(id, turn.revision))
-        self._before = dict.fromkeys(placed)
-
-    def settle(self) -> None:
-        """End the turn without asking what it did. Cost: O(1)."""
-        self._before = {}
+            host_id = hosts.get(port.host_name)
+            if id in on_trunks:
+                host = intent.host_of(port)
+                host_id = host.item.id if host is not None else None
+            if host_id is not None:
+                placed[id] = Placement(port, host_id, revisions.get(id, revision))
 
     def _ports(self, intent: Intent, turn: Turn) -> bool:
         for step in turn.steps.of(Input.PORTS):

@@ -3,10 +3,20 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
-from alcor.goalstate.derive.port import members
+from alcor.goalstate.derive.port import groups_enforced, member, members
 from alcor.goalstate.intent import Input, Intent
-from alcor.goalstate.item import HostItem, Item, ItemKind, Member, Prefix, ReleaseItem, RescueItem, SubnetItem
-from alcor.goalstate.node.contract import Handler, Table, Turn
+from alcor.goalstate.item import (
+    HostItem,
+    Item,
+    ItemKind,
+    LocalPort,
+    Member,
+    Prefix,
+    ReleaseItem,
+    RescueItem,
+    SubnetItem,
+)
+from alcor.goalstate.node.contract import Handler, Table, Turn, Unmade
 from alcor.goalstate.scope import REGION, ScopeKind
 
 I = TypeVar("I", bound=Item)  # noqa: E741 - the usual letter for "item" here
@@ -75,9 +85,26 @@ def subnet_node() -> RowNode[SubnetItem]:
     )
 
 
-def member_node() -> RowNode[Member]:
-    """Member in the scope of each of its groups."""
-    return RowNode(ItemKind.MEMBER, ScopeKind.MEMBERS, Input.PORTS, members)
+class MemberNode(RowNode[Member]):
+    """Member in the scope of each of its groups. Of a load only what members are made of is noted."""
+
+    def __init__(self) -> None:
+        super().__init__(ItemKind.MEMBER, ScopeKind.MEMBERS, Input.PORTS, members)
+        self.table = Table(Unmade(LocalPort, member))
+
+    def run(self, intent: Intent, turn: Turn) -> None:
+        """Cost: O(ports)."""
+        if not self.table.is_empty:
+            super().run(intent, turn)
+            return
+        rows: dict[str, dict[str, LocalPort]] = {}
+        for id, port in intent.ports.items():
+            for group in groups_enforced(port.local):
+                held = rows.get(group)
+                if held is None:
+                    held = rows[group] = {}
+                held[id] = port.local
+        self.table.begin(rows)
 
 
 def prefix_node() -> RowNode[Prefix]:

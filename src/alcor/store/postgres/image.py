@@ -4,6 +4,7 @@ The rows of one snapshot may hold changes that are not numbered yet. The log hol
 what is left are the rows of the last revision the snapshot sees. No writer waits for it, and nothing is written.
 """
 
+import asyncio
 from collections.abc import Sequence
 
 import asyncpg
@@ -17,6 +18,8 @@ from alcor.store.schema import Schema, Table
 
 # Rows fetched at a time: some MiB.
 _ROWS_AT_ONCE = 5_000
+# Rows decoded before it is looked what the server sent meanwhile, which fills a socket in that time: some 0.5 ms.
+_ROWS_DECODED = 256
 # How far back the revision of a row's last change is told exactly; an older one counts as changed at this distance
 # behind the head. Hours of a busy region, and 65,536 numbers to read.
 _REVISIONS_EXACT = 65_536
@@ -73,23 +76,27 @@ async def _read_table(
     taken_back: dict[str, str | None],
     changed: dict[str, int],
 ) -> list[Entity]:
+    """The rows of a table, but those that are taken back. While a batch is decoded the server makes the next one."""
     found: list[Entity] = []
-    numbers: dict[int, int] = {}
-    cursor = await connection.cursor(f"SELECT id, xid, document FROM {quote(table.name)}")
-    while batch := await cursor.fetch(_ROWS_AT_ONCE):
-        for id, xid, document in batch:
-            if id in taken_back:
-                continue
-            revision = numbers.get(xid)
-            if revision is None:
-                revision = numbers[xid] = _numbered(revisions, xid)
-            found.append(table.decode(document))
-            changed[id] = revision
+    numbers: dict[int, int | None] = {}
+    cursor = await connection.cursor(f"SELECT xid, document FROM {quote(table.name)}")
+    batch: Sequence[tuple[int, str]] = await cursor.fetch(_ROWS_AT_ONCE)
+    while batch:
+        coming = asyncio.create_task(cursor.fetch(_ROWS_AT_ONCE), name="image-rows")
+        try:
+            for start in range(0, len(batch), _ROWS_DECODED):
+                await asyncio.sleep(0)
+                for xid, document in batch[start : start + _ROWS_DECODED]:
+                    row = table.decode(document)
+                    if row.id in taken_back:
+                        continue
+                    if xid not in numbers:
+                        numbers[xid] = revisions.of(xid)
+                    revision = numbers[xid]
+                    # A change that no revision sees is among those that are taken back.
+                    assert revision is not None
+                    found.append(row)
+                    changed[row.id] = revision
+        finally:
+            batch = await coming
     return found
-
-
-def _numbered(revisions: Revisions, xid: int) -> int:
-    revision = revisions.of(xid)
-    # A change that no revision sees is among those that are taken back.
-    assert revision is not None
-    return revision
