@@ -24,8 +24,9 @@ class Claims:
     Cost of a report: O(its claims).
     """
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, term: int = 0) -> None:
+        """`term`: as `Realizer`."""
+        self._store, self._term = store, term
         self._last_ms: dict[Subject, float] = {}
         self._pending: dict[Subject, ClaimReport] = {}
         self._gone: set[str] = set()
@@ -50,10 +51,11 @@ class Claims:
             self._gone.update(graph.intent.claims.find((By.PORT, port_id)))
 
     async def write(self) -> None:
-        """Write what is pending; kept for the next attempt if it fails. Raises: Unavailable."""
+        """Write what is pending; kept for the next attempt if it fails. Raises: Superseded; Unavailable."""
         pending, gone = dict(self._pending), set(self._gone)
 
         async def work(tx: Transaction) -> None:
+            await tx.fence(self._term)
             for claim in pending.values():
                 await _put(tx, claim)
             for id in sorted(gone):

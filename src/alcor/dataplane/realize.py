@@ -166,10 +166,12 @@ class Realizer:
         self._hosts: dict[str, _HostFacts] = {}
         self._written: dict[str, PortObservation] = {}
         self._pending = _Pending()
-        self._claims = Claims(store)
-        self._standings = Standings(store, now_ms)
+        self._claims = Claims(store, term)
+        self._standings = Standings(store, now_ms, term)
         self._neighbours = Neighbours()
-        self._rescues = Rescues(store, after_s=rescue_after_s, now_ms=now_ms, monotonic_s=time.monotonic)
+        self._rescues = Rescues(
+            store, after_s=rescue_after_s, now_ms=now_ms, monotonic_s=time.monotonic, term=term
+        )
         self._late: dict[str, None] = {}
         # Port → names of the prepared hosts that were ready when it was last looked at.
         self._ready: dict[str, set[str]] = {}
@@ -228,11 +230,13 @@ class Realizer:
                 await pace.spend(1 + len(report.ports))
 
     async def rescue(self) -> None:
-        """Lease the switches of hosts whose agents are dead (`rescue`), until cancelled."""
+        """Lease the switches of hosts whose agents are dead (`rescue`), until cancelled. Raises: Superseded."""
         while True:
             graph = self._present()
             try:
                 await self._rescues.look(graph, self._hosts, self._neighbours)
+            except Superseded:
+                raise
             except Exception as error:
                 # The loop's edge: what could not be written is decided anew.
                 get_log("dataplane").error("rescues_not_written", exc_info=error)

@@ -56,13 +56,18 @@ class Rescues:
         after_s: float,
         now_ms: Callable[[], int],
         monotonic_s: Callable[[], float],
+        term: int = 0,
     ) -> None:
-        """`after_s`: how long a host is down before it is rescued; 0: never, and leases that stand are withdrawn."""
+        """`after_s`: how long a host is down before it is rescued; 0: never, and leases that stand are withdrawn.
+
+        `term`: as `Realizer`.
+        """
         self._store, self._after_s, self._now_ms, self._monotonic_s = store, after_s, now_ms, monotonic_s
+        self._term = term
         self._down_s: dict[str, float] = {}
 
     async def look(self, graph: Graph, heard: Mapping[str, Heard], neighbours: Neighbours) -> None:
-        """Decide of every host, and write. Raises: Unavailable."""
+        """Decide of every host, and write. Raises: Superseded; Unavailable."""
         now_s = self._monotonic_s()
         standing = {rescue.id: rescue for rescue in graph.intent.rescues.values()}
         wanted: list[tuple[str, bool]] = []
@@ -101,6 +106,7 @@ class Rescues:
 
     async def _put(self, tx: Transaction, host_id: str, able: list[str]) -> None:
         """Lease a host's switch to the best of `able`, or to nobody; nothing is written if that is so already."""
+        await tx.fence(self._term)
         host = await tx.find(Host, host_id)
         row = await tx.find(RescueLease, rescue_id(host_id))
         if host is None:

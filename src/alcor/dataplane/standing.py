@@ -22,9 +22,9 @@ SAME_LOSS_MS = 10_000
 class Standings:
     """What is to be written of losses. Memory: one number per gateway host. Cost of a report: O(its losses)."""
 
-    def __init__(self, store: Store, now_ms: Callable[[], int]) -> None:
-        """`now_ms`: unix milliseconds; no loss is later."""
-        self._store, self._now_ms = store, now_ms
+    def __init__(self, store: Store, now_ms: Callable[[], int], term: int = 0) -> None:
+        """`now_ms`: unix milliseconds; no loss is later. `term`: as `Realizer`."""
+        self._store, self._now_ms, self._term = store, now_ms, term
         self._pending: dict[str, int] = {}
 
     def __bool__(self) -> bool:
@@ -43,10 +43,11 @@ class Standings:
                 self._pending[loss.host_id] = max(at_ms, self._pending.get(loss.host_id, 0))
 
     async def write(self) -> None:
-        """Write what is pending; kept for the next attempt if it fails. Raises: Unavailable."""
+        """Write what is pending; kept for the next attempt if it fails. Raises: Superseded; Unavailable."""
         pending = dict(self._pending)
 
         async def work(tx: Transaction) -> None:
+            await tx.fence(self._term)
             for host_id, at_ms in sorted(pending.items()):
                 await _put(tx, host_id, at_ms)
 

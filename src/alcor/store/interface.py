@@ -231,6 +231,12 @@ class Transaction(Protocol):
     def save(self, space: str, key: str, value: bytes | None) -> None:
         """Replace (or with None remove) such a value in the same transaction."""
 
+    async def fence(self, term: int) -> None:
+        """Have this transaction kept only if no later term than `term` begins before its COMMIT (`Observations`).
+
+        Asked first. Raises: Superseded if one has begun; the transaction cannot be continued then.
+        """
+
 
 Work = Callable[[Transaction], Awaitable[T]]
 
@@ -282,7 +288,8 @@ class Observations(Protocol):
     at start every host counts as not alive until its agent is heard.
 
     `term` is the generation of the writer's lease. Law: once `begin(t)` has returned, no write of a lower term is
-    ever seen, also one that was sent before; what is read from then on is all that lower terms have written.
+    ever seen, also one that was sent before; what is read from then on is all that lower terms have written. So it is
+    with transactions that are fenced by a term (`Transaction.fence`): the log ends with what lower terms have written.
     """
 
     async def begin(self, term: int) -> None:

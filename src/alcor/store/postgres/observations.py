@@ -32,7 +32,8 @@ UPDATE observation_term SET term = $1 WHERE term <= $1 RETURNING set_config('syn
 """
 # A lock that a new term waits for, and that waits for a new term and then reads it: whichever comes first, no write of
 # an old term is committed after the new one began.
-_LEAVE = "leave AS MATERIALIZED (SELECT term FROM observation_term WHERE term <= $1 FOR SHARE)"
+FENCE = "SELECT term FROM observation_term WHERE term <= $1 FOR SHARE"
+_LEAVE = f"leave AS MATERIALIZED ({FENCE})"
 _PUT = f"""
 WITH {_LEAVE},
 ports AS (

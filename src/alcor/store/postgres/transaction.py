@@ -18,10 +18,11 @@ import asyncpg
 from alcor.model.change import Origin
 from alcor.model.errors import AlcorError, InUse, NotFound
 from alcor.model.resource import Entity
-from alcor.store.interface import Query
+from alcor.store.interface import Query, Superseded
 from alcor.store.postgres.buffer import Buffer, Pending, id_taken
 from alcor.store.postgres.connection import STATEMENTS_WRITE
 from alcor.store.postgres.flush import Flush, render_flush
+from alcor.store.postgres.observations import FENCE
 from alcor.store.postgres.query import quote
 from alcor.store.postgres.rows import Fetch, find_document, find_documents, list_documents
 from alcor.store.postgres.tally import Counted, DealFirst, Move, Stripes, read_tallies
@@ -244,6 +245,12 @@ class PostgresTransaction:
     def save(self, space: str, key: str, value: bytes | None) -> None:
         """Replace or remove it."""
         self._saves[space, key] = value
+
+    async def fence(self, term: int) -> None:
+        """Raises: Superseded."""
+        await self._settle()
+        if not await self._ask(FENCE, term):
+            raise self._fail(Superseded("A decision", term))
 
     async def flush(self) -> None:
         """Write what is buffered, and move the counts.

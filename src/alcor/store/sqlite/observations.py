@@ -5,7 +5,7 @@ One process has the folder (`lock`), so that terms are of holders in it, and cou
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -58,6 +58,10 @@ class SqliteObservations:
 
     def __init__(self, path: Path, connect: Connect) -> None:
         """Open the file; from now on no host is alive until it is heard. Raises: Unavailable."""
+        self.term = 0
+        """The last term that began."""
+        self.settle: Callable[[], Awaitable[object]] | None = None
+        """Wait until what fenced itself by an earlier term is committed or gone."""
         self._path = path
         self._connection = connect(path)
         try:
@@ -84,6 +88,9 @@ class SqliteObservations:
             connection.execute("UPDATE observation_term SET term = ?", (term,))
 
         await self._write("The beginning", term, write)
+        self.term = max(self.term, term)
+        if self.settle is not None:
+            await self.settle()
 
     async def put(
         self, ports: Iterable[PortObservation], hosts: Iterable[HostObservation], *, term: int

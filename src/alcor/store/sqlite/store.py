@@ -14,7 +14,7 @@ from alcor.model.catalogue import RESOURCES
 from alcor.model.change import SYSTEM, Cut, Origin, Position
 from alcor.model.errors import Unavailable
 from alcor.model.resource import Entity, Resource
-from alcor.store.interface import Done, Image, Work
+from alcor.store.interface import Done, Image, Transaction, Work
 from alcor.store.schema import Schema, render_schema
 from alcor.store.sqlite.change_log import Kept
 from alcor.store.sqlite.connection import Connect, Durability, connect, prepare_writer
@@ -57,7 +57,9 @@ class SqliteStore:
         self._waiters: set[_Waiter] = set()
         self._waiters_gate = threading.Lock()
         self._closed = False
-        self._writer = make_writer(connection, schema, committed=self._wake)
+        self._writer = make_writer(connection, schema, committed=self._wake, term=lambda: observations.term)
+        # Groups are committed one after the other: behind this one there is nothing of an earlier term.
+        observations.settle = lambda: self._writer.submit(_nothing)
 
     @classmethod
     def open(
@@ -167,6 +169,10 @@ class SqliteStore:
             waiters, self._waiters = self._waiters, set()
         for loop, future in waiters:
             call_in_loop(loop, _set_done, future)
+
+
+async def _nothing(_tx: Transaction) -> None:
+    """Change nothing."""
 
 
 def _set_done(future: "asyncio.Future[None]") -> None:

@@ -9,7 +9,7 @@ Claims are decided at once: earlier requests of the same group have already made
 import random
 import secrets
 import sqlite3
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, TypeVar, cast
@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from alcor.model.errors import AlcorError, Conflict, InUse, NotFound, QuotaExceeded
 from alcor.model.resource import Entity
-from alcor.store.interface import Query
+from alcor.store.interface import Query, Superseded
 from alcor.store.schema import Schema, Table
 from alcor.store.sqlite.ddl import insert_side_statement, insert_statement
 from alcor.store.sqlite.history import place_of
@@ -95,8 +95,9 @@ class SqliteTransaction:
         rng: random.Random,
         memo: Memo[Found],
         tallies: Tallies,
+        term: Callable[[], int],
     ) -> None:
-        """`first_seq` is the place of its first change in the log."""
+        """`first_seq` is the place of its first change in the log. `term`: the last term that began."""
         self.now_ms = now_ms
         self.now = _iso(now_ms // 1000)
         self.logged = 0
@@ -106,6 +107,7 @@ class SqliteTransaction:
         self._connection, self._schema, self._statements = connection, schema, statements
         self._rng, self._memo, self._tallies = rng, memo, tallies
         self._revision, self._next_seq = place_of(first_seq)[0], first_seq
+        self._term = term
         self.written: set[str] = set()
         """Kinds of which rows were written: the memo knows nothing of them until the request has ended."""
         self.steps: dict[Counted, int] = {}
@@ -272,6 +274,12 @@ class SqliteTransaction:
     def save(self, space: str, key: str, value: bytes | None) -> None:
         """Replace or remove it."""
         self._saves[space, key] = value
+
+    async def fence(self, term: int) -> None:
+        """Raises: Superseded."""
+        if self._term() > term:
+            self._failure = Superseded("A decision", term)
+            raise self._failure
 
     def finish(self) -> None:
         """The function has returned: see to the limits, then write. Raises: QuotaExceeded; as `flush`."""

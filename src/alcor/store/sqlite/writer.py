@@ -66,15 +66,19 @@ class Writer:
         rng: random.Random,
         committed: Callable[[Position], None],
         kept: Kept,
+        term: Callable[[], int],
     ) -> None:
-        """`committed` is called in the writer's thread after each COMMIT, before the answers leave."""
+        """`committed` is called in the writer's thread after each COMMIT, before the answers leave.
+
+        `term`: the last term that began; by it transactions are fenced.
+        """
         self.head = read_head(connection)
         self._log = ChangeLog(connection, kept)
         self._tallies = Tallies(connection)
         self._connection, self._schema, self._clock, self._rng = connection, schema, clock, rng
         self._statements = {table.name: Statements(table) for table in schema.tables}
         self._memo: Memo[Found] = Memo()
-        self._committed = committed
+        self._committed, self._term = committed, term
         self._queue: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._gate = threading.Lock()
         self._open = True
@@ -162,6 +166,7 @@ class Writer:
                 rng=self._rng,
                 memo=self._memo,
                 tallies=self._tallies,
+                term=self._term,
             )
             value, error = self._run_request(request, tx)
             for kind in tx.written:
