@@ -102,8 +102,10 @@ class Reconciler:
         self._by_unit: dict[Unit, tuple[Flow, ...]] = {}
         self._kept: set[Unit] = set()
         self._desired: dict[FlowKey, Flow] = {}
+        # In the switch, as far as is known; more than is wanted, while nothing may be removed.
         self._meters: dict[int, MeterSpec] = {}
         self._groups: dict[int, GroupSpec] = {}
+        self._bounds: tuple[dict[int, MeterSpec], dict[int, GroupSpec]] = {}, {}
         self._work = _Work()
         self._untold = Untold()
         self._departures = Departures(numbers.now_s, numbers.allocation.forwarding)
@@ -523,15 +525,15 @@ class Reconciler:
 
     async def _install(self, before: Mapping[FlowKey, Flow | None], life: int) -> None:
         may_remove = self._is_swept or self._view.in_sync
-        wanted, wanted_groups = self._meters, self._groups
         if self._work.bounds:
             self._work.bounds = False
             view, allocation = self._view.resolved, self._numbers.allocation
-            wanted, wanted_groups = meters(view, allocation), groups(view, allocation)
+            self._bounds = meters(view, allocation), groups(view, allocation)
+        wanted, wanted_groups = self._bounds
         # A flow that a hold keeps goes with its meter or group.
         may_unbind = may_remove and not self._hold.is_active
         if self._must_compare or (may_remove and not self._is_swept):
-            await self._compare(wanted, wanted_groups, life, may_remove=may_unbind)
+            await self._compare(life, may_remove=may_unbind)
             self._is_swept |= may_remove
         else:
             put = [flow for key in before if (flow := self._desired.get(key)) not in (None, before[key])]
@@ -550,16 +552,10 @@ class Reconciler:
         self._meters = dict(wanted) if may_unbind else self._meters | wanted
         self._groups = dict(wanted_groups) if may_unbind else self._groups | wanted_groups
 
-    async def _compare(
-        self,
-        wanted: Mapping[int, MeterSpec],
-        wanted_groups: Mapping[int, GroupSpec],
-        life: int,
-        *,
-        may_remove: bool,
-    ) -> None:
+    async def _compare(self, life: int, *, may_remove: bool) -> None:
         """Read back and repair. `_must_compare` falls only when the repair is confirmed."""
         self._must_compare = True
+        wanted, wanted_groups = self._bounds
         diff = await self._switch.compare(self._desired, list(wanted.values()), list(wanted_groups.values()))
         self._check(life)
         await self._apply(diff if may_remove else diff.without_removals())

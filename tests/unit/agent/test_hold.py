@@ -7,6 +7,8 @@ from alcor.agent.simulated import SimulatedSwitch
 from alcor.bus.interface import Question
 from alcor.goalstate.item import ItemKind, Key, NetworkHost, ReleaseItem
 from alcor.goalstate.scope import host_scope, neighbours_scope, network_scope
+from alcor.pipeline.compile import meters
+from alcor.pipeline.resolve import resolve
 from tests.support.agent import (
     EPOCH,
     HOST,
@@ -119,7 +121,7 @@ async def test_a_hold_ends_when_the_ports_are_back() -> None:
 
 
 async def test_a_hold_ends_when_released() -> None:
-    """An operator's release lets the held deletions go, flows first and numbers after them."""
+    """An operator's release lets the held deletions go, flows and meters first and numbers after them."""
     ncm = FakeNcm()
     a_site(ncm, range(1, 13))
     switch = a_switch(*range(1, 13))
@@ -127,10 +129,12 @@ async def test_a_hold_ends_when_released() -> None:
         forget(ncm, *range(1, 11))
         await settled()
 
+        assert len(switch.meters) > 2
         agent.release_hold()
         await settled()
 
         assert switch.tables.flows == expected(ncm, switch)
+        assert switch.meters == meters(resolve(ncm.states(), HOST), agent.allocation)
         assert {name for name in switch.numbers if name.startswith("port:")} == {
             "port:port-11",
             "port:port-12",
