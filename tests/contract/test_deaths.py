@@ -89,9 +89,10 @@ async def test_who_was_away_for_long_gets_a_snapshot(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-async def test_all_pairs_die(tmp_path: Path) -> None:
+@pytest.mark.parametrize("pair", PAIRS + TWINS, ids=" and ".join)
+async def test_all_pairs_die(tmp_path: Path, pair: tuple[str, str]) -> None:
     """As above, any two parts at once."""
     async with a_stage(tmp_path) as stage:
-        for pair in PAIRS + TWINS:
-            await died(stage, *pair)
+        await stage.uses_the_broker()
+        await died(stage, *pair)
         await emptied(stage)
