@@ -42,7 +42,7 @@ class Region:
 
     def all(self, entity: type[E]) -> list[E]:
         """The rows of a kind."""
-        return self.image.rows.get(entity, [])  # type: ignore[return-value]  # rows of a kind are under it
+        return self.image.rows.get(entity, [])
 
     def ids(self, kind: str) -> set[str]:
         """The ids of a kind's rows, by the name of its resource."""

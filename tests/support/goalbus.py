@@ -15,12 +15,14 @@ from alcor.store.interface import (
     Done,
     HostObservation,
     Image,
+    Keep,
     Observations,
     PortObservation,
     Reader,
     Store,
     Superseded,
     Work,
+    whole,
 )
 
 T = TypeVar("T")
@@ -232,9 +234,9 @@ class ThroughStore:
         """As the store."""
         return await self._store.head()
 
-    async def image(self, entities: Sequence[type[Entity]]) -> Image:
+    async def image(self, entities: Sequence[type[Entity]], keep: Keep = whole) -> Image:
         """As the store."""
-        return await self._store.image(entities)
+        return await self._store.image(entities, keep)
 
     async def follow(self, after: int, limit: int = 256) -> list[Cut]:
         """As the store."""

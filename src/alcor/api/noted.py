@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from alcor.model.change import SYSTEM, Cut, Origin, Position
 from alcor.model.resource import Entity
-from alcor.store.interface import Done, Image, Observations, Reader, Store, Work
+from alcor.store.interface import Done, Image, Keep, Observations, Reader, Store, Work, whole
 
 T = TypeVar("T")
 
@@ -56,9 +56,9 @@ class NotedStore:
         """As the store."""
         return await self._store.head()
 
-    async def image(self, entities: Sequence[type[Entity]]) -> Image:
+    async def image(self, entities: Sequence[type[Entity]], keep: Keep = whole) -> Image:
         """As the store."""
-        return await self._store.image(entities)
+        return await self._store.image(entities, keep)
 
     async def follow(self, after: int, limit: int = 256) -> list[Cut]:
         """As the store."""

@@ -18,7 +18,7 @@ from alcor.dataplane.recent import Recent
 from alcor.dataplane.settings import Settings
 from alcor.dataplane.tail import floor_of, load_from, load_with, read_tail
 from alcor.goalstate.graph import Graph, ScopeChange, difference
-from alcor.goalstate.intent import ENTITIES
+from alcor.goalstate.intent import ENTITIES, early
 from alcor.goalstate.item import RegionItem
 from alcor.goalstate.scope import SHARDS, Scope
 from alcor.model.change import Cut, Position
@@ -260,7 +260,7 @@ class Dataplane:
         old, epoch = self._graph, self._publisher.epoch
         if self._settings is not None:
             await self._settings.claim()
-        image = await self._store.image(ENTITIES)
+        image = await self._store.image(ENTITIES, early)
         # Of several dataplanes others may have said what lies in between, and some may hold it: a difference would not
         # name what is again as it was (I7).
         is_alone = not self._holdings.member_id

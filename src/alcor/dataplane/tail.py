@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from alcor.dataplane.recent import Recent
 from alcor.goalstate.graph import Graph
-from alcor.goalstate.intent import ENTITIES
+from alcor.goalstate.intent import ENTITIES, early, id_of
 from alcor.goalstate.item import RegionItem
 from alcor.model.catalogue import BY_ENTITY
 from alcor.model.change import Cut, Position
@@ -89,8 +89,8 @@ def take_back(image: Image, tail: Sequence[Cut]) -> Image:
         former = before.get(BY_ENTITY[entity].name)
         if former is None:
             continue
-        kept = [row for row in image.rows[entity] if row.id not in former]
-        rows[entity] = kept + [row for row in former.values() if row is not None]
+        kept = [one for one in image.rows[entity] if id_of(one) not in former]
+        rows[entity] = kept + [early(row) for row in former.values() if row is not None]
         for id, row in former.items():
             if row is None:
                 revisions.pop(id, None)

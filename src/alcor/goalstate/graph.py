@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from alcor.goalstate.delta import diff
+from alcor.goalstate.fact import PortFact
 from alcor.goalstate.holder import Holders
 from alcor.goalstate.intent import Input, Intent, Step
 from alcor.goalstate.item import Item, ItemKind, Key, RegionItem, State, key_of, refers
@@ -151,7 +152,7 @@ class Graph:
     def load(
         cls,
         region: RegionItem,
-        rows: Iterable[Entity],
+        rows: Iterable[Entity | PortFact],
         *,
         revision: int,
         row_revisions: Mapping[str, int],

@@ -313,12 +313,22 @@ class Observations(Protocol):
         """Facts of the ports seen on a host."""
 
 
+Keep = Callable[[Entity], Any]
+"""What an image has in the place of a row, so that rows of which there are many need not all be held at once."""
+
+
+def whole(row: Entity) -> Entity:
+    """Keeps rows as they are."""
+    return row
+
+
 @dataclass(frozen=True, slots=True)
 class Image:
-    """All rows at one position. `revisions[id]` is the revision in which the row last changed."""
+    """All rows at one position, or what was made of each (`Keep`). `revisions[id]` is the revision in which the row
+    last changed."""
 
     position: Position
-    rows: dict[type[Entity], list[Entity]]
+    rows: dict[type[Entity], list[Any]]
     revisions: dict[str, int]
 
 
@@ -342,8 +352,8 @@ class Store(Protocol):
     async def head(self) -> Position:
         """The last committed position."""
 
-    async def image(self, entities: Sequence[type[Entity]]) -> Image:
-        """All rows of the given kinds, in one consistent read."""
+    async def image(self, entities: Sequence[type[Entity]], keep: Keep = whole) -> Image:
+        """What `keep` makes of all rows of the given kinds, in one consistent read."""
 
     async def follow(self, after: int, limit: int = 256) -> list[Cut]:
         """Up to `limit` cuts after revision `after`, in order; empty if there is none yet.

@@ -26,7 +26,16 @@ from alcor.goalstate.scope import (
 from alcor.model.change import Change, Cut, Position
 from alcor.model.resource import Entity
 from alcor.model.security_group import SecurityGroup
-from alcor.store.interface import HostObservation, Image, Observations, PortObservation, Store, Transaction
+from alcor.store.interface import (
+    HostObservation,
+    Image,
+    Keep,
+    Observations,
+    PortObservation,
+    Store,
+    Transaction,
+    whole,
+)
 from alcor.store.sqlite import SqliteStore
 from tests.support.goalbus import PATIENCE_S, RecordingBus, RecordingObservations, ThroughStore
 from tests.support.goalstate import A_REGION, a_host, a_network, a_port, a_subnet, expected, replaced
@@ -284,11 +293,11 @@ class Faulty(ThroughStore):
             raise OSError("disk")
         return await super().follow(after, limit)
 
-    async def image(self, entities: Sequence[type[Entity]]) -> Image:
+    async def image(self, entities: Sequence[type[Entity]], keep: Keep = whole) -> Image:
         if self.image_failures:
             self.image_failures -= 1
             raise OSError("disk")
-        return await super().image(entities)
+        return await super().image(entities, keep)
 
 
 @pytest.fixture
@@ -447,8 +456,8 @@ class Swapped(ThroughStore):
         head = await super().head()
         return Position(head.epoch - self.older, head.revision)
 
-    async def image(self, entities: Sequence[type[Entity]]) -> Image:
-        image = await super().image(entities)
+    async def image(self, entities: Sequence[type[Entity]], keep: Keep = whole) -> Image:
+        image = await super().image(entities, keep)
         return Image(await self.head(), image.rows, image.revisions)
 
 

@@ -6,12 +6,13 @@ what is left are the rows of the last revision the snapshot sees. No writer wait
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import asyncpg
 
 from alcor.model.change import Position
 from alcor.model.resource import Entity
-from alcor.store.interface import Image
+from alcor.store.interface import Image, Keep, whole
 from alcor.store.postgres.query import quote
 from alcor.store.postgres.snapshot import Revisions, Snapshot
 from alcor.store.schema import Schema, Table
@@ -41,7 +42,7 @@ WHERE id = $1 AND kind = $2 AND pg_visible_in_snapshot(xid, $3::pg_snapshot) ORD
 
 
 async def read_image(
-    connection: asyncpg.Connection, schema: Schema, entities: Sequence[type[Entity]]
+    connection: asyncpg.Connection, schema: Schema, entities: Sequence[type[Entity]], keep: Keep = whole
 ) -> Image:
     """All rows of some kinds. Cost: one pass over them."""
     await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -53,15 +54,15 @@ async def read_image(
         for kind, id, before in await connection.fetch(_UNNUMBERED, snap):
             # Newest first, so the last one said is the state before all of them.
             undone[kind, id] = before
-        rows: dict[type[Entity], list[Entity]] = {}
+        rows: dict[type[Entity], list[Any]] = {}
         changed: dict[str, int] = {}
         for entity in entities:
             table = schema.by_entity[entity]
             taken_back = {id: before for (kind, id), before in undone.items() if kind == table.name}
-            rows[entity] = await _read_table(connection, table, revisions, taken_back, changed)
+            rows[entity] = await _read_table(connection, table, keep, revisions, taken_back, changed)
             for id, before in taken_back.items():
                 if before is not None:
-                    rows[entity].append(table.decode(before))
+                    rows[entity].append(keep(table.decode(before)))
                     found = await connection.fetchval(_LAST_CHANGE, id, table.name, snap)
                     changed[id] = (revisions.of(found) if found else None) or lately[0][0]
     finally:
@@ -72,12 +73,13 @@ async def read_image(
 async def _read_table(
     connection: asyncpg.Connection,
     table: Table,
+    keep: Keep,
     revisions: Revisions,
     taken_back: dict[str, str | None],
     changed: dict[str, int],
-) -> list[Entity]:
+) -> list[Any]:
     """The rows of a table, but those that are taken back. While a batch is decoded the server makes the next one."""
-    found: list[Entity] = []
+    found: list[Any] = []
     numbers: dict[int, int | None] = {}
     cursor = await connection.cursor(f"SELECT xid, document FROM {quote(table.name)}")
     batch: Sequence[tuple[int, str]] = await cursor.fetch(_ROWS_AT_ONCE)
@@ -95,7 +97,7 @@ async def _read_table(
                     revision = numbers[xid]
                     # A change that no revision sees is among those that are taken back.
                     assert revision is not None
-                    found.append(row)
+                    found.append(keep(row))
                     changed[row.id] = revision
         finally:
             batch = await coming

@@ -12,7 +12,7 @@ from alcor.model.catalogue import RESOURCES
 from alcor.model.change import SYSTEM, Cut, Origin, Position
 from alcor.model.errors import AlcorError, Unavailable
 from alcor.model.resource import Entity, Resource
-from alcor.store.interface import Done, Image, Work
+from alcor.store.interface import Done, Image, Keep, Work, whole
 from alcor.store.postgres.announce import Announced, Waiters
 from alcor.store.postgres.connection import (
     KEEPER,
@@ -157,9 +157,11 @@ class PostgresStore:
         """The last numbered position."""
         return await read_head(self._pool.fetch)
 
-    async def image(self, entities: Sequence[type[Entity]]) -> Image:
-        """All rows of the given kinds, in one consistent read. Cost: one pass over them."""
-        return await self._keepers.run(lambda connection: read_image(connection, self._schema, entities))
+    async def image(self, entities: Sequence[type[Entity]], keep: Keep = whole) -> Image:
+        """What `keep` makes of all rows of the given kinds, in one consistent read. Cost: one pass over them."""
+        return await self._keepers.run(
+            lambda connection: read_image(connection, self._schema, entities, keep)
+        )
 
     async def follow(self, after: int, limit: int = 256) -> list[Cut]:
         """Up to `limit` cuts after revision `after`. Raises: TooOld."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from alcor.model.change import Change, Cut, Origin, Position, Recorded
 from alcor.model.resource import Entity
-from alcor.store.interface import History, Image, TooOld
+from alcor.store.interface import History, Image, Keep, TooOld, whole
 from alcor.store.schema import Schema, Table
 from alcor.store.sqlite.query import quote
 from alcor.store.sqlite.rows import find_document
@@ -101,9 +101,14 @@ def read_cuts(connection: sqlite3.Connection, schema: Schema, after: int, limit:
     return [Cut(revision, tuple(changes)) for revision, changes in cuts.items()]
 
 
-def read_image(connection: sqlite3.Connection, schema: Schema, entities: Sequence[type[Entity]]) -> Image:
+def read_image(
+    connection: sqlite3.Connection,
+    schema: Schema,
+    entities: Sequence[type[Entity]],
+    keep: Keep = whole,
+) -> Image:
     """All rows of some kinds. The caller sees to it that all reads see one state."""
-    rows: dict[type[Entity], list[Entity]] = {}
+    rows: dict[type[Entity], list[Any]] = {}
     revisions: dict[str, int] = {}
     for entity in entities:
         table = schema.by_entity[entity]
@@ -112,7 +117,7 @@ def read_image(connection: sqlite3.Connection, schema: Schema, entities: Sequenc
             f"SELECT revision, document FROM {quote(table.name)} ORDER BY rowid"
         ):
             row = table.decode(document)
-            found.append(row)
+            found.append(keep(row))
             revisions[row.id] = revision
     return Image(read_head(connection), rows, revisions)
 

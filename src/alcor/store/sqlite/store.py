@@ -14,7 +14,7 @@ from alcor.model.catalogue import RESOURCES
 from alcor.model.change import SYSTEM, Cut, Origin, Position
 from alcor.model.errors import Unavailable
 from alcor.model.resource import Entity, Resource
-from alcor.store.interface import Done, Image, Transaction, Work
+from alcor.store.interface import Done, Image, Keep, Transaction, Work, whole
 from alcor.store.schema import Schema, render_schema
 from alcor.store.sqlite.change_log import Kept
 from alcor.store.sqlite.connection import Connect, Durability, connect, prepare_writer
@@ -117,9 +117,9 @@ class SqliteStore:
         """The last committed position. Cost: none, it is in memory."""
         return self._writer.head
 
-    async def image(self, entities: Sequence[type[Entity]]) -> Image:
-        """All rows of the given kinds, in one consistent read. Cost: one pass over them."""
-        return await self._pool.run(partial(read_image, schema=self._schema, entities=entities))
+    async def image(self, entities: Sequence[type[Entity]], keep: Keep = whole) -> Image:
+        """What `keep` makes of all rows of the given kinds, in one consistent read. Cost: one pass over them."""
+        return await self._pool.run(partial(read_image, schema=self._schema, entities=entities, keep=keep))
 
     async def follow(self, after: int, limit: int = 256) -> list[Cut]:
         """Up to `limit` cuts after revision `after`. Raises: TooOld."""
