@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -54,9 +55,8 @@ def issue(data: Path, role: str, out: Path, *names: str) -> None:
     assert done.exit_code == 0, done.output
 
 
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    data, folder = tmp_path_factory.mktemp("region"), tmp_path_factory.mktemp("issued")
+def issue_all(data: Path, folder: Path) -> None:
+    """Make a region's authority, and certificates of the broker and of all who may come to it, or may not."""
     region = RegionFolder(data / "tls")
     region.ensure(now=utc_now())
     authority = region.authority()
@@ -65,6 +65,10 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     for role in ("dataplane", "ncm", "api"):
         issue(data, role, folder / role)
     JoinedHost(folder / "host", authority).certify()
+
+
+def a_node(folder: Path) -> Node:
+    """A node that is not started yet."""
     (port,) = free_ports(1)
     configuration = folder / "nats.conf"
     configuration.write_text(
@@ -72,7 +76,14 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
         f'tls {{ cert_file: "{folder}/broker/broker.pem", key_file: "{folder}/broker/broker.key", '
         f'ca_file: "{folder}/broker/ca.pem", verify_and_map: true }}\nauthorization {{ users: [{USERS}] }}\n'
     )
-    node = Node("n1", port, configuration)
+    return Node("n1", port, configuration)
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    data, folder = tmp_path_factory.mktemp("region"), tmp_path_factory.mktemp("issued")
+    issue_all(data, folder)
+    node = a_node(folder)
     node.start()
     yield Broker(node, folder)
     node.kill()
@@ -132,6 +143,28 @@ async def test_who_is_no_dataplane_and_no_ncm_stays_out(broker: Broker, role: st
         await until(lambda: reason in reader.trouble)
 
         assert (sender.is_well, reader.is_well) == (False, False)
+
+
+async def test_files_that_are_replaced_serve_the_next_connection(tmp_path: Path) -> None:
+    """Another authority signs for the broker and for us: both ends come in again, with nothing started anew but the
+    broker, though they believed only the first authority, and the broker believes it no more."""
+    folder = tmp_path / "issued"
+    issue_all(tmp_path / "first", folder)
+    node = a_node(folder)
+    node.start()
+    try:
+        async with trying(Broker(node, folder).bus("dataplane")) as (sender, reader):
+            await until(lambda: sender.is_well and reader.is_well)
+            node.kill()
+            await until(lambda: not sender.is_well and not reader.is_well)
+            for role in ("broker", "dataplane", "ncm", "api", "host"):
+                shutil.rmtree(folder / role)
+            issue_all(tmp_path / "second", folder)
+            node.start()
+
+            await until(lambda: sender.is_well and reader.is_well)
+    finally:
+        node.kill()
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ def an_authority(now: datetime | None = None) -> Authority:
 
 def a_source(authority: Authority, role: str = "ncm") -> IssuedSource:
     """What a process of the region proves itself by."""
-    return IssuedSource(authority, role, days=1)
+    return IssuedSource(lambda: authority, role, days=1)
 
 
 class JoinedHost:

@@ -56,12 +56,13 @@ class BrokerPlace(msgspec.Struct, frozen=True, kw_only=True):
     """Where the broker is, and as whom to come there.
 
     servers: `nats://host:port` or `tls://host:port`, with `user:password@` where the broker asks for it.
+    tls: what to prove ourselves by, and whom to believe, asked at every connection, also when the driver makes it anew.
     credentials: a file with a user's JWT and seed; empty: none. replicas: nodes that keep the stream.
     """
 
     servers: tuple[str, ...]
     region: str
-    tls: ssl.SSLContext | None = None
+    tls: Callable[[], ssl.SSLContext] | None = None
     credentials: str = ""
     replicas: int = 1
 
@@ -73,6 +74,19 @@ class BrokerPlace(msgspec.Struct, frozen=True, kw_only=True):
     def subject(self, *parts: object) -> str:
         """A subject of the region."""
         return ".".join(["alcor", self.region, *map(str, parts)])
+
+
+class _Client(Client):
+    """The driver, which keeps one context for its life otherwise."""
+
+    def __init__(self, place: BrokerPlace) -> None:
+        super().__init__()
+        self._place = place
+
+    @property
+    def ssl_context(self) -> ssl.SSLContext:
+        """Asked by the driver at each connection it makes."""
+        return self._place.tls() if self._place.tls is not None else super().ssl_context
 
 
 async def _connect(
@@ -95,7 +109,7 @@ async def _connect(
 async def _connect_once(
     place: BrokerPlace, servers: list[str], name: str, lost: Callable[[], None], back: Callable[[], None]
 ) -> Client:
-    client = Client()
+    client = _Client(place)
 
     async def on_lost() -> None:
         if client.options["allow_reconnect"]:
@@ -115,7 +129,7 @@ async def _connect_once(
             # Or the driver would try for ever, and keep the reasons to itself.
             allow_reconnect=False,
             dont_randomize=True,
-            tls=place.tls,
+            tls=place.tls() if place.tls is not None else None,
             connect_timeout=int(CONNECT_S),
             max_reconnect_attempts=-1,
             reconnect_time_wait=cast(int, 0.25),

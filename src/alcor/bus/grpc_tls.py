@@ -1,9 +1,8 @@
 """Mutual TLS of our gRPC streams: who may connect is asked of certificates, and read anew at every handshake."""
 
-import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -17,22 +16,6 @@ from alcor.telemetry.log import get_log
 log = get_log("bus")
 
 _Options = Sequence[tuple[str, Any]]
-Mode = Literal["auto", "on", "off"]
-
-
-def is_secured(mode: Mode, address: str) -> bool:
-    """Whether an address has TLS. Sockets never; by `auto`, TCP addresses that other machines can reach."""
-    if address.startswith("unix:"):
-        return False
-    return mode == "on" or (mode == "auto" and not _is_loopback(address))
-
-
-def _is_loopback(address: str) -> bool:
-    host = address.rpartition(":")[0].strip("[]")
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from cryptography import x509
 
 from alcor.identity.authority import Authority, key_pem_of, load_authority, make_authority
-from alcor.identity.credential import FileSource, IssuedSource, Source
+from alcor.identity.credential import FileSource, IssuedSource, Reread, Source
 from alcor.identity.key import PrivateKey, load_key, write_file
 from alcor.identity.name import fingerprint_of
 
@@ -70,13 +70,19 @@ class RegionFolder:
         certificate, key = self.path / f"{role}.pem", self.path / f"{role}.key"
         if certificate.exists() and key.exists():
             return FileSource(certificate, key, self.path / CA)
-        authority = self.authority()
-        if authority is None:
+        if self.authority() is None:
             raise FileNotFoundError(
                 f"{certificate} and {key.name} are not there; make them where {CA_KEY} is (the region's first API "
                 f"process makes that), by `alcor ca issue {role} --out DIR`, and copy DIR here"
             )
-        return IssuedSource(authority, role, days=days)
+        kept = Reread((self.path / CA, self.path / CA_KEY), self._signing)
+        return IssuedSource(kept.current, role, days=days)
+
+    def _signing(self) -> Authority:
+        authority = self.authority()
+        if authority is None:
+            raise FileNotFoundError(f"{self.path / CA_KEY} is not there any more")
+        return authority
 
 
 class HostFolder:

@@ -28,10 +28,11 @@ from alcor.agent.status import serve as serve_status
 from alcor.bus.codec import ProtobufCodec
 from alcor.bus.fallback import FallbackConnector
 from alcor.bus.grpc_client import GrpcConnector
-from alcor.bus.grpc_tls import ChannelTls, is_secured
+from alcor.bus.grpc_tls import ChannelTls
 from alcor.identity.authority import utc_now
 from alcor.identity.credential import renewal_of
 from alcor.identity.folder import HostFolder
+from alcor.identity.mode import is_secured
 from alcor.identity.proof import make_proof
 from alcor.model.ids import is_uuid
 from alcor.runtime.agent_config import Agent as AgentSettings

@@ -1,11 +1,12 @@
 """The host agent's configuration tree: [agent], [metadata], [bgp], [rescue] and [agent_log] of the file."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
 from alcor.agent.on_demand import LookupTimes
+from alcor.identity.mode import Mode
 from alcor.pipeline.host_service import SERVER_DEVICE
 
 
@@ -28,7 +29,7 @@ class Agent(Struct, frozen=True, kw_only=True):
         ),
     ] = ""
     tls: Annotated[
-        Literal["auto", "on", "off"],
+        Mode,
         Meta(
             description="Mutual TLS to the ncm: `auto` is as joining answered, else to TCP addresses that are not "
             "loopback."

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from alcor.identity.mode import Mode
+
 
 def default_data_folder() -> Path:
     """/var/lib/alcor for root, else a folder of the user's own."""
@@ -104,18 +106,15 @@ class Bus(Struct, frozen=True, kw_only=True):
     ] = 3
 
 
-_TlsMode = Literal["auto", "on", "off"]
-
-
 class Tls(Struct, frozen=True, kw_only=True):
     """Mutual TLS between hosts, ncms and dataplanes. Unix sockets never have it."""
 
     agents: Annotated[
-        _TlsMode,
+        Mode,
         Meta(description="Where agents attach: `auto` is TLS on TCP addresses that are not loopback."),
     ] = "auto"
     bus: Annotated[
-        _TlsMode, Meta(description="Between dataplanes and ncms in other processes; `auto` as above.")
+        Mode, Meta(description="Between dataplanes and ncms in other processes; `auto` as above.")
     ] = "auto"
     folder: Annotated[
         str,

@@ -6,9 +6,10 @@ from pathlib import Path
 import grpc
 
 from alcor.bus.grpc_listen import Tls
-from alcor.bus.grpc_tls import ChannelTls, Mode, is_secured, server_credentials
+from alcor.bus.grpc_tls import ChannelTls, server_credentials
 from alcor.identity.authority import utc_now
 from alcor.identity.folder import CA, CA_KEY, RegionFolder
+from alcor.identity.mode import Mode, is_secured
 from alcor.identity.name import fingerprint_of
 from alcor.managers.node.authority import Certifier, Welcome
 from alcor.model.region_authority import REGION_AUTHORITY_ID, RegionAuthority

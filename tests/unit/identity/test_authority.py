@@ -61,8 +61,8 @@ def test_it_is_renewed_after_two_thirds() -> None:
 
 def test_a_process_renews_its_own() -> None:
     """The credential is the same until it is due, then another of the same key."""
-    clock = [NOW]
-    source = IssuedSource(make_authority(now=NOW), "ncm", days=3, now=lambda: clock[0])
+    clock, authority = [NOW], make_authority(now=NOW)
+    source = IssuedSource(lambda: authority, "ncm", days=3, now=lambda: clock[0])
     first = source.current()
     clock[0] = NOW + timedelta(days=1)
     still = source.current()
@@ -132,7 +132,7 @@ def test_a_folder_without_the_key_needs_the_roles_files(tmp_path: Path) -> None:
     assert folder.authority() is None
     with pytest.raises(FileNotFoundError, match="alcor ca issue ncm"):
         folder.source("ncm", days=1)
-    made = IssuedSource(authority, "ncm", days=1, now=lambda: NOW).current()
+    made = IssuedSource(lambda: authority, "ncm", days=1, now=lambda: NOW).current()
     (tmp_path / "tls" / "ncm.pem").write_bytes(made.certificate)
     (tmp_path / "tls" / "ncm.key").write_bytes(made.key)
     assert folder.source("ncm", days=1).current() == made
@@ -174,3 +174,20 @@ def test_a_private_key_is_read_back() -> None:
     assert load_key(pem_of_key(key)).private_numbers() == key.private_numbers()
     with pytest.raises(ValueError):
         load_key(pem_of(make_authority(now=NOW).certificate))
+
+
+def test_an_authority_that_is_put_beside_is_believed_at_once(tmp_path: Path) -> None:
+    """Of a process that signs for itself: files of another content serve the next handshake, without a start."""
+    folder = RegionFolder(tmp_path / "tls")
+    folder.ensure(now=NOW)
+    source = folder.source("ncm", days=1)
+    first = source.current()
+    other = make_authority(now=NOW)
+    write_file(folder.path / CA, first.trusted + other.trusted_pem, 0o644)
+    second = source.current()
+
+    assert source.current() == second
+    assert second.trusted == first.trusted + other.trusted_pem
+    (folder.path / CA_KEY).unlink()
+    with pytest.raises(OSError, match=CA_KEY):
+        source.current()
