@@ -20,6 +20,7 @@ from alcor.lab.outside import ADDRESS
 from alcor.lab.site import Site, running_site
 from alcor.lab.stream import PingStream, Stream
 from alcor.pipeline.tables import Priority, Table
+from tests.support.kernel import KernelNews
 from tests.support.scenario import (
     Machine,
     a_dual_network,
@@ -145,8 +146,20 @@ def groups_and_meters(site: Site, host: str) -> tuple[list[str], list[str]]:
     return groups, meters
 
 
+def knows(machine: Machine) -> bool:
+    """Whether a machine is told who it is: then its host's agent has done all it does when it begins."""
+    try:
+        said = inside.fetch(machine.namespace, "169.254.169.254", "/latest/meta-data/local-ipv4")
+    except OSError:
+        return False
+    return said == machine.ip
+
+
 def test_nothing_is_lost_while_agents_are_dead_nor_when_they_return(world: World) -> None:
-    """kill -9 of all agents, and new ones: no ping of any way is lost, sessions go on, no flow was touched."""
+    """kill -9 of all agents, and new ones: no ping of any way is lost, sessions go on, no flow was touched.
+
+    Nor has a word been said to the hosts' kernels: a switch would read all routes anew, and lose packets meanwhile.
+    """
     site = world.site
     before = {host: flows(site, host) for host in HOSTS}
     began_s = time.monotonic()
@@ -159,12 +172,19 @@ def test_nothing_is_lost_while_agents_are_dead_nor_when_they_return(world: World
             site.start_agent(host)
         for host in HOSTS:
             site.wait("settled", partial(is_settled, site, host))
+        for machine in (world.one, world.two):
+            site.wait(f"{machine.vm.name} to be told who it is", partial(knows, machine))
 
     with ExitStack() as open_ones:
         talks = world.talks(open_ones)
-        found = streams_through(world, restart)
+        with (
+            KernelNews(site.hosts["left"].namespace) as left,
+            KernelNews(site.hosts["right"].namespace) as right,
+        ):
+            found = streams_through(world, restart)
         assert all(talk.works() for talk in talks)
 
+    assert (left.heard, right.heard) == ([], [])
     assert [stream.lost for stream in found] == [0] * len(found)
     assert {host: flows(site, host) for host in HOSTS} == before
     lasted_s = time.monotonic() - began_s

@@ -90,15 +90,23 @@ def _configure(name: str) -> None:
 
 
 def _prepare(netlink: IPRoute, name: str) -> None:
+    """Only what is missing is told to the kernel: any word about a device or a route, also one that changes nothing,
+    makes an Open vSwitch with a userspace datapath read all routes anew, and tunnelled packets may be lost meanwhile
+    (docs/decisions/0033-routes-read-anew.md).
+    """
     index = find_index(name)
     if not index:
         raise OSError(errno.ENODEV, f"there is no device {name}")
-    flags = _IFF_UP | _IFF_NOARP
-    netlink.link("set", index=index, address=SERVER_MAC, flags=flags, change=flags)
+    wanted = _IFF_UP | _IFF_NOARP
+    (link,) = netlink.get_links(index)
+    if link["flags"] & wanted != wanted or link.get("address") != SERVER_MAC:
+        netlink.link("set", index=index, address=SERVER_MAC, flags=wanted, change=wanted)
     for family, server, near in _families():
         bits = 32 if family == socket.AF_INET else 128
-        netlink.addr("replace", index=index, address=server, prefixlen=bits, flags=_IFA_F_NODAD)
-        netlink.route("replace", family=family, dst=near, oif=index, table=ROUTE_TABLE)
+        if not netlink.get_addr(family=family, index=index, address=server, prefixlen=bits):
+            netlink.addr("replace", index=index, address=server, prefixlen=bits, flags=_IFA_F_NODAD)
+        if (index, near) not in _routes(netlink, family):
+            netlink.route("replace", family=family, dst=near, oif=index, table=ROUTE_TABLE)
         try:
             netlink.rule(
                 "add", family=family, src=server, src_len=bits, table=ROUTE_TABLE, priority=RULE_PRIORITY
@@ -106,6 +114,17 @@ def _prepare(netlink: IPRoute, name: str) -> None:
         except NetlinkError as error:
             if error.code != errno.EEXIST:
                 raise
+
+
+def _routes(netlink: IPRoute, family: int) -> set[tuple[int, str]]:
+    """Of the services' own table: (device's index, prefix)."""
+    try:
+        found = netlink.get_routes(family=family, table=ROUTE_TABLE)
+        return {(route.get("oif"), f"{route.get('dst')}/{route['dst_len']}") for route in found}
+    except NetlinkError as error:
+        if error.code != errno.ENOENT:  # a table without any route is none
+            raise
+        return set()
 
 
 def _families() -> Iterator[tuple[socket.AddressFamily, str, str]]:
