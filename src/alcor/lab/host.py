@@ -6,6 +6,7 @@ agent's. The harness is the switch's supervisor: ovsdb-server and ovs-vswitchd r
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -158,14 +159,14 @@ class LabHost:
             "--ca-cert=db:Open_vSwitch,SSL,ca_cert",
             f"--unixctl={self.run_folder}/ovsdb-server.ctl",
         )
-        wait_until(f"{self.name}'s ovsdb-server", self.db_socket.exists)
+        wait_until(f"{self.name}'s ovsdb-server", lambda: _is_served(self.db_socket))
 
     def start_switch(self) -> None:
         """Start ovs-vswitchd and wait until it answers."""
         control = self.run_folder / "ovs-vswitchd.ctl"
         control.unlink(missing_ok=True)
         self._start("ovs-vswitchd", "ovs-vswitchd", f"unix:{self.db_socket}", f"--unixctl={control}")
-        wait_until(f"{self.name}'s ovs-vswitchd", control.exists)
+        wait_until(f"{self.name}'s ovs-vswitchd", lambda: _is_served(control))
 
     def start_agent(
         self, host_id: str, token: str, ncm: str, *, environment: Mapping[str, str] | None = None
@@ -248,3 +249,18 @@ class LabHost:
         self._begun[part] = None
         if process.poll() is not None:
             raise LabError(f"{part} of {self.name} did not start:\n{tail(self.log(part))}")
+
+
+def _is_served(path: Path) -> bool:
+    """Whether somebody takes connections at a socket: its file is there a moment before."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            # An address of a socket has at most 107 bytes; a folder of a test may be deeper.
+            folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+            try:
+                probe.connect(f"/proc/self/fd/{folder}/{path.name}")
+            finally:
+                os.close(folder)
+        except OSError:
+            return False
+    return True
