@@ -446,8 +446,8 @@ def _decode_update(message: wire.ScopeUpdate) -> ScopeUpdate:
     )
 
 
-def decode_ncm_message(message: wire.NcmMessage) -> NcmMessage:
-    """One message of an ncm's or a dataplane's frame. Raises: ValueError."""
+def decode_ncm_message(message: wire.NcmMessage) -> NcmMessage | None:
+    """One message of an ncm's or a dataplane's frame; None: of a kind unknown to this version. Raises: ValueError."""
     match message.WhichOneof("message"):
         case "welcome":
             return Welcome(message.welcome.epoch, message.welcome.heartbeat_s)
@@ -464,7 +464,7 @@ def decode_ncm_message(message: wire.NcmMessage) -> NcmMessage:
             question = message.question
             return Question(question.number, question.body, decode_id(question.host_id))
         case _:
-            raise ValueError("a message of a kind unknown to this version")
+            return None
 
 
 def decode_marks(marks: wire.Marks) -> Marks:
@@ -532,9 +532,11 @@ def _decode(parse: Callable[[bytes], F], read: Callable[[F], list[M]], frame: by
 
 
 def decode_ncm_frame(frame: bytes) -> list[NcmMessage]:
-    """The messages of a frame. Raises: ValueError."""
+    """The messages of a frame; what is of a kind unknown to this version is passed over. Raises: ValueError."""
     return _decode(
-        wire.NcmFrame.FromString, lambda read: [decode_ncm_message(each) for each in read.message], frame
+        wire.NcmFrame.FromString,
+        lambda read: [one for one in map(decode_ncm_message, read.message) if one is not None],
+        frame,
     )
 
 

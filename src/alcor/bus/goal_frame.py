@@ -41,6 +41,16 @@ from alcor.bus.interface import (
 )
 from alcor.goalstate.scope import Scope
 
+PROTOCOL = 2
+"""What an ncm understands of what a dataplane says, told at its attachment; higher ones understand all of lower ones.
+
+1: what was there before ncms told it, and is told by those that tell nothing. 2: also Hasten.
+A new kind of message is a new number, sent to those only that tell it or a higher one. Who is sent one that it does not
+know passes over it all the same.
+"""
+HASTEN_FROM = 2
+"""The first that understands Hasten."""
+
 # What an envelope takes beside its body and its references, at most.
 _ENVELOPE_BYTES = 64
 _REFERENCE_BYTES = 32
@@ -250,7 +260,7 @@ class GoalFrame(NamedTuple):
     holdings: Holdings | None = None
 
 
-def _decode_message(message: wire.NcmMessage) -> NcmMessage | Marks | Hasten:
+def _decode_message(message: wire.NcmMessage) -> NcmMessage | Marks | Hasten | None:
     match message.WhichOneof("message"):
         case "marks":
             return decode_marks(message.marks)
@@ -261,10 +271,10 @@ def _decode_message(message: wire.NcmMessage) -> NcmMessage | Marks | Hasten:
 
 
 def decode_goal_frame(frame: bytes) -> GoalFrame:
-    """Raises: ValueError."""
+    """What is of a kind unknown to this version is passed over. Raises: ValueError."""
     try:
         read = wire.GoalFrame.FromString(frame)
-        messages = [_decode_message(each) for each in read.message]
+        messages = [each for each in map(_decode_message, read.message) if each is not None]
     except (ValueError, DecodeError) as error:
         raise ValueError(f"a frame of {len(frame)} octets cannot be read: {error}") from error
     found = [message for message in messages if isinstance(message, GoalMessage)]

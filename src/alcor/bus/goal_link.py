@@ -13,6 +13,7 @@ import msgspec
 
 from alcor.bus.frame import FRAME_BYTES, FRAME_BYTES_MAX
 from alcor.bus.goal_frame import (
+    PROTOCOL,
     GoalFrame,
     NormalReading,
     Unwant,
@@ -21,7 +22,7 @@ from alcor.bus.goal_frame import (
     encode_number,
     encode_want_message,
 )
-from alcor.bus.goal_server import METHOD, NCM_KEY, SECRET_KEY, SERVICE, TAKEN_KEY
+from alcor.bus.goal_server import METHOD, NCM_KEY, PROTOCOL_KEY, SECRET_KEY, SERVICE, TAKEN_KEY
 from alcor.bus.grpc_tls import ChannelTls, open_channel
 from alcor.bus.interface import Envelope, GoalMessage, Holdings, HostReport, Reply, ScopeUpdate
 from alcor.bus.local import merge_reports
@@ -209,7 +210,11 @@ class GoalLink:
             raise ConnectionError(f"the bus secret cannot be read: {error}") from error
         channel = open_channel(self.address, _OPTIONS, tls)
         try:
-            metadata = ((SECRET_KEY, f"Bearer {secret}"), (NCM_KEY, manner.ncm_id))
+            metadata = (
+                (SECRET_KEY, f"Bearer {secret}"),
+                (NCM_KEY, manner.ncm_id),
+                (PROTOCOL_KEY, str(PROTOCOL)),
+            )
             call: _Call = channel.stream_stream(f"/{SERVICE}/{METHOD}")(metadata=metadata)
             async with asyncio.timeout(manner.connect_s):
                 answer = await call.initial_metadata()

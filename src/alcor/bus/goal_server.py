@@ -23,6 +23,7 @@ import grpc.aio
 from alcor.bus import consult
 from alcor.bus.frame import FRAME_BYTES_MAX, FrameEncoder
 from alcor.bus.goal_frame import (
+    HASTEN_FROM,
     NormalReading,
     Unwant,
     Want,
@@ -59,6 +60,7 @@ log = get_log("bus")
 SERVICE = "alcor.bus.Dataplane"
 METHOD = "Attach"
 SECRET_KEY, NCM_KEY, TAKEN_KEY = "authorization", "alcor-ncm", "alcor-taken"
+PROTOCOL_KEY = "alcor-protocol"
 GRACE_S = 5.0
 """How long a lost ncm's hosts count as alive: longer than an ncm's or an agent's way back, which takes a second."""
 # An ncm sends its first frame at once.
@@ -119,12 +121,13 @@ class OnceCodec:
 
 @dataclass(eq=False, slots=True)
 class _Channel:
-    """One attached ncm. `taken`: the number of its last frame. `over`: another stream took its place. `holdings`: what
-    it must be told of them."""
+    """One attached ncm. `protocol`: as `goal_frame.PROTOCOL`. `taken`: the number of its last frame. `over`: another
+    stream took its place. `holdings`: what it must be told of them."""
 
     ncm_id: str
     peer: str
     lane: Lane
+    protocol: int
     holdings: Holdings | None = None
     taken: int = 0
     hosts: dict[str, HostMemory] = field(default_factory=dict)
@@ -238,7 +241,8 @@ class GoalServer:
     def hasten(self, hasten: Hasten) -> None:
         """As `DataplaneBus.hasten`. Cost: O(ncms · scopes)."""
         for channel in self._channels:
-            channel.bus.hasten(hasten)
+            if channel.protocol >= HASTEN_FROM:
+                channel.bus.hasten(hasten)
 
     def fall_back(self, reason: str) -> None:
         """The broker failed: say on the streams what was left to it."""
@@ -315,7 +319,10 @@ class GoalServer:
         # The ncm waits for these to know that it is taken.
         await context.send_initial_metadata(((TAKEN_KEY, "yes"),))
         channel = _Channel(
-            metadata.get(NCM_KEY) or context.peer(), context.peer(), Lane(LocalBus(self.codec))
+            metadata.get(NCM_KEY) or context.peer(),
+            context.peer(),
+            Lane(LocalBus(self.codec)),
+            _number(metadata.get(PROTOCOL_KEY, "")),
         )
         self._open(channel)
         try:
@@ -466,3 +473,8 @@ class GoalServer:
         else:
             self._speakers.pop(id, None)
             self._inbox.report(farewell)
+
+
+def _number(said: str) -> int:
+    """What an ncm told of the protocol; the first one told nothing."""
+    return int(said) if said.isascii() and said.isdigit() else 1
