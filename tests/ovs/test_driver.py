@@ -1,6 +1,5 @@
 """The Open vSwitch driver's session: bridge, interfaces, numbers, tunnels, and switches that die."""
 
-import secrets
 import signal
 from collections.abc import Iterator
 
@@ -29,14 +28,6 @@ def own_pair() -> Iterator[OvsPair]:
     """A running switch for one test, which may kill it."""
     with a_namespace("tdk") as namespace, an_ovs_pair(namespace=namespace) as running:
         yield running
-
-
-@pytest.fixture
-def bridge(pair: OvsPair) -> Iterator[str]:
-    """The name of a bridge nobody has yet; deleted at the end."""
-    name = f"br{secrets.token_hex(4)}"
-    yield name
-    pair.vsctl("--if-exists", "del-br", name)
 
 
 def plug(pair: OvsPair, bridge: str, name: str, vif: str) -> None:

@@ -1,7 +1,6 @@
 """The Open vSwitch driver's flows and meters: what is sent is what is read back, and repairs are exact."""
 
 import random
-import secrets
 from collections.abc import Iterable, Iterator, Mapping
 
 import pytest
@@ -91,14 +90,6 @@ def pair() -> Iterator[OvsPair]:
     """A running switch."""
     with a_namespace("tdf") as namespace, an_ovs_pair(namespace=namespace) as running:
         yield running
-
-
-@pytest.fixture
-def bridge(pair: OvsPair) -> Iterator[str]:
-    """The name of a bridge nobody has yet; deleted at the end."""
-    name = f"br{secrets.token_hex(4)}"
-    yield name
-    pair.vsctl("--if-exists", "del-br", name)
 
 
 def needs(field: Field) -> dict[str, int | tuple[int, int]]:

@@ -1,6 +1,5 @@
 """The Open vSwitch driver's other ports: internal, patch, and tunnels whose far end is watched; and connections."""
 
-import secrets
 from collections.abc import Iterator
 
 import pytest
@@ -31,14 +30,6 @@ def pair() -> Iterator[OvsPair]:
     with a_namespace("tdp") as namespace, an_ovs_pair(namespace=namespace) as running:
         running.vsctl("add-br", "br-phys", "--", "set", "bridge", "br-phys", "datapath_type=netdev")
         yield running
-
-
-@pytest.fixture
-def bridge(pair: OvsPair) -> Iterator[str]:
-    """The name of a bridge nobody has yet; deleted at the end."""
-    name = f"br{secrets.token_hex(4)}"
-    yield name
-    pair.vsctl("--if-exists", "del-br", name)
 
 
 def specs(bridge: str) -> list[PortSpec]:

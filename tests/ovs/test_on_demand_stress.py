@@ -10,12 +10,10 @@ import pytest
 from alcor.agent.on_demand import OUTSTANDING_MAX
 from alcor.agent.waiting import HELD_MAX
 from alcor.goalstate.scope import neighbours_scope
-from alcor.lab.host import missing_parts
-from alcor.lab.ledger import Ledger
-from alcor.lab.site import Site
+from alcor.lab.site import Site, running
 from alcor.lab.stream import PingStream
 from tests.support.scenario import Machine, Row, agent_status, flows, machines
-from tests.support.site import a_network, a_subnet
+from tests.support.site import ON_DEMAND, a_network, a_subnet
 
 pytestmark = pytest.mark.ovs
 
@@ -40,24 +38,10 @@ for number in range(count):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Two hosts and two gateway hosts; what no packet uses for some seconds is forgotten."""
-    assert not missing_parts()
+    settings = ON_DEMAND | {"ALCOR_AGENT__LOOKUP_IDLE_S": str(IDLE_S)}
     folder = tmp_path_factory.mktemp("stress")
-    ledger = Ledger(folder)
-    site = Site("tos-", folder, ledger)
-    site.gateways = GATES
-    with pytest.MonkeyPatch.context() as settings:
-        settings.setenv("ALCOR_NCM__LAZY_ABOVE", "3")
-        settings.setenv("ALCOR_NCM__LAZY_BELOW", "3")
-        settings.setenv("ALCOR_DATAPLANE__RELAY_ABOVE", "1")
-        settings.setenv("ALCOR_AGENT__LOOKUP_IDLE_S", str(IDLE_S))
-        try:
-            site.start(HOSTS)
-            site.register_hosts()
-            site.wait_for_agents()
-            yield site
-        finally:
-            site.close()
-            ledger.sweep()
+    with running(Site, folder, *HOSTS, gateways=GATES, settings=settings) as site:
+        yield site
 
 
 @pytest.fixture(scope="module")

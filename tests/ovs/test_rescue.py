@@ -1,13 +1,11 @@
 """An agent is dead, its switch lives: a neighbour programs it, until the agent is back. Real switches, mutual TLS."""
 
 import json
-import secrets
 import sys
 import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,11 +13,10 @@ from alcor.agent.ovs.connection import Connection
 from alcor.agent.ovs.endpoint import TlsEndpoint
 from alcor.agent.ovs.role import ROLE_REQUEST, Role, decode_role, encode_role
 from alcor.identity.context import client_context
-from alcor.lab.command import LabError, run
-from alcor.lab.host import missing_parts
-from alcor.lab.ledger import Ledger
-from alcor.lab.site import Site
+from alcor.lab.command import run
+from alcor.lab.site import Site, running
 from alcor.lab.stream import PingStream
+from tests.support.joined import RESCUE, RescueSite
 from tests.support.scenario import (
     Machine,
     a_dual_network,
@@ -40,59 +37,11 @@ ORPHAN, NEIGHBOUR = "left", "right"
 PING = {"protocol": "icmp"}
 
 
-class RescueSite(Site):
-    """Hosts that joined by themselves and rescue one another."""
-
-    def register_hosts(self) -> None:
-        """Join every host and start its agent."""
-        for host in self.hosts.values():
-            self._join(host.name)
-            self.start_agent(host.name)
-
-    def start_agent(self, host: str) -> None:
-        """Start (again) the agent of a host, in its namespace."""
-        told = {
-            "ALCOR_AGENT__IDENTITY_FOLDER": str(self.identity(host)),
-            "ALCOR_RESCUE__ENABLED": "true",
-        }
-        self.hosts[host].start_agent(self.host_ids[host], "", self.region.agents_socket, environment=told)
-
-    def identity(self, host: str) -> Path:
-        """Where its key is."""
-        return self.hosts[host].folder / "identity"
-
-    def _join(self, name: str) -> None:
-        alcor = {"ALCOR_ENDPOINT": self.region.endpoint, "ALCOR_TOKEN": self.region.token}
-        token = run(sys.executable, "-m", "alcor.cli.main", "host", "invite", "--quiet", env=alcor).strip()
-        where = ("--region", self.region.endpoint, "--name", name, "--vtep", self.hosts[name].vtep)
-        agent = (sys.executable, "-m", "alcor.cli.agent", "join", "--token", token, *where)
-        run(*agent, env={"ALCOR_AGENT__IDENTITY_FOLDER": str(self.identity(name))})
-        self.host_ids[name] = json.loads((self.identity(name) / "joined.json").read_text())["host_id"]
-        self.client.update(
-            "hosts", "host", self.host_ids[name], gateway=True, bridge_mappings={"physnet1": "br-ex"}
-        )
-
-    def health(self, host: str) -> dict[str, Any]:
-        """What the API says of a host."""
-        return dict(self.client.show(f"hosts/{self.host_ids[host]}/health")["health"])
-
-
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RescueSite]:
-    """Two joined hosts; a dead agent is replaced after a second."""
-    if reason := missing_parts():
-        raise LabError(f"real switches are needed and cannot run here: {reason}")
-    monkeypatch.setenv("ALCOR_DATAPLANE__RESCUE_AFTER_S", "1")
-    ledger = Ledger(tmp_path)
-    site = RescueSite(f"t{secrets.token_hex(2)}-", tmp_path, ledger)
-    try:
-        site.start((ORPHAN, NEIGHBOUR))
-        site.register_hosts()
-        site.wait_for_agents()
+def site(tmp_path: Path) -> Iterator[RescueSite]:
+    """Two joined hosts."""
+    with running(RescueSite, tmp_path, ORPHAN, NEIGHBOUR, settings=RESCUE) as site:
         yield site
-    finally:
-        site.close()
-        ledger.sweep()
 
 
 def test_a_neighbour_programs_the_switch_of_a_dead_agent(site: RescueSite, tmp_path: Path) -> None:

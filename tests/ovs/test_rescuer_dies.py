@@ -1,7 +1,6 @@
 """The rescuer dies in its turn: another neighbour goes on by a higher generation, and the first one is kept out."""
 
 import re
-import secrets
 import sys
 import time
 from collections.abc import Iterator
@@ -15,11 +14,11 @@ from alcor.agent.ovs.endpoint import TlsEndpoint
 from alcor.agent.ovs.ovsdb import Database, to_map
 from alcor.agent.ovs.writer import guard_of
 from alcor.identity.context import client_context
-from alcor.lab.command import LabError, run
-from alcor.lab.host import missing_parts
-from alcor.lab.ledger import Ledger
+from alcor.lab.command import run
+from alcor.lab.site import running
 from alcor.lab.stream import PingStream
-from tests.ovs.test_rescue import ORPHAN, PING, RescueSite, lease_mark, local_numbers, stale_is_refused
+from tests.ovs.test_rescue import ORPHAN, PING, lease_mark, local_numbers, stale_is_refused
+from tests.support.joined import RESCUE, RescueSite
 from tests.support.scenario import (
     a_dual_network,
     a_group,
@@ -38,21 +37,10 @@ BY = re.compile(r"programmed by host ([0-9a-f-]{36})")
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RescueSite]:
-    """Three joined hosts; a dead agent is replaced after a second."""
-    if reason := missing_parts():
-        raise LabError(f"real switches are needed and cannot run here: {reason}")
-    monkeypatch.setenv("ALCOR_DATAPLANE__RESCUE_AFTER_S", "1")
-    ledger = Ledger(tmp_path)
-    site = RescueSite(f"t{secrets.token_hex(2)}-", tmp_path, ledger)
-    try:
-        site.start((ORPHAN, *OTHERS))
-        site.register_hosts()
-        site.wait_for_agents()
+def site(tmp_path: Path) -> Iterator[RescueSite]:
+    """Three joined hosts."""
+    with running(RescueSite, tmp_path, ORPHAN, *OTHERS, settings=RESCUE) as site:
         yield site
-    finally:
-        site.close()
-        ledger.sweep()
 
 
 def rescuer_of(site: RescueSite, host: str) -> str:

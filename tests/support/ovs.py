@@ -19,6 +19,7 @@ from typing import TypeVar
 
 from alcor.agent.driver import Connected, SwitchEvent, VifsChanged
 from alcor.agent.ovs.switch import OvsSwitch
+from alcor.lab.host import is_served
 
 _Event = TypeVar("_Event")
 
@@ -35,13 +36,13 @@ async def eventually(predicate: Callable[[], object], what: str, deadline_s: flo
         await asyncio.sleep(0.02)
 
 
-def _wait_for_file(path: Path, process: "subprocess.Popen[bytes]") -> None:
+def _wait_until_served(path: Path, process: "subprocess.Popen[bytes]") -> None:
     end = time.monotonic() + START_S_MAX
-    while not path.exists():
+    while not is_served(path):
         if process.poll() is not None:
-            raise RuntimeError(f"{process.args!r} ended with {process.returncode} before {path} was there")
+            raise RuntimeError(f"{process.args!r} ended with {process.returncode} and did not serve {path}")
         if time.monotonic() > end:
-            raise RuntimeError(f"{path} was not there after {START_S_MAX:g} s")
+            raise RuntimeError(f"{path} was not served after {START_S_MAX:g} s")
         time.sleep(0.01)
 
 
@@ -99,13 +100,13 @@ class OvsPair:
         self._server = self._popen(
             "ovsdb-server", f"{self.folder}/conf.db", f"--remote=punix:{self.db_socket}"
         )
-        _wait_for_file(self.db_socket, self._server)
+        _wait_until_served(self.db_socket, self._server)
 
     def start_vswitchd(self) -> None:
         """Start ovs-vswitchd; returns when its control socket is there."""
         self.ctl_socket.unlink(missing_ok=True)
         self._vswitchd = self._popen("ovs-vswitchd", f"unix:{self.db_socket}")
-        _wait_for_file(self.ctl_socket, self._vswitchd)
+        _wait_until_served(self.ctl_socket, self._vswitchd)
 
     def kill_vswitchd(self) -> None:
         """kill -9 ovs-vswitchd and reap it."""

@@ -5,6 +5,9 @@ from typing import Any
 from alcor.lab.site import Site
 from alcor.lab.vm import Vm
 
+ON_DEMAND = {"ALCOR_NCM__LAZY_ABOVE": "3", "ALCOR_NCM__LAZY_BELOW": "3", "ALCOR_DATAPLANE__RELAY_ABOVE": "1"}
+"""Settings of a region whose networks of four ports and more are held on demand."""
+
 
 def a_network(site: Site, name: str, cidr: str = "", **subnet: Any) -> dict[str, Any]:
     """A network, with a subnet if `cidr` is given."""

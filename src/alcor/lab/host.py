@@ -159,14 +159,14 @@ class LabHost:
             "--ca-cert=db:Open_vSwitch,SSL,ca_cert",
             f"--unixctl={self.run_folder}/ovsdb-server.ctl",
         )
-        wait_until(f"{self.name}'s ovsdb-server", lambda: _is_served(self.db_socket))
+        wait_until(f"{self.name}'s ovsdb-server", lambda: is_served(self.db_socket))
 
     def start_switch(self) -> None:
         """Start ovs-vswitchd and wait until it answers."""
         control = self.run_folder / "ovs-vswitchd.ctl"
         control.unlink(missing_ok=True)
         self._start("ovs-vswitchd", "ovs-vswitchd", f"unix:{self.db_socket}", f"--unixctl={control}")
-        wait_until(f"{self.name}'s ovs-vswitchd", lambda: _is_served(control))
+        wait_until(f"{self.name}'s ovs-vswitchd", lambda: is_served(control))
 
     def start_agent(
         self, host_id: str, token: str, ncm: str, *, environment: Mapping[str, str] | None = None
@@ -251,7 +251,7 @@ class LabHost:
             raise LabError(f"{part} of {self.name} did not start:\n{tail(self.log(part))}")
 
 
-def _is_served(path: Path) -> bool:
+def is_served(path: Path) -> bool:
     """Whether somebody takes connections at a socket: its file is there a moment before."""
     with socket.socket(socket.AF_UNIX) as probe:
         try:

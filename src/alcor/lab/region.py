@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,20 @@ DEFAULT_AGENTS = "127.0.0.1:9697"
 class RegionProcess:
     """`alcor up` on a data folder of the laboratory."""
 
-    def __init__(self, folder: Path, ledger: Ledger, *, api: str = "", agents: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        ledger: Ledger,
+        *,
+        api: str = "",
+        agents: str = "",
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        """`settings`: what its environment says besides ours, at every start."""
         self.data = folder / "region"
         self.log = folder / "region.log"
         self._ledger = ledger
+        self._settings = settings
         self._api, self._agents = api or "127.0.0.1:0", agents or "127.0.0.1:0"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -33,6 +44,7 @@ class RegionProcess:
             *(sys.executable, "-m", "alcor.cli.main", "up", "--data", str(self.data)),
             *("--listen", self._api, "--agents-listen", self._agents, *flags),
             log=self.log,
+            env=self._settings,
         )
 
     def ready(self) -> None:

@@ -2,11 +2,11 @@
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from alcor.lab.command import LabError
 from alcor.lab.host import PHYSICAL_NETWORK, PROVIDER_BRIDGE, LabHost, Underlay, missing_parts
@@ -23,14 +23,28 @@ PATIENCE_S = 20.0
 class Site:
     """A region and its hosts. `prefix` starts the names of all namespaces, so that sites stand side by side."""
 
-    def __init__(self, prefix: str, folder: Path, ledger: Ledger, *, api: str = "", agents: str = "") -> None:
+    def __init__(
+        self,
+        prefix: str,
+        folder: Path,
+        ledger: Ledger,
+        *,
+        api: str = "",
+        agents: str = "",
+        gateways: Sequence[str] = (),
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        """`settings`: what the environment of the region and of its agents says besides ours.
+
+        `gateways`: names of the hosts that may serve routers' gateways; all, if it is empty.
+        """
         self.prefix = prefix
         self.folder = folder
-        self.region = RegionProcess(folder, ledger, api=api, agents=agents)
+        self.settings = dict(settings or {})
+        self.region = RegionProcess(folder, ledger, api=api, agents=agents, settings=self.settings)
         self.hosts: dict[str, LabHost] = {}
         self.outside: Outside | None = None
-        self.gateways: tuple[str, ...] = ()
-        """Names of the hosts that may serve routers' gateways; set before they are registered. All, if not set."""
+        self.gateways = gateways
         self.host_ids: dict[str, str] = {}
         self._client: Client | None = None
         self._tokens: dict[str, str] = {}
@@ -41,7 +55,7 @@ class Site:
         self.region.start()
         underlay = Underlay(self.prefix, self._ledger)
         self.outside = Outside(self.prefix, underlay, self._ledger)
-        self.gateways = self.gateways or tuple(host_names)
+        self.gateways = self.gateways or host_names
         self.hosts = {
             name: LabHost(self.prefix, name, number, self.folder / "hosts", self._ledger)
             for number, name in enumerate(host_names, start=1)
@@ -79,7 +93,8 @@ class Site:
 
     def start_agent(self, host: str) -> None:
         """Start (again) the agent of a host."""
-        self.hosts[host].start_agent(self.host_ids[host], self._tokens[host], self.region.agents_socket)
+        token, ncm = self._tokens.get(host, ""), self.region.agents_socket
+        self.hosts[host].start_agent(self.host_ids[host], token, ncm, environment=self.settings)
 
     def restart_region(self) -> None:
         """Start the region again on its data, after `region.kill` or `region.stop`."""
@@ -151,16 +166,27 @@ class Site:
         return bool(self.client.show(f"hosts/{host_id}")["host"]["status"] == "UP")
 
 
+SiteT = TypeVar("SiteT", bound=Site)
+
+
 @contextmanager
-def running_site(folder: Path, *hosts: str) -> Iterator[Site]:
+def running(
+    kind: type[SiteT],
+    folder: Path,
+    *hosts: str,
+    gateways: Sequence[str] = (),
+    settings: Mapping[str, str] | None = None,
+) -> Iterator[SiteT]:
     """A region and hosts with their agents attached; everything is removed at the end, whatever happens.
+
+    gateways, settings: as `Site` says.
 
     Raises: LabError if real switches cannot run here.
     """
     if reason := missing_parts():
         raise LabError(f"real switches are needed and cannot run here: {reason}")
     ledger = Ledger(folder)
-    site = Site(f"t{secrets.token_hex(2)}-", folder, ledger)
+    site = kind(f"t{secrets.token_hex(2)}-", folder, ledger, gateways=gateways, settings=settings)
     try:
         site.start(hosts)
         site.register_hosts()
@@ -169,3 +195,8 @@ def running_site(folder: Path, *hosts: str) -> Iterator[Site]:
     finally:
         site.close()
         ledger.sweep()
+
+
+def running_site(folder: Path, *hosts: str) -> AbstractContextManager[Site]:
+    """`running` of a plain site."""
+    return running(Site, folder, *hosts)
