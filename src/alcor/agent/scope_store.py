@@ -84,8 +84,14 @@ class ScopeStore:
         """Scopes with a gap, to be asked for; whoever asks empties it."""
 
     def begin(self, epoch: int) -> None:
-        """A stream begins: chunks and gaps of the last one are void. An epoch above ours is known from here on."""
+        """A stream begins: chunks and gaps of the last one are void. An epoch above ours is known from here on.
+
+        So are fences: the ncm at its other end may not have heard yet of a publisher that the last one did. What it
+        says by the one before is as right (content depends on epoch and revision alone), and would be lost if it
+        were refused: it counts as told, and heads would pass over it.
+        """
         self.epoch = max(self.epoch, epoch)
+        self._fences.clear()
         for held in self._scopes.values():
             held.chunks.clear()
             held.gap = False

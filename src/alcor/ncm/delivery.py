@@ -451,7 +451,7 @@ class Delivery:
         assert held.interest is not None  # it is held on demand
         if before is not None:
             keys = [*before.interest.keys_of(before), *before.news]
-            self._early.setdefault(held.scope, {}).update(dict.fromkeys(before.absent.values()))
+            self._early.setdefault(held.scope, {}).update(dict.fromkeys(before.waited_for))
         holder = held.interest.join(self._subscriber.wake, keys)
         for key in keys:
             found = held.entries.get(key)
@@ -489,7 +489,7 @@ class Delivery:
         # Until it is whole, another epoch must not lose what is held; and what is news from here on comes after it.
         self._holdings[held.scope] = _Holding(0, 0, holder)
         self._owed.discard(held.scope)
-        holder.news.clear()
+        holder.told()
         envelopes = [held.entries[key][1] for key in keys]
         self._snapshot = _Snapshot(held.scope, held.epoch, held.fence, held.position, envelopes, holder)
         self._send_chunk(self._snapshot, turn)
@@ -499,7 +499,7 @@ class Delivery:
         position = holding.position
         update = held.lazy_step()
         if update is not None and self._fits(update, holder, position):
-            holder.news.clear()
+            holder.told()
             turn.room -= held.latest_bytes
         else:
             update = self._news(held, holder, position, turn)
@@ -535,6 +535,7 @@ class Delivery:
         if not holder.news:
             absent = tuple(holder.unsaid.values())
             holder.unsaid = {}
+            holder.told()
         return ScopeUpdate(
             scope=held.scope,
             epoch=held.epoch,

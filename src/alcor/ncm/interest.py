@@ -35,9 +35,10 @@ class Holder:
     """What one subscriber holds of one scope.
 
     news: keys that changed, came, or are not held any more, since it was told. unsaid: subjects to be told absent.
+    came: keys that answered a subject which was absent, since it was told: the subject's code and text.
     """
 
-    __slots__ = ("absent", "interest", "keys", "news", "number", "unsaid", "wake")
+    __slots__ = ("absent", "came", "interest", "keys", "news", "number", "unsaid", "wake")
 
     def __init__(self, interest: "Interest", number: int, wake: Callable[[], None]) -> None:
         self.interest, self.number, self.wake = interest, number, wake
@@ -45,6 +46,17 @@ class Holder:
         self.news: dict[Key, None] = {}
         self.absent: dict[Code, str] = {}
         self.unsaid: dict[Code, str] = {}
+        self.came: dict[Key, tuple[Code, str]] = {}
+
+    @property
+    def waited_for(self) -> list[str]:
+        """Subjects that it believes, or may believe, to be nobody's."""
+        return [*self.absent.values(), *(text for _, text in self.came.values())]
+
+    def told(self) -> None:
+        """It was told all its news."""
+        self.news.clear()
+        self.came.clear()
 
 
 class Interest:
@@ -124,6 +136,7 @@ class Interest:
                 _remove(holder.keys, number)
                 self._left(number, holder.number)
             holder.news[key] = None
+            holder.came.pop(key, None)
 
     def look_up(self, holder: Holder, texts: Iterable[str]) -> int:
         """Have it hold whatever has these subjects, and told; returns how many were found. Registered before they are
@@ -161,12 +174,25 @@ class Interest:
         for host in self._holders_of[number]:
             holder = self._holders[host]
             assert holder is not None  # who left holds nothing
+            is_untold = key in holder.news
             holder.news[key] = None
             self._stirred[holder] = None
             if after is None:
                 _remove(holder.keys, number)
+                came = holder.came.pop(key, None)
+                if came is not None and is_untold:
+                    self._went(holder, *came)
         if after is None:
             self._release(number)
+
+    def _went(self, holder: Holder, code: Code, text: str) -> None:
+        """What was absent came and went unseen: to the holder it was absent all the time, and still is, unless another
+        item has it."""
+        others = self._find(code, text)
+        if others:
+            holder.came[others[0]] = code, text
+        else:
+            self._wait(holder, code, text)
 
     def _appeared(self, code: Code, key: Key) -> None:
         """Who knows of another item of this subject, or that there was none, is to have this one."""
@@ -176,7 +202,7 @@ class Interest:
             hosts.update(() if number is None else self._holders_of[number])
         for waiting in self._waited_for(code):
             hosts.update(self._waiting[waiting])
-            self._heard(waiting)
+            self._heard(waiting, key)
         for host in hosts:
             holder = self._holders[host]
             assert holder is not None  # as above
@@ -265,12 +291,12 @@ class Interest:
         assert holder is not None  # as above
         return holder.absent[code]
 
-    def _heard(self, code: Code) -> None:
-        """It is not absent any more, and must not be said to be."""
+    def _heard(self, code: Code, key: Key) -> None:
+        """It is not absent any more but answered by `key`, and must not be said to be."""
         for host in self._waiting.pop(code):
             holder = self._holders[host]
             assert holder is not None  # as above
-            del holder.absent[code]
+            holder.came[key] = code, holder.absent.pop(code)
             holder.unsaid.pop(code, None)
             self._stirred[holder] = None
 

@@ -189,6 +189,7 @@ class _Receiver:
         for held in self._held.values():
             held.chunks, held.is_asked, held.passed = [], False, NOTHING
         self._kept = []
+        self._fences.clear()
         self._epoch = max(self._epoch, hello.epoch)
         self._compare(dict(hello.positions))
 

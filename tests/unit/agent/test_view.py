@@ -192,6 +192,19 @@ def test_lower_epochs_and_generations_are_refused(epoch: int, generation: int, a
     assert view.positions()[NEIGHBOURS] == (7 if accepted else 5)
 
 
+def test_a_new_stream_may_speak_by_an_older_generation() -> None:
+    """An ncm that has not heard yet of a shard's new holder is right all the same; were it refused, heads would pass
+    over what it said."""
+    view = a_view(update(NEIGHBOURS, (0, 1), neighbour(1)), heads(1, NEIGHBOURS, generation=2))
+    view.begin(EPOCH)
+
+    view.apply([update(NEIGHBOURS, (1, 2), neighbour(2))])
+    view.apply([heads(3, NEIGHBOURS, generation=2)])
+
+    assert view.positions()[NEIGHBOURS] == 3
+    assert {key.id for key in view.lazy_held(NEIGHBOURS)} == {"port-1", "port-2"}
+
+
 def test_another_hosts_scope_is_not_held() -> None:
     """What belongs to another host is ignored, whoever sends it."""
     view = a_view(update(host_scope("host-2"), (0, 5), local_port(1)))

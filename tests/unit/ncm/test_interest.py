@@ -3,6 +3,7 @@
 import sys
 from array import array
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -136,6 +137,44 @@ def test_who_waits_is_told_when_somebody_appears() -> None:
     assert scope.held(holder) == told(holder) == {"p1", "p7"}
     assert holder.unsaid == {}
     assert scope.woken == ["h"]
+
+
+def test_who_waits_is_told_also_of_what_came_and_went_unseen() -> None:
+    """What appeared and is gone before that was told is absent as before: when it comes again, it is told."""
+    scope = Scope()
+    holder = scope.holder()
+    item = a_neighbour(1)
+    text = subjects(item)[0]
+    scope.interest.look_up(holder, [text])
+    holder.unsaid = {}
+
+    scope.put(item)
+    scope.remove(item)
+
+    assert list(holder.unsaid.values()) == [text]
+    assert told(holder) == {item.id}
+    holder.told()
+    scope.put(item)
+    assert told(holder) == {item.id}
+    assert scope.held(holder) == {item.id}
+
+
+def test_what_another_item_has_is_not_absent() -> None:
+    """Of two that came, the first one goes unseen: the subject is still found; with the second one it is absent."""
+    scope = Scope()
+    holder = scope.holder()
+    one, other = a_neighbour(1), msgspec.structs.replace(a_neighbour(1), id="another")
+    text = subjects(one)[0]
+    scope.interest.look_up(holder, [text])
+    holder.unsaid = {}
+    scope.put(one)
+    scope.put(other)
+
+    scope.remove(one)
+    assert holder.unsaid == {}
+    scope.remove(other)
+
+    assert list(holder.unsaid.values()) == [text]
 
 
 def test_a_claim_reaches_who_knows_the_address() -> None:
