@@ -1,30 +1,56 @@
 """All states of a model, breadth first: what is wrong in any of them, and from which ones there is no way home."""
 
 from collections import deque
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
 
-from tests.model.region import Model, State, is_open
+S = TypeVar("S", bound=Hashable)
+
+
+class Model(Protocol[S]):
+    """What can be looked at whole."""
+
+    def initial(self) -> S:
+        """The first state."""
+
+    def moves(self, state: S) -> Iterable[tuple[str, bool, S, tuple[Any, Any] | None]]:
+        """What can happen next: (name, whether it is a fault, the state after it, what it changed from and to).
+
+        Nothing depends on that a fault is made. What changed is None where nothing of it can be wrong.
+        """
+
+    def is_converged(self, state: S) -> bool:
+        """Whether everybody has everything that there is."""
+
+    def wrong(self, before: Any, now: Any) -> str:
+        """What a change breaks; empty if nothing."""
+
+    def is_seen(self, now: Any) -> bool:
+        """Whether what the model is to meet at times is met after a change."""
 
 
 @dataclass
 class Explored:
-    """What was found. `wrong`: the first broken promise and the moves that lead to it; `stuck`: states from which no
-    moves without faults lead to rest."""
+    """What was found. `wrong`: the first broken promise and the moves that lead to it; `stuck`: how many states there
+    are from which no moves without faults lead to rest. `seen`: how often what is to be met was."""
 
     states: int = 0
     moves: int = 0
     converged: int = 0
-    opened: int = 0
+    seen: int = 0
     wrong: str = ""
     path: list[str] = field(default_factory=list)
-    stuck: list[State] = field(default_factory=list)
+    stuck: int = 0
+    made: set[str] = field(default_factory=set)
+    """Names of all moves that were made."""
 
 
-def explore(model: Model) -> Explored:
+def explore(model: Model[S]) -> Explored:
     """Look at everything. Cost: about 20 µs per move."""
     found = Explored()
     first = model.initial()
-    numbers: dict[State, int] = {first: 0}
+    numbers: dict[S, int] = {first: 0}
     came: list[tuple[int, str]] = [(0, "")]
     # For each state, which others lead to it without a fault.
     leading: list[list[int]] = [[]]
@@ -37,14 +63,15 @@ def explore(model: Model) -> Explored:
             home.append(number)
         for name, is_fault, after, changed in model.moves(state):
             found.moves += 1
+            found.made.add(name)
             known = numbers.get(after)
-            wrong = model.wrong(*changed) if changed is not None else ""
-            if changed is not None and is_open(changed[1], model.rules):
-                found.opened += 1
-            if wrong:
-                found.states, found.wrong = len(came), wrong
-                found.path = [*_path(came, number), name]
-                return found
+            if changed is not None:
+                wrong = model.wrong(*changed)
+                found.seen += model.is_seen(changed[1])
+                if wrong:
+                    found.states, found.wrong = len(came), wrong
+                    found.path = [*_path(came, number), name]
+                    return found
             if known is None:
                 known = numbers[after] = len(came)
                 came.append((number, name))
@@ -53,7 +80,7 @@ def explore(model: Model) -> Explored:
             if not is_fault:
                 leading[known].append(number)
     found.states, found.converged = len(came), len(home)
-    found.stuck = _stuck(numbers, leading, home)
+    found.stuck = len(came) - len(_reached(leading, home))
     return found
 
 
@@ -65,8 +92,8 @@ def _path(came: list[tuple[int, str]], number: int) -> list[str]:
     return names[::-1]
 
 
-def _stuck(numbers: dict[State, int], leading: list[list[int]], home: list[int]) -> list[State]:
-    """The states from which no converged one is reached without faults."""
+def _reached(leading: list[list[int]], home: list[int]) -> set[int]:
+    """The states from which a converged one is reached without faults."""
     reached = set(home)
     pending = list(home)
     while pending:
@@ -74,4 +101,4 @@ def _stuck(numbers: dict[State, int], leading: list[list[int]], home: list[int])
             if before not in reached:
                 reached.add(before)
                 pending.append(before)
-    return [state for state, number in numbers.items() if number not in reached]
+    return reached

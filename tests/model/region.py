@@ -263,6 +263,10 @@ class Model:
         goal = Height(state.epoch, self._last(state.epoch))
         return all(held.height == goal for agent in state.agents for held in agent)
 
+    def is_seen(self, now: Scopes) -> bool:
+        """Whether the port is open."""
+        return is_open(now, self.rules)
+
     def wrong(self, before: Scopes, now: Scopes) -> str:
         """What an agent's move breaks; empty if nothing."""
         for scope, (old, held) in enumerate(zip(before, now, strict=True)):
