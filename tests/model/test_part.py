@@ -36,7 +36,7 @@ SIZES = (
     Size(Bounds(ncms=2, asks=WHOLE, drops=False, loads=(1,), revisions=2), 25_130, frozenset({"lead"})),
 )
 LONG = (
-    Size(Bounds(asks=ONE), 133_205, ASKS | SEVERAL | {"lead", "heads-back", "drop"}),
+    Size(Bounds(asks=ONE), 163_995, ASKS | SEVERAL | {"lead", "heads-back", "drop"}),
     Size(Bounds(publishers=1, ncms=2, asks=WHOLE, gaps=True), 121_926, SEVERAL | {"gap", "cut-ncm"}),
     Size(Bounds(ncms=2, asks=ONE, drops=False, loads=(1,), revisions=2), 185_238, ASKS | {"lead"}),
 )
