@@ -163,7 +163,7 @@ def test_what_another_item_has_is_not_absent() -> None:
     """Of two that came, the first one goes unseen: the subject is still found; with the second one it is absent."""
     scope = Scope()
     holder = scope.holder()
-    one, other = a_neighbour("p1"), msgspec.structs.replace(a_neighbour(1), id="another")
+    one, other = a_neighbour("p1"), msgspec.structs.replace(a_neighbour("p1"), id="another")
     text = subjects(one)[0]
     scope.interest.look_up(holder, [text])
     holder.unsaid = {}
