@@ -60,7 +60,8 @@ class Holder:
 
 
 class Interest:
-    """The interest in one scope. `entries`: the scope's, always as they are after the change that is told here.
+    """The interest in one scope. `entries`: the scope's, always as they are after the change that is told here. Those
+    that are there at the beginning are to be given to `fill`, before anything else is asked.
 
     Cost: a look-up O(1), and O(lengths of prefixes) for members; a change O(its holders · log held).
     Memory: the index, about 64 octets per subject and its place in a table (100); per key that anybody holds 200;
@@ -80,9 +81,17 @@ class Interest:
         self._places: list[int] = []
         self._waiting: dict[Code, array[int]] = {}
         self._stirred: dict[Holder, None] = {}
-        for key, (_, envelope) in entries.items():
+
+    def fill(self, envelopes: Iterable[Envelope]) -> None:
+        """Find these by their subjects. Cost: 2 µs each."""
+        index, codes = self._index, self._codes
+        for envelope in envelopes:
+            key = envelope.key
             for code in codes(key, envelope.body):
-                self._add(code, key)
+                if code in index or isinstance(code, str):
+                    self._add(code, key)
+                else:
+                    index[code] = key
 
     # --- holders ---------------------------------------------------------------------------------------
 

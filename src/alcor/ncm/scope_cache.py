@@ -11,7 +11,7 @@ Promises
 
 import asyncio
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Protocol
@@ -38,6 +38,8 @@ TOMBSTONES_MIN = 64
 # So many agents a second hear of heads because somebody waits, and no more at once: a wait on a scope that thousands
 # hold would else cost what the idle pace is there to spare. The others hear of them at that pace.
 HASTENED_PER_S = 1_000
+# Items of a snapshot taken in at once: 5 ms.
+TURN_ITEMS = 1_000
 
 
 def envelope_bytes(envelope: Envelope) -> int:
@@ -231,6 +233,7 @@ class HeldScope:
         """
         if self.interest is None and len(self.entries) > above:
             self.interest = Interest(self.entries, codes)
+            self.interest.fill(self.snapshot())
             return True
         if self.interest is not None and len(self.entries) < below:
             self.interest = None
@@ -268,13 +271,17 @@ class ScopeCache:
         codes: Codes | None = None,
         lazy_above: int = LAZY_ABOVE,
         lazy_below: int = LAZY_BELOW,
+        turn_items: int = TURN_ITEMS,
     ) -> None:
         self._bus, self._codes = bus, codes
+        self._turn_items = turn_items
         self._grace_s = grace_s
         self._lazy_above = lazy_above or sys.maxsize
         self._lazy_below = min(lazy_below, self._lazy_above)
         self._shards: dict[int, Shard] = {}
         self._scopes: dict[Scope, HeldScope] = {}
+        # Those that came to be needed since what is being taken in was given.
+        self._anew: set[Scope] = set()
         self.taken_s = 0.0
         """When the bus last brought anything (loop time)."""
         self._lazy: set[Scope] = set()
@@ -294,6 +301,7 @@ class ScopeCache:
         if held is None:
             shard = self._shards.setdefault(shard_of(scope), Shard())
             held = self._scopes[scope] = HeldScope(scope, shard)
+            self._anew.add(scope)
             SCOPES.set(len(self._scopes))
             self._bus.want(scope)
         if held.farewell is not None:
@@ -349,13 +357,24 @@ class ScopeCache:
     # --- the bus ---
 
     def take(self, message: ScopeUpdate | Heads | Hasten) -> None:
-        """Take in what the bus brought."""
-        if isinstance(message, Heads):
-            self._heads(message)
-        elif isinstance(message, Hasten):
-            self._hasten(message)
-        else:
-            self._update(message)
+        """Take in what the bus brought, at once."""
+        for _ in self.turns([message]):
+            pass
+
+    def turns(self, batch: Iterable[ScopeUpdate | Heads | Hasten]) -> Iterator[None]:
+        """Take in what the bus brought at once, in turns: between two of them others may do whatever they like.
+
+        A large snapshot of what is not held yet takes some seconds (5 µs an item), a turn some milliseconds. What is
+        needed anew since a pause is not what the rest of the batch speaks of.
+        """
+        self._anew.clear()
+        for message in batch:
+            if isinstance(message, Heads):
+                self._heads(message)
+            elif isinstance(message, Hasten):
+                self._hasten(message)
+            elif message.scope not in self._anew:
+                yield from self._update(message)
 
     def _heads(self, heads: Heads) -> None:
         begun: set[int] = set()
@@ -412,7 +431,7 @@ class ScopeCache:
                 self._hasty -= 1
                 subscriber.wake()
 
-    def _update(self, update: ScopeUpdate) -> None:
+    def _update(self, update: ScopeUpdate) -> Iterator[None]:
         held = self._scopes.get(update.scope)
         if held is None:
             return  # let go of while it was on its way
@@ -422,7 +441,7 @@ class ScopeCache:
             )
             return
         if update.from_revision == 0:
-            self._snapshot(held, update)
+            yield from self._snapshot(held, update)
         elif not held.loaded or held.reloading:
             return  # its snapshot is on the way, and will say it
         elif update.epoch != held.epoch or update.from_revision > held.position:
@@ -442,43 +461,67 @@ class ScopeCache:
         self._bus.unwant(held.scope)
         self._bus.want(held.scope)
 
-    def _snapshot(self, held: HeldScope, update: ScopeUpdate) -> None:
-        for envelope in update.put:
-            held.chunks[envelope.key] = envelope
-        if update.more:
+    def _snapshot(self, held: HeldScope, update: ScopeUpdate) -> Iterator[None]:
+        for part in self._parts(update.put):
+            held.chunks |= {envelope.key: envelope for envelope in part}
+            if len(part) == self._turn_items:
+                yield
+        if update.more or self._scopes.get(held.scope) is not held:
             return
         whole, held.chunks = held.chunks, {}
-        references = set(held.refers)
+        references, is_new = set(held.refers), not held.loaded
         if held.loaded and held.epoch == update.epoch:
             # What heads said of it stands, or it would fall back to its last own step (I9).
             held.through = held.position
             if update.through > held.position:
                 self._compare(held, update, whole)
         else:
-            self._begin(held, update, whole)
+            for _ in self._begin(held, update, whole):
+                if is_new:  # nobody is told anything of it yet, so it may come to be in turns
+                    yield
+            if self._scopes.get(held.scope) is not held:
+                return
         held.epoch, held.generation = update.epoch, update.generation
         held.loaded, held.reloading = True, False
         held.serial = held.shard.serial
-        self._changed(held, references)
+        self._changed(held, references, turned=is_new and held.is_lazy)
 
-    def _begin(self, held: HeldScope, update: ScopeUpdate, whole: dict[Key, Envelope]) -> None:
+    def _parts(self, envelopes: Sequence[Envelope]) -> Iterator[Sequence[Envelope]]:
+        """As many as a turn takes in, and again."""
+        for start in range(0, len(envelopes), self._turn_items):
+            yield envelopes[start : start + self._turn_items]
+
+    def _interest(self, held: HeldScope, items: int) -> Interest | None:
+        """For a scope of so many items, if it is to be held on demand."""
+        if self._codes is None or held.scope.kind not in LAZY_KINDS or items <= self._lazy_above:
+            return None
+        return Interest(held.entries, self._codes)
+
+    def _begin(self, held: HeldScope, update: ScopeUpdate, whole: dict[Key, Envelope]) -> Iterator[None]:
         """A snapshot of what is not held: with what it says of the latest changes, whoever heard of those before them
-        goes on from there."""
+        goes on from there. It may be left in the middle."""
         held.clear()
+        interest = self._interest(held, len(whole))
         held.changed = update.changed or update.through
         # Unless it is said, what was before its last change is unknown: who has not heard of that one cannot go on.
         held.floor = update.floor or held.changed
         held.through = update.through
         late = {one.key: one.revision for one in update.late}
-        for envelope in whole.values():
-            if envelope.key not in late:
-                held.put(envelope, held.floor, 0)
+        for part in self._parts(list(whole.values())):
+            for envelope in part:
+                if envelope.key not in late:
+                    held.put(envelope, held.floor, 0)
+            if interest is not None:
+                interest.fill(part)
+            if len(part) == self._turn_items:
+                yield
         for key, revision in late.items():
             if key in whole:
                 held.put(whole[key], revision, 0)
             else:
                 held.tombstones[key] = revision
         held.trim()
+        held.interest = interest
 
     def _compare(self, held: HeldScope, update: ScopeUpdate, whole: dict[Key, Envelope]) -> None:
         """A snapshot of what is held: only differences count, so that subscribers go on from where they are, and what
@@ -525,11 +568,11 @@ class ScopeCache:
         held.trim()
         self._changed(held, references)
 
-    def _changed(self, held: HeldScope, references: set[Scope]) -> None:
+    def _changed(self, held: HeldScope, references: set[Scope], *, turned: bool = False) -> None:
+        """`turned`: it has come to be held on demand."""
         if held.refers.keys() != references:
             self.references += 1
-        turned = False
-        if self._codes is not None and held.scope.kind in LAZY_KINDS:
+        if not turned and self._codes is not None and held.scope.kind in LAZY_KINDS:
             turned = held.find_mode(self._lazy_above, self._lazy_below, self._codes)
         if turned:
             log.info("scope_turned", scope=str(held.scope), items=len(held.entries), lazy=held.is_lazy)

@@ -78,15 +78,16 @@ class Ncm:
         """Take in what the bus brings, until cancelled."""
         try:
             async for batch in self._bus.updates():
-                heads = False
                 self.cache.taken_s = asyncio.get_running_loop().time()
+                news = []
                 for message in batch:
                     if isinstance(message, Question):
                         self._ask(message)
-                        continue
-                    self.cache.take(message)
-                    heads = heads or isinstance(message, Heads)
-                if heads:
+                    else:
+                        news.append(message)
+                for _ in self.cache.turns(news):
+                    await asyncio.sleep(0)
+                if any(isinstance(message, Heads) for message in news):
                     self._pace_idle()
         finally:
             if self._idle_timer is not None:

@@ -37,6 +37,7 @@ from alcor.identity.proof import make_proof
 from alcor.model.ids import is_uuid
 from alcor.runtime.agent_config import Agent as AgentSettings
 from alcor.runtime.agent_config import AgentConfig
+from alcor.runtime.collector import seldom_collecting
 from alcor.runtime.rescue import RescueWork, listens
 from alcor.runtime.settings import ConfigurationError
 from alcor.telemetry.log import get_log
@@ -216,12 +217,24 @@ async def serve(config: AgentConfig, *, stop: asyncio.Event, switch: Switch | No
     )
     work_of = RescueWork(settings, config.rescue, identity, connector, token, codec)
     rescuer = Rescuer(settings.host_id, lambda: agent.view, work_of, random=random.random)
+    with seldom_collecting():
+        await _run(agent, rescuer if config.rescue.enabled else None, identity, settings, stop)
+
+
+async def _run(
+    agent: Agent,
+    rescuer: Rescuer | None,
+    identity: HostFolder,
+    settings: AgentSettings,
+    stop: asyncio.Event,
+) -> None:
+    """Raises: what one of the parts ended with."""
     async with serve_status(settings.status_socket, _Here(agent, settings)):
         work = asyncio.create_task(agent.run(), name="agent")
         ended = asyncio.create_task(stop.wait(), name="stop")
         renewing = asyncio.create_task(keep_renewed(identity, settings), name="renew")
         tasks = [work, ended, renewing]
-        if config.rescue.enabled:
+        if rescuer is not None:
             tasks.append(asyncio.create_task(rescuer.run(), name="rescuer"))
         await asyncio.wait({work, ended}, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:

@@ -38,6 +38,7 @@ from alcor.ncm.service import Ncm
 from alcor.runtime.access import authenticator, load_policy
 from alcor.runtime.background import background
 from alcor.runtime.bus import advertised, attached, listening
+from alcor.runtime.collector import seldom_collecting
 from alcor.runtime.compute import notifying
 from alcor.runtime.config import RegionConfig
 from alcor.runtime.database import is_shared, open_leases, open_store
@@ -103,6 +104,7 @@ async def serve(
     _check(config, roles)
     config.data.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(seldom_collecting())
         health = Health()
         store: Store | None = None
         if Role.API in roles or Role.DATAPLANE in roles:

@@ -28,6 +28,7 @@ class Scope:
         for item in items:
             self.entries[key_of(item)] = (0, envelope(item))
         self.interest = Interest(self.entries, CODEC.codes)
+        self.interest.fill([envelope for _, envelope in self.entries.values()])
 
     def holder(self, name: str = "h", *items: Item) -> Holder:
         """A holder of these."""
