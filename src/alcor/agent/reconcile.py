@@ -583,12 +583,13 @@ class Reconciler:
         if not self._is_swept or self._hold.is_active or not self._view.in_sync:
             self._work.numbers |= bool(unused)
             return
+        # Of now: a later one may begin while this waits, and is held.
+        epoch = self._view.epoch
         kept = numbers.kept() if unused else {}
         await self._forget_connections({name: kept[name] for name in unused if name in kept})
         # Who came back meanwhile keeps its number.
         still = set(numbers.unused(self._known())) if unused else set()
         unused = [name for name in unused if name in still]
-        epoch = self._view.epoch
         put = {EPOCH: epoch} if numbers.epoch != epoch else {}
         if put or unused:
             await self._switch.save_numbers(put, unused)

@@ -1,5 +1,8 @@
 """The safety hold: what a doubtful state would take from living VIFs stays until somebody is sure."""
 
+import asyncio
+from collections.abc import Sequence
+
 import pytest
 from orjson import dumps, loads
 
@@ -177,6 +180,42 @@ async def test_a_new_epoch_deletes_nothing_that_lives(restarted: bool) -> None:
         assert set(switch.tables.flows) == set(before)
         assert switch.numbers["port:port-1"] == 1
         assert "the region began a new epoch" in str(agent.status()["hold"])
+        assert switch.numbers["epoch"] == EPOCH
+
+
+class Hesitant(SimulatedSwitch):
+    """A switch that may take its time to forget connections."""
+
+    def __init__(self) -> None:
+        super().__init__("s1")
+        self.may_go_on = asyncio.Event()
+        self.may_go_on.set()
+
+    async def flush_zones(self, zones: Sequence[int]) -> None:
+        """As the driver says."""
+        await self.may_go_on.wait()
+        await super().flush_zones(zones)
+
+
+async def test_a_new_epoch_begins_in_the_middle_of_a_turn() -> None:
+    """An agent that is remembering that the last epoch's flows are right does not remember it of the new one."""
+    ncm = FakeNcm()
+    a_site(ncm, (1, 2))
+    switch = Hesitant()
+    switch.plug("port-1")
+    async with running(an_agent(ncm, switch)) as agent:
+        switch.may_go_on.clear()
+        ncm.remove_port(2)
+        await settled()
+        ncm.restore(epoch=EPOCH + 1)
+        ncm.disconnect()
+        await settled()
+        assert agent.status()["region"]["epoch"] == EPOCH + 1
+
+        switch.may_go_on.set()
+        await settled()
+
+        assert "port-1" in str(agent.status()["hold"])
         assert switch.numbers["epoch"] == EPOCH
 
 
