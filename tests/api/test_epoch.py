@@ -8,9 +8,9 @@ import pytest
 from alcor.agent.hold import Hold
 from alcor.agent.orphan import Orphan
 from alcor.managers.registry import managers
-from alcor.model.epoch_release import HELD, RELEASE_ID, EpochRelease
+from alcor.model.epoch_release import CALM_ID, HELD, RELEASE_ID, EpochRelease
 from alcor.model.errors import Unavailable
-from alcor.store.interface import HostObservation, Store
+from alcor.store.interface import HostObservation, Store, Transaction
 from tests.support.api import MEMBER_TOKEN, Api, Json, serving
 
 
@@ -38,6 +38,13 @@ def hosts() -> FakeHosts:
 async def api(store: Store, hosts: FakeHosts) -> AsyncIterator[Api]:
     async with serving(store, served=managers(hosts=hosts)) as opened:
         yield opened
+
+
+async def _a_host(api: Api, store: Store, name: str, **seen: Any) -> Json:
+    """A host of which this was seen."""
+    host = await api.made("host", name=name, vtep_addresses=[f"192.0.2.{10 + len(name)}"])
+    await store.observations.put([], [HostObservation(host["id"], **({"seen_at_ms": 1} | seen))], term=0)
+    return host
 
 
 async def _holding(api: Api, store: Store, hosts: FakeHosts, *orphans: Orphan, name: str = "h1") -> Json:
@@ -86,7 +93,8 @@ async def test_a_living_port_is_imported_again(api: Api, store: Store, hosts: Fa
     await _holding(api, store, hosts, orphan)
     shown = (await api.get("/epoch")).json()["epoch"]
     assert [(one["port_id"], one["host"]) for one in shown["orphans"]] == [(port["id"], "h1")]
-    assert shown["holding"] == [{"host": "h1", "reason": "the region began a new epoch"}]
+    reason = "the region began a new epoch; ports that it does not know live here: 1"
+    assert shown["holding"] == [{"host": "h1", "reason": reason}]
 
     states = [
         (await api.request("POST", "/epoch/recover", json={"ports": ports})).json()["ports"][0]["state"]
@@ -98,6 +106,37 @@ async def test_a_living_port_is_imported_again(api: Api, store: Store, hosts: Fa
     same = ("mac_address", "fixed_ips", "name", "project_id", "device_id", "security_groups", "network_id")
     assert {name: found[name] for name in same} == {name: port[name] for name in same}
     assert found["binding:host_id"] == "h1"
+
+
+async def test_who_holds_and_who_is_waited_for(api: Api, store: Store, hosts: FakeHosts) -> None:
+    """Of a host without unknown ports it is said that it holds for others; of silent ones, that they may have
+    some. Of those that are settled, only planned, or not waited for any more, nothing is said."""
+    epoch = (await store.head()).epoch
+    host = await _holding(api, store, hosts)
+    await _holding(api, store, hosts, name="h2")
+    hosts.holds[host["id"]].settled = epoch
+    await _a_host(api, store, "away", alive=False)
+    await _a_host(api, store, "broken", alive=True, detail="the switch is gone")
+    await _a_host(api, store, "settled", alive=False, settled=epoch)
+    await _a_host(api, store, "planned-only", alive=False, seen_at_ms=0)
+
+    shown = (await api.get("/epoch")).json()["epoch"]
+
+    assert {one["host"]: one["reason"].partition("; ")[2] for one in shown["holding"]} == {
+        "h1": "all ports here are known, others are waited for",
+        "h2": "it has not taken in yet all that the region says",
+    }
+    reasons = {one["host"]: one["reason"] for one in shown["silent"]}
+    assert reasons.keys() == {"away", "broken"}
+    assert "`dataplane.epoch_wait_s`" in reasons["away"]
+    assert "not taken in" in reasons["broken"]
+
+    await store.write(lambda tx: _insert(tx, EpochRelease(id=CALM_ID, epoch=epoch, number=1)))
+    assert (await api.get("/epoch")).json()["epoch"]["silent"] == []
+
+
+async def _insert(tx: Transaction, row: EpochRelease) -> None:
+    tx.insert(row)
 
 
 async def test_a_port_that_lives_on_a_draining_host_stays_there(

@@ -121,6 +121,44 @@ def test_yesterdays_database(site: Site, tmp_path: Path) -> None:
     assert all(len(result.answers) > 20 for result in results)
 
 
+def test_a_host_without_orphans(site: Site, tmp_path: Path) -> None:
+    """A host that knows all of its ports keeps the flows to another host's living port that the region does not know:
+    between restore and import nothing is lost. `alcor epoch show` says who holds and why."""
+    backup = tmp_path / "backup.db"
+    network, _ = a_dual_network(site, "restored", 80)
+    group = a_group(site, "restored", PING, {"protocol": "icmpv6", "ethertype": "IPv6"})
+    said = {"security_groups": [group["id"]]}
+    (known,) = machines(site, ("known", "left", network, said))
+    _back_up(site, backup)
+    (lost,) = machines(site, ("lost", "right", network, said))
+    site.wait("both to talk", lambda: known.reaches(lost.ip) and lost.reaches(known.ip6))
+    with (
+        PingStream(known.namespace, lost.ip, every_s=0.05) as there,
+        PingStream(known.namespace, lost.ip6, every_s=0.05) as there_too,
+        PingStream(lost.namespace, known.ip, every_s=0.05) as back,
+    ):
+        _restore(site, backup)
+        site.wait("the lost port to be listed", _lists(site, lost))
+        site.wait("its host to hold it", lambda: lost.port["id"] in _hold(site, "right"))
+        site.wait("the other to be settled", lambda: "no port is unknown here" in _hold(site, "left"))
+        assert agent_status(site, "left")["in_sync"]
+        holding = {one["host"]: one["reason"] for one in _shown(site)["holding"]}
+        assert "others are waited for" in holding["left"]
+        assert holding["right"].endswith("live here: 1")
+        # A new connection finds its way, too, as often as one may look.
+        assert all(known.reaches(ip) for ip in (lost.ip, lost.ip6) * 3)
+        assert "no port is unknown here" in _hold(site, "left")
+
+        status, text = _alcor(site, "recover", "--all")
+        assert status == 0, text
+        site.wait("the hold to end", lambda: not any(_hold(site, host) for host in site.hosts))
+        assert known.reaches(lost.ip)
+        results = [pings.stop(after_s=0.3) for pings in (there, there_too, back)]
+    assert [result.missing for result in results] == [(), (), ()]
+    assert all(len(result.answers) > 20 for result in results)
+    assert _alcor(site, "epoch", "show")[0] == 0
+
+
 def test_what_is_let_go(site: Site, tmp_path: Path) -> None:
     """Who is not imported lives, also through a restart of its agent, until it is released; then it is gone, and who
     is known talks on."""

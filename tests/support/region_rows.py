@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from alcor.model.address_claim import AddressClaim, claim_id
 from alcor.model.address_group import AddressGroup
 from alcor.model.bgp import BgpPeer, BgpSpeaker
-from alcor.model.epoch_release import RELEASE_ID, EpochRelease
+from alcor.model.epoch_release import CALM_ID, RELEASE_ID, EpochRelease
 from alcor.model.firewall import FirewallGroup, FirewallPolicy, FirewallRule
 from alcor.model.floatingip import FloatingIp
 from alcor.model.gateway_standing import GatewayStanding, standing_id
@@ -75,7 +75,7 @@ hosts = st.builds(
     rotation=_one(["in", "in", "draining"]),
     bridge_mappings=_one([{}, {"outside": "br-ex"}, {"outside": "br-ex", "other": "br-o"}]),
 )
-releases = st.builds(EpochRelease, id=st.just(RELEASE_ID), epoch=_one([1, 2]), number=_one([1, 2]))
+releases = st.builds(EpochRelease, id=_one([RELEASE_ID, CALM_ID]), epoch=_one([1, 2]), number=_one([1, 2]))
 settings = st.builds(
     RegionSetting,
     id=st.just(SETTING_ID),

@@ -4,7 +4,8 @@ Two causes (protocol, section 2). A *new epoch*: the database was restored or re
 more may still live here. A *suspicious snapshot*: it would remove more than a fifth and at least ten of the ports with
 a plugged VIF, without a logged delete of each. While the hold lasts, flows of orphans (and of their networks) stay,
 nothing unknown is swept, and the agent says so in every heartbeat. Logged deletes are never held. It ends when no
-orphan is left (imported again, unplugged), or when the region is told to release it.
+orphan is left (imported again, unplugged), or when the region is told to release it. That of a new epoch lasts until no
+host has an orphan: the ports here may talk to those of others.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -29,7 +30,8 @@ class Hold:
     """What is held. Shape: `orphans`: port id → network id ("" if it was never known to this process).
 
     `known`: what was known of the orphans. `is_released`: an operator said on this host that the
-    present state is right; then nothing is ever held.
+    present state is right; then nothing is ever held. `settled`: the last epoch in which there was no orphan here;
+    `is_calm`: in the present one there is none on any host.
     """
 
     is_released: bool = False
@@ -38,7 +40,10 @@ class Hold:
     deleted: set[str] = field(default_factory=set)
     epoch_is_new: bool = False
     right_epoch: int = 0
+    settled: int = 0
+    is_calm: bool = False
     _releases: int | None = None
+    _said: tuple[int, bool] = (0, False)
 
     @property
     def is_active(self) -> bool:
@@ -56,22 +61,28 @@ class Hold:
         if not self.is_released:
             self.orphans = {id: fact.network_id for id, fact in self.known.facts.items()} | self.orphans
 
-    def looked(self, plugged: Collection[str], living: Collection[str], known: Collection[str]) -> None:
+    def looked(
+        self, plugged: Collection[str], living: Collection[str], known: Collection[str], epoch: int
+    ) -> None:
         """In sync: what was unplugged while nobody looked is no orphan; who is none needs not be remembered.
 
-        `living`: numbered and plugged ports; `known`: those that the region knows.
+        `living`: numbered and plugged ports; `known`: those that the region knows, in `epoch`.
         """
         self._without([port_id for port_id in self.orphans if port_id not in plugged])
         if self.epoch_is_new:
             self.settle(living, known)
+        if not self.orphans:
+            self.settled = epoch
         if not self.is_active:
             self.known.facts.clear()
 
-    def told(self, release: ReleaseItem | None, epoch: int) -> None:
+    def told(self, release: ReleaseItem | None, calm: ReleaseItem | None, epoch: int) -> None:
         """What the region says of releases, in `epoch`: a new one lets go of what is held now.
 
-        The first one that this process hears of is old, unless it is of this very epoch.
+        The first one that this process hears of is old, unless it is of this very epoch. `calm`: through which epoch no
+        host has an orphan.
         """
+        self.is_calm = calm is not None and calm.epoch >= epoch
         if release is None:
             return
         is_new = self._releases is not None and release.number > self._releases
@@ -114,18 +125,22 @@ class Hold:
             self.orphans.pop(port_id, None)
 
     def settle(self, living: Collection[str], known: Collection[str]) -> bool:
-        """In sync in a new epoch: `living` are numbered and plugged ports. True if none is an orphan: the epoch holds.
-
-        Ports that only an earlier process knew become orphans here.
+        """In sync in a new epoch: `living` are numbered and plugged ports. True if no port is an orphan, here or on any
+        other host: the epoch is right. Ports that only an earlier process knew become orphans here.
         """
         if not self.is_released:
             for port_id in living:
                 if port_id not in known and port_id not in self.deleted:
                     self.orphans.setdefault(port_id, "")
-        if self.orphans:
+        if self.orphans or not (self.is_calm or self.is_released):
             return False
         self.epoch_is_new = False
         return True
+
+    def has_news(self) -> bool:
+        """Whether, since it was asked last, a hold began or ended, or the host settled: the region is to hear of it."""
+        before, self._said = self._said, (self.settled, self.is_active)
+        return before != self._said
 
     def ended(self) -> None:
         """The hold is over: forget what was deleted while it lasted, and who was an orphan."""
@@ -141,9 +156,10 @@ class Hold:
         return self.epoch_is_new or unit.id in self.orphans.values()
 
     async def tell(self, _: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The question "what do you hold?". Shape: {cause: "" if nothing is held, orphans: [Orphan, …]}."""
+        """The question "what do you hold?". Shape: {cause: "" if nothing is, settled: epoch, orphans: [Orphan, …]}."""
         return {
             "cause": self.cause if self.is_active else "",
+            "settled": self.settled,
             "orphans": msgspec.to_builtins(self.known.of(self.orphans)),
         }
 
@@ -161,7 +177,7 @@ class Hold:
             return ""
         cause = self.cause
         if not self.orphans:
-            return f"{HELD}: {cause}"
+            return f"{HELD}: {cause}; no port is unknown here, others may have some (alcor epoch show)"
         named = ", ".join(sorted(self.orphans)[:_NAMED_MAX])
         more = "" if len(self.orphans) <= _NAMED_MAX else f" and {len(self.orphans) - _NAMED_MAX} more"
         return (

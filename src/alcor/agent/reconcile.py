@@ -205,7 +205,7 @@ class Reconciler:
     def _note_hold(self, changes: Changes) -> None:
         hold, numbers, view = self._hold, self._numbers, self._view.resolved
         hold.epoch_seen(self._view.epoch, numbers.epoch)
-        hold.told(view.release, self._view.epoch)
+        hold.told(view.release, view.calm, self._view.epoch)
         plugged = numbers.allocation.ofports
         if changes.lost:
             left = sum(port_id in view.ports or port_id in view.closed for port_id in plugged)
@@ -481,7 +481,7 @@ class Reconciler:
         if self._view.in_sync:
             plugged = numbers.allocation.ofports
             living = [id for id in numbers.allocation.port_keys if id in plugged]
-            hold.looked(plugged, living, ChainMap(view.ports, view.closed))
+            hold.looked(plugged, living, ChainMap(view.ports, view.closed), self._view.epoch)
         if self._is_held and not hold.is_active:
             hold.ended()
             self._work.units |= self._kept

@@ -212,7 +212,7 @@ class Agent:
 
     def health(self) -> Heartbeat:
         """What the region is told of the switch and of the paths from it."""
-        return Heartbeat(self.detail(), self._losses.paths())
+        return Heartbeat(self.detail(), self._losses.paths(), self._hold.settled)
 
     def detail(self) -> str:
         """One sentence about the switch, or what a handler complains of; empty if all is well."""
@@ -407,6 +407,8 @@ class Agent:
         """The barrier replied at `confirmed_ms`: tell the region, and do what follows from it."""
         if self._switch_error and self._reconciler.is_connected:
             self._switch_error = ""
+            self._session.beat()
+        if self._hold.has_news():
             self._session.beat()
         if not self._settled_ms and self._reconciler.is_swept and self._view.in_sync:
             self._settled_ms = confirmed_ms

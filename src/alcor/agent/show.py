@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from alcor.goalstate.bgp_item import BgpRoutesItem, BgpSpeakerItem
 from alcor.goalstate.item import (
+    CALM,
     Claim,
     FirewallItem,
     FloatingIpItem,
@@ -85,7 +86,10 @@ def _region(view: View, scope: Scope, key: Key, item: Item | None) -> None:
 
 
 def _release(view: View, scope: Scope, key: Key, item: Item | None) -> None:
-    view.release = as_type(ReleaseItem, item)
+    if key.id == CALM:
+        view.calm = as_type(ReleaseItem, item)
+    else:
+        view.release = as_type(ReleaseItem, item)
 
 
 def _firewall(view: View, scope: Scope, key: Key, item: Item | None) -> None:

@@ -313,7 +313,8 @@ def _wire_of_agent(message: AgentMessage) -> wire.AgentMessage:
                 )
             )
         case Heartbeat():
-            return wire.AgentMessage(heartbeat=wire.Heartbeat(detail=message.detail, path=message.paths))
+            beat = wire.Heartbeat(detail=message.detail, path=message.paths, settled=message.settled)
+            return wire.AgentMessage(heartbeat=beat)
         case Reply():
             return wire.AgentMessage(reply=encode_reply(message))
         case _:
@@ -547,7 +548,8 @@ def _decode_agent_message(message: wire.AgentMessage) -> AgentMessage:
                 raise ValueError(f"{len(confirm.key)} keys to confirm, and {len(confirm.digest)} digests")
             return Confirm(decode_scope(confirm.scope), _decode_keys(confirm.key), tuple(confirm.digest))
         case "heartbeat":
-            return Heartbeat(message.heartbeat.detail, dict(message.heartbeat.path))
+            beat = message.heartbeat
+            return Heartbeat(beat.detail, dict(beat.path), beat.settled)
         case "reply":
             return decode_reply(message.reply)
         case _:

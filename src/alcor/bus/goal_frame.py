@@ -132,6 +132,7 @@ def _wire_of_report(report: HostReport) -> wire.HostReport:
         path=report.paths,
         rescues=report.rescues,
         rescuer_id=encode_id(report.rescuer_id),
+        settled=report.settled,
     )
 
 
@@ -181,6 +182,7 @@ def _decode_report(message: wire.HostReport) -> HostReport:
         paths=dict(message.path),
         rescues=message.rescues,
         rescuer_id=decode_id(message.rescuer_id),
+        settled=message.settled,
     )
 
 

@@ -86,6 +86,7 @@ class HostMemory:
             paths=latest.paths,
             rescues=latest.rescues,
             rescuer_id=latest.rescuer_id,
+            settled=latest.settled,
         )
 
     def farewell(self) -> HostReport:
@@ -101,6 +102,7 @@ class HostMemory:
             session=self._session,
             rescues=latest.rescues,
             rescuer_id=latest.rescuer_id,
+            settled=latest.settled,
         )
 
 

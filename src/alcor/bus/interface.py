@@ -169,7 +169,7 @@ class HostReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `session`: which of its attachments the agent speaks in; another number than before voids all it said before
     (its ports and `realized` must be told anew), however fast it came back.
     `receive_ms`, `install_ms`: of the latest confirmation, as in `Ack`; the former with the ncm's own part.
-    `paths`: as of the last `Heartbeat`, all of them each time.
+    `paths`, `settled`: as of the last `Heartbeat`, all of them each time.
     `rescues`: as of the `Hello`. `rescuer_id`: the host whose agent speaks in the place of this one's own, which is
     not heard; empty: its own.
     """
@@ -191,6 +191,7 @@ class HostReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     install_ms: float = 0.0
     rescues: bool = False
     rescuer_id: str = ""
+    settled: int = 0
 
 
 class Question(msgspec.Struct, frozen=True, gc=False):
@@ -364,10 +365,12 @@ class Heartbeat(msgspec.Struct, frozen=True, gc=False):
     """Agent: alive. `detail`: one sentence about the switch, empty if all is well.
 
     `paths`: tunnel end that the switch probes → whether it answers; those that never did are left out.
+    `settled`: the last epoch in which the region knew every port that lives here; 0: none yet.
     """
 
     detail: str = ""
     paths: dict[str, bool] = {}
+    settled: int = 0
 
 
 class Welcome(msgspec.Struct, frozen=True, gc=False):

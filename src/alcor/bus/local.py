@@ -487,6 +487,7 @@ def merge_reports(before: HostReport, after: HostReport) -> HostReport:
         paths=after.paths,
         rescues=after.rescues,
         rescuer_id=after.rescuer_id,
+        settled=after.settled,
     )
 
 

@@ -106,7 +106,10 @@ def _print(found: Mapping[str, Any]) -> None:
     if found["holding"]:
         print_table([(one["host"], one["reason"]) for one in found["holding"]], ("Host", "Holds because"))
     if found["silent"]:
-        print_table([(one["host"], one["reason"]) for one in found["silent"]], ("Host", "Did not answer"))
+        print_table(
+            [(one["host"], one["reason"]) for one in found["silent"]],
+            ("Host", "Not known what it holds, because"),
+        )
     if found["orphans"]:
         rows = [
             (

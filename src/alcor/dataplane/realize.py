@@ -22,6 +22,7 @@ import msgspec
 
 from alcor.bus.interface import DataplaneBus, HostReport, PortReport
 from alcor.dataplane.barrier import Barriers, Heard
+from alcor.dataplane.calm import WAIT_S, Calm
 from alcor.dataplane.claim import Claims
 from alcor.dataplane.health import Neighbours
 from alcor.dataplane.pace import Pace
@@ -72,12 +73,14 @@ class _HostFacts:
 
     `at_ms`: the time it gave last; `seen_ms`: when that was, by our clock. `waiting`: its ports that are BUILD.
     `is_spoken_for`: an agent is attached for it, its own or a rescuer's; `rescues`: what its own said last.
+    `settled`: the last epoch in which it knew all ports that live there.
     `known`: its ports that the store has a fact of. `written`: what the store has of the host itself.
     """
 
     alive: bool = False
     is_spoken_for: bool = False
     rescues: bool | None = None
+    settled: int = 0
     session: int = 0
     at_ms: int = 0
     seen_ms: int = 0
@@ -144,11 +147,13 @@ class Realizer:
         told: Told | None = None,
         barriers: Barriers | None = None,
         rescue_after_s: float = 0.0,
+        epoch_wait_s: float = WAIT_S,
     ) -> None:
         """`now_ms`: unix milliseconds, one clock for when all hosts were heard. `told`: as `Dataplane`.
         `term`: the generation of the lease to be the one writer; the store refuses what a lower one writes.
 
-        `silence_s`: how long hosts that were alive by an earlier run's word still count as alive.
+        `silence_s`: how long hosts that were alive by an earlier run's word still count as alive. `rescue_after_s`: as
+        `Rescues`; `epoch_wait_s`: as `Calm`.
         """
         self._silence_s = silence_s
         self._silence: asyncio.TimerHandle | None = None
@@ -172,6 +177,7 @@ class Realizer:
         self._rescues = Rescues(
             store, after_s=rescue_after_s, now_ms=now_ms, monotonic_s=time.monotonic, term=term
         )
+        self._calm = Calm(store, wait_s=epoch_wait_s, now_ms=now_ms, term=term)
         self._late: dict[str, None] = {}
         # Port → names of the prepared hosts that were ready when it was last looked at.
         self._ready: dict[str, set[str]] = {}
@@ -229,17 +235,20 @@ class Realizer:
                     get_log("dataplane").error("report_failed", host_id=report.host_id, exc_info=error)
                 await pace.spend(1 + len(report.ports))
 
-    async def rescue(self) -> None:
-        """Lease the switches of hosts whose agents are dead (`rescue`), until cancelled. Raises: Superseded."""
+    async def watch(self) -> None:
+        """Lease the switches of hosts whose agents are dead (`rescue`), see when a new epoch is calm (`calm`), until
+        cancelled. Raises: Superseded.
+        """
         while True:
             graph = self._present()
             try:
                 await self._rescues.look(graph, self._hosts, self._neighbours)
+                await self._calm.look(graph, self._epoch, self._hosts)
             except Superseded:
                 raise
             except Exception as error:
                 # The loop's edge: what could not be written is decided anew.
-                get_log("dataplane").error("rescues_not_written", exc_info=error)
+                get_log("dataplane").error("watch_not_written", exc_info=error)
             await asyncio.sleep(LOOK_S)
 
     async def write(self) -> None:
@@ -287,7 +296,12 @@ class Realizer:
         """What an earlier run wrote, so that only what differs is written."""
         observations = self._store.observations
         for id, seen in (await observations.hosts(list(graph.intent.hosts))).items():
-            facts = _HostFacts(written=seen, agent_version=seen.agent_version, seen_ms=seen.seen_at_ms)
+            facts = _HostFacts(
+                written=seen,
+                agent_version=seen.agent_version,
+                seen_ms=seen.seen_at_ms,
+                settled=seen.settled,
+            )
             self._hosts[id] = facts
         self._silence = asyncio.get_running_loop().call_later(self._silence_s, self._end_silence)
         for id in list(self._hosts):
@@ -322,6 +336,7 @@ class Realizer:
         facts.alive = report.alive and not report.rescuer_id
         if not report.rescuer_id:
             facts.rescues = report.rescues
+        facts.settled = max(facts.settled, report.settled)
         if facts.alive:
             facts.seen_ms = self._now_ms()
         if report.epoch == self._epoch:
@@ -436,8 +451,9 @@ class Realizer:
         old = facts.written
         facts.agent_version = report.agent_version or facts.agent_version
         facts.detail = report.detail
-        seen = (facts.alive, facts.agent_version, facts.detail, self._neighbours.down(report.host_id))
-        if old is None or (old.alive, old.agent_version, old.detail, old.paths_down) != seen:
+        down = self._neighbours.down(report.host_id)
+        seen = (facts.alive, facts.agent_version, facts.detail, down, facts.settled)
+        if old is None or (old.alive, old.agent_version, old.detail, old.paths_down, old.settled) != seen:
             self._write_host(report.host_id, facts)
             return
         if not self._late:
@@ -462,6 +478,7 @@ class Realizer:
             paths_down=self._neighbours.down(host_id),
             reached_by=reached.by,
             missed_by=reached.missed_by,
+            settled=facts.settled,
         )
         self._pending.hosts_gone.pop(host_id, None)
         self._late.pop(host_id, None)

@@ -12,6 +12,7 @@ from time import perf_counter
 
 from alcor.bus.interface import DataplaneBus, Hasten, Holdings, Publication
 from alcor.dataplane.barrier import Barriers, Heard, Turned
+from alcor.dataplane.calm import WAIT_S
 from alcor.dataplane.publish import Publisher
 from alcor.dataplane.realize import Realizer, Told
 from alcor.dataplane.recent import Recent
@@ -55,20 +56,22 @@ class Dataplane:
         told: Told | None = None,
         rescue_after_s: float = 0.0,
         settings: Settings | None = None,
+        epoch_wait_s: float = WAIT_S,
     ) -> None:
         """`region`: parameters of all hosts as long as no row says them.
         `generation`: of a dataplane that holds everything: a fencing number, higher than that of any before; None: it
         holds nothing until `hold` is called.
 
         `now_ms`: unix milliseconds. `delay_min_s`: before the first retry; doubled for each further one.
-        `told`: hears of facts of ports after they were stored. `rescue_after_s`: as `dataplane.rescue.Rescues`.
-        `settings`: claims that row before the first load, and compares.
+        `told`: hears of facts of ports after they were stored. `rescue_after_s`: as `dataplane.rescue.Rescues`;
+        `epoch_wait_s`: as `dataplane.calm.Calm`. `settings`: claims that row before the first load, and compares.
         """
         self.started = asyncio.Event()
         self._store, self._bus = store, bus
         self._region, self._now_ms, self._told = region, now_ms, told
         self._settings = settings
         self._delay_min_s, self._rescue_after_s = delay_min_s, rescue_after_s
+        self._epoch_wait_s = epoch_wait_s
         alone = {} if generation is None else dict.fromkeys(range(SHARDS), generation)
         self._holdings = Holdings(member_id="", shards=alone, realizes=generation or 0)
         # Whether the graph must be made anew, and whether all it says was published: only then is it worth comparing.
@@ -154,6 +157,7 @@ class Dataplane:
             told=self._told,
             barriers=self.barriers,
             rescue_after_s=self._rescue_after_s,
+            epoch_wait_s=self._epoch_wait_s,
         )
         assert self._graph is not None  # `started` came first
         await realizer.begin(self._publisher.epoch, self._graph, anew=True)
@@ -177,7 +181,7 @@ class Dataplane:
         return [
             asyncio.create_task(realizer.listen(), name="dataplane-listen"),
             asyncio.create_task(realizer.write(), name="dataplane-write"),
-            asyncio.create_task(realizer.rescue(), name="dataplane-rescue"),
+            asyncio.create_task(realizer.watch(), name="dataplane-watch"),
             asyncio.create_task(self._until_other(generation), name="dataplane-term"),
         ]
 

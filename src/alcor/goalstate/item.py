@@ -464,9 +464,13 @@ class NetworkRelays(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     hosts: tuple[GatewayHost, ...]
 
 
+CALM = "calm"
+
+
 class ReleaseItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What hosts may let go of (protocol, section 2). Scope: region.
 
+    id: `release`, an operator said so; `CALM`, no host has a living port that is not known: hosts without any let go.
     `epoch`: through this one, histories are right, and nothing is held because one began. `number`: counts releases; a
     new one lets go of whatever is held at that moment.
     """

@@ -36,6 +36,7 @@ from alcor.goalstate.fact import (
     TrunkFact,
 )
 from alcor.goalstate.item import (
+    CALM,
     AclRule,
     Address,
     AddressPair,
@@ -59,7 +60,7 @@ from alcor.model.address import parse_cidr
 from alcor.model.address_claim import AddressClaim
 from alcor.model.address_group import AddressGroup
 from alcor.model.bgp import BgpPeer, BgpSpeaker
-from alcor.model.epoch_release import EpochRelease
+from alcor.model.epoch_release import CALM_ID, EpochRelease
 from alcor.model.firewall import FirewallGroup, FirewallPolicy, FirewallRule
 from alcor.model.floatingip import FloatingIp
 from alcor.model.gateway_standing import GatewayStanding
@@ -152,7 +153,7 @@ def standing_fact(row: GatewayStanding) -> StandingFact | None:
 
 def release_fact(row: EpochRelease) -> ReleaseItem:
     """What hosts need of a release: all of it."""
-    return ReleaseItem(id="release", epoch=row.epoch, number=row.number)
+    return ReleaseItem(id=CALM if row.id == CALM_ID else "release", epoch=row.epoch, number=row.number)
 
 
 def setting_fact(row: RegionSetting) -> RegionItem:

@@ -1,4 +1,4 @@
-"""The release of what agents hold: an operator, or the audit, said that the present history is right.
+"""The release of what agents hold: an operator said that the present history is right, or the region found it calm.
 
 It is a row so that it goes through the change log to every host, also to one that is away now.
 """
@@ -10,7 +10,10 @@ from alcor.model.standard import COUNTED, STANDARD
 from alcor.model.value import Integer
 
 RELEASE_ID = str(uuid5(NAMESPACE_OID, "epoch release"))
-"""There is one row."""
+"""The row of what an operator said."""
+
+CALM_ID = str(uuid5(NAMESPACE_OID, "epoch calm"))
+"""The row of what the region found: through which epoch no host has a living port that is not known."""
 
 HELD = "deletions are held"
 """How the sentence begins by which an agent says that it holds something (`HostObservation.detail`)."""

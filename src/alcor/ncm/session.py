@@ -110,6 +110,7 @@ class Session:
         self._reported_ms = 0
         self._detail = ""
         self._paths: dict[str, bool] = {}
+        self._settled = 0
         # How long what was sent last had been here before.
         self._held_ms = 0.0
         # Questions not sent yet, and those not answered: number → where the answer goes.
@@ -266,8 +267,9 @@ class Session:
                 install_ms=message.install_ms,
             )
         elif isinstance(message, Heartbeat):
-            changed = (message.detail, message.paths) != (self._detail, self._paths)
-            self._detail, self._paths = message.detail, message.paths
+            said = (message.detail, message.paths, message.settled)
+            changed = said != (self._detail, self._paths, self._settled)
+            self._detail, self._paths, self._settled = said
             # An agent may beat as often as it likes; the region hears half the agreed interval at most.
             if changed or self._now_ms() - self._reported_ms >= self._heartbeat_s * 500:
                 self._tell()
@@ -331,6 +333,7 @@ class Session:
                 rescues=self._hello.rescues,
                 rescuer_id=self.rescuer_id,
                 paths=self._paths,
+                settled=self._settled,
                 position_max=position_max,
                 session=self.number,
                 claims=tuple(claims),

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 
 from alcor.goalstate.bgp_item import BgpRoutesItem, BgpSpeakerItem
 from alcor.goalstate.item import (
+    CALM,
     Claim,
     FirewallItem,
     FloatingIpItem,
@@ -109,8 +110,11 @@ def _show(view: View, scope: Scope, item: Item, closed: Collection[str]) -> None
             view.host = item
         case RegionItem():
             view.region = item
-        case ReleaseItem():
-            view.release = item
+        case ReleaseItem(id=id):
+            if id == CALM:
+                view.calm = item
+            else:
+                view.release = item
         case LocalPort():
             (view.closed if item.id in closed else view.ports)[item.id] = item
         case RouterItem():

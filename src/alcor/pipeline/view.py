@@ -200,6 +200,7 @@ class View:
     host: HostItem | None = None
     region: RegionItem | None = None
     release: ReleaseItem | None = None
+    calm: ReleaseItem | None = None
     ports: dict[str, LocalPort] = field(default_factory=ports_by_network)
     closed: dict[str, LocalPort] = field(default_factory=dict)
     networks: dict[str, NetworkView] = field(default_factory=dict)

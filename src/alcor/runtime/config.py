@@ -318,6 +318,15 @@ class Dataplane(Struct, frozen=True, kw_only=True):
             "hosts with `rescue.enabled`. 0: never.",
         ),
     ] = 0.0
+    epoch_wait_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="After a restore no host lets go of anything until every host has said that the region knows "
+            "its living ports. One that says nothing is not waited for any more so many seconds after the new epoch "
+            "began.",
+        ),
+    ] = 3_600.0
     dns_forwarders: Annotated[
         tuple[str, ...],
         Meta(

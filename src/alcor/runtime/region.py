@@ -191,6 +191,7 @@ def _maker(
             told=told,
             rescue_after_s=config.dataplane.rescue_after_s,
             settings=settings,
+            epoch_wait_s=config.dataplane.epoch_wait_s,
         )
         tracer.lead(dataplane, bus)
         return dataplane

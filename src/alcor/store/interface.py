@@ -270,6 +270,7 @@ class HostObservation(msgspec.Struct, frozen=True, gc=False):
 
     `paths_down`: the tunnel ends that answered its probes and do not now. `reached_by`, `missed_by`: how many
     neighbours' probes its switch answers, and how many it answered before, whether its agent is heard or not.
+    `settled`: the last epoch in which the region knew every port that lives there; 0: none yet.
     """
 
     host_id: str
@@ -281,6 +282,7 @@ class HostObservation(msgspec.Struct, frozen=True, gc=False):
     paths_down: tuple[str, ...] = ()
     reached_by: int = 0
     missed_by: int = 0
+    settled: int = 0
 
 
 class Observations(Protocol):

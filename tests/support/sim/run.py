@@ -3,12 +3,13 @@
 import asyncio
 import shutil
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any, ClassVar
 
+from alcor.agent.allocation import EPOCH
 from alcor.bus.interface import ScopeUpdate
 from alcor.goalstate.scope import Scope
 from tests.support.audit import audit
@@ -22,7 +23,7 @@ from tests.support.sim.tenant import Compute, Tenant, found_region
 from tests.support.sim.trace import Got
 from tests.support.sim.trace import check as check_trace
 from tests.support.sim.truth import LARGE
-from tests.support.sim.world import Shape, World, a_folder, remove
+from tests.support.sim.world import AgentNode, Shape, World, a_folder, remove
 
 SETTLE_S = 400.0
 """Within so many simulated seconds after the healing everything must be right: an agent that was refused waits 60 s."""
@@ -128,7 +129,10 @@ async def tell(world: World, plan: Plan, outcome: Outcome) -> None:
     if plan.restores:
         faults.back_up()
     await asyncio.gather(*(one.work(plan.requests // 2, plan.pause_s) for one in tenants))
+    remembered: dict[str, int] = {}
     if plan.restores:
+        remembered = {node.name: epoch_of(node) for node in world.agents}
+        compute.survivors = {node.host_name: set(node.switch.vifs) for node in world.agents}
         await faults.restore()
         await asyncio.gather(*(one.work(5, plan.pause_s) for one in tenants))
     faults.heal()
@@ -140,13 +144,33 @@ async def tell(world: World, plan: Plan, outcome: Outcome) -> None:
     outcome.requests = sum(one.done for one in tenants)
     outcome.refused = sum(one.refused for one in tenants)
     if plan.restores:
-        await _release_holds(world)
+        await asyncio.sleep(60)
+        outcome.findings += let_go(world, remembered)
+        compute.survivors.clear()
+        if outcome.seed % 2:
+            _release_holds(world)
+        compute.plug(1.0)
     await settle(world, plan, outcome, talk)
 
 
-async def _release_holds(world: World) -> None:
+def epoch_of(node: AgentNode) -> int:
+    """The epoch of which a host has let go of all that is older; 0: it never held anything."""
+    return node.switch.numbers.get(EPOCH, 0)
+
+
+def let_go(world: World, remembered: Mapping[str, int]) -> list[str]:
+    """Who let go of anything after a restore while some host held ports that the region does not know."""
+    holds = [
+        node.name
+        for node in world.agents
+        if node.agent is not None and "does not know" in str(node.agent.status()["hold"])
+    ]
+    gone = [node.name for node in world.agents if 0 < remembered[node.name] < epoch_of(node)]
+    return [f"{gone} let go, and {holds} hold ports that are not known"] if holds and gone else []
+
+
+def _release_holds(world: World) -> None:
     """An operator says that what the restored database knows is right."""
-    await asyncio.sleep(60)
     for node in world.agents:
         if node.agent is not None:
             node.agent.release_hold()

@@ -344,10 +344,13 @@ class Tenant:
 
 
 class Compute:
-    """Plugs machines where their ports are bound, in its own time. `never`: it forgets some for ever."""
+    """Plugs machines where their ports are bound, in its own time. Some it forgets for ever. `survivors`: host → ports
+    whose machines go on there, whatever the region knows.
+    """
 
     def __init__(self, world: World, random: Random) -> None:
         self.world, self.random = world, random
+        self.survivors: dict[str, set[str]] = {}
 
     def is_forgotten(self, port_id: str) -> bool:
         """One machine in ten is never started."""
@@ -369,7 +372,8 @@ class Compute:
                 wanted[row.binding_host_id].add(row.id)
         for node in self.world.agents:
             vifs = node.switch.vifs
-            for port_id in sorted(wanted[node.host_name] ^ set(vifs)):
+            survivors = self.survivors.get(node.host_name, set())
+            for port_id in sorted((wanted[node.host_name] ^ set(vifs)) - survivors):
                 if self.random.random() < share:
                     (node.switch.unplug if port_id in vifs else node.switch.plug)(port_id)
 

@@ -8,10 +8,11 @@ from orjson import dumps, loads
 
 from alcor.agent.simulated import SimulatedSwitch
 from alcor.bus.interface import Question
-from alcor.goalstate.item import ItemKind, Key, NetworkHost, ReleaseItem
+from alcor.goalstate.item import CALM, ItemKind, Key, NetworkHost, ReleaseItem
 from alcor.goalstate.scope import host_scope, neighbours_scope, network_scope
 from alcor.pipeline.compile import meters
 from alcor.pipeline.resolve import resolve
+from alcor.pipeline.tables import Table
 from tests.support.agent import (
     EPOCH,
     HOST,
@@ -28,6 +29,8 @@ from tests.support.agent import (
     settled,
     subnet,
 )
+
+A_CALM = ReleaseItem(id=CALM, epoch=EPOCH + 1, number=2)
 
 
 def a_switch(*numbers: int) -> SimulatedSwitch:
@@ -220,13 +223,13 @@ async def test_a_new_epoch_begins_in_the_middle_of_a_turn() -> None:
 
 
 async def test_a_new_epoch_that_knows_all_is_accepted() -> None:
-    """A new epoch in which every living VIF is known holds nothing: it is remembered, and stale flows go."""
+    """A new epoch in which every living VIF is known, here and elsewhere: it is remembered, and stale flows go."""
     ncm = FakeNcm()
     a_site(ncm, (1, 2))
     switch = a_switch(1)
     async with running(an_agent(ncm, switch)) as agent:
         ncm.restore(epoch=EPOCH + 1)
-        ncm.put(network(), subnet(), NetworkHost(id=HOST, vtep=VTEP), local_port(1), neighbour(1))
+        ncm.put(network(), subnet(), NetworkHost(id=HOST, vtep=VTEP), local_port(1), neighbour(1), A_CALM)
         ncm.disconnect()
         await settled()
 
@@ -234,6 +237,32 @@ async def test_a_new_epoch_that_knows_all_is_accepted() -> None:
         assert switch.numbers["epoch"] == EPOCH + 1
         assert switch.tables.flows == expected(ncm, switch)
         assert ncm.is_realized(host_scope(HOST), neighbours_scope("net"))
+
+
+async def test_orphans_of_other_hosts_are_held_too() -> None:
+    """A host that knows its own ports keeps the flows to peers of others that are not known, until all are calm."""
+    ncm = FakeNcm()
+    a_site(ncm, (1,), remote={90: OTHER_VTEP})
+    switch = a_switch(1)
+    async with running(an_agent(ncm, switch)) as agent:
+        before = dict(switch.tables.flows)
+        ncm.restore(epoch=EPOCH + 1)
+        ncm.put(network(), subnet(), NetworkHost(id=HOST, vtep=VTEP), local_port(1), neighbour(1))
+        ncm.put(ReleaseItem(id=CALM, epoch=EPOCH, number=1))
+        ncm.disconnect()
+        await settled()
+
+        assert "no port is unknown here" in str(agent.status()["hold"])
+        gone = set(before) - set(switch.tables.flows)
+        assert {key.table for key in gone} == {Table.FLOOD}, "broadcasts go to whom the region knows"
+        assert ncm.is_realized(host_scope(HOST))
+
+        ncm.put(A_CALM)
+        await settled()
+
+        assert agent.status()["hold"] == ""
+        assert len(switch.tables.flows) < len(before)
+        assert switch.tables.flows == expected(ncm, switch)
 
 
 async def test_logged_deletes_pass_a_new_epochs_hold() -> None:
@@ -258,7 +287,7 @@ async def test_logged_deletes_pass_a_new_epochs_hold() -> None:
 
 
 async def test_orphans_of_a_new_epoch_imported_again() -> None:
-    """When the orphans are imported the new epoch is accepted by itself, and their flows were never touched."""
+    """When all orphans are imported the new epoch is accepted by itself, and their flows were never touched."""
     ncm = FakeNcm()
     a_site(ncm, (1,), remote={})
     switch = a_switch(1)
@@ -271,6 +300,9 @@ async def test_orphans_of_a_new_epoch_imported_again() -> None:
 
         ncm.put(network(), subnet(), NetworkHost(id=HOST, vtep=VTEP), neighbour(1))
         ncm.put(local_port(1))
+        await settled()
+        assert "port-1" not in str(agent.status()["hold"])
+        ncm.put(A_CALM)
         await settled()
 
         assert agent.status()["hold"] == ""
@@ -368,6 +400,7 @@ async def test_orphans_outlive_the_agent(is_new_epoch: bool) -> None:
 
     for number in (1, *range(3, 13)):
         switch.unplug(f"port-{number}")
+    ncm.put(A_CALM)
     async with running(an_agent(ncm, switch)) as agent:
         await settled()
         assert agent.status()["hold"] == ""

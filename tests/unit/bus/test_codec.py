@@ -91,7 +91,7 @@ agent_messages: st.SearchStrategy[AgentMessage] = st.one_of(
             st.just(tuple(digest for _, digest in held)),
         )
     ),
-    st.builds(Heartbeat, text, st.dictionaries(text, st.booleans(), max_size=3)),
+    st.builds(Heartbeat, text, st.dictionaries(text, st.booleans(), max_size=3), st.integers(0, 2**63)),
 )
 
 

@@ -39,6 +39,7 @@ reports = st.builds(
     detail=st.text(max_size=9),
     position_max=numbers,
     session=numbers,
+    settled=numbers,
 )
 messages: st.SearchStrategy[WantMessage] = st.one_of(
     st.builds(Want, scopes), st.builds(Unwant, scopes), reports

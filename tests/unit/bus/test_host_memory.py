@@ -17,7 +17,7 @@ ports = st.lists(
     st.builds(PortReport, st.sampled_from("pqr"), st.booleans(), st.just(1), st.just(1.0)), max_size=3
 )
 reports = st.builds(
-    lambda epoch, session, realized, ports, at_ms, version, position: a_report(
+    lambda epoch, session, realized, ports, at_ms, version, position, settled: a_report(
         epoch=epoch,
         session=session,
         realized=realized,
@@ -25,6 +25,7 @@ reports = st.builds(
         at_ms=at_ms,
         agent_version=version,
         position_max=position,
+        settled=settled,
     ),
     st.integers(1, 2),
     st.integers(0, 2),
@@ -33,6 +34,7 @@ reports = st.builds(
     st.integers(0, 9),
     st.sampled_from(("", "7")),
     st.integers(0, 9),
+    st.integers(0, 2),
 )
 
 
@@ -51,6 +53,7 @@ def test_it_is_the_sum_of_the_reports(said: list[HostReport]) -> None:
     }
     assert (whole.session, whole.epoch, whole.realized) == (merged.session, merged.epoch, merged.realized)
     assert (whole.agent_version, whole.position_max) == (merged.agent_version, merged.position_max)
+    assert whole.settled == merged.settled == memory.farewell().settled
     assert memory.plugged == {port.port_id for port in whole.ports}
 
 

@@ -528,6 +528,22 @@ async def test_a_hosts_fact_counts_what_it_must_hold_now() -> None:
         assert facts["h1"].realized_revision == LOADED
 
 
+async def test_in_which_epoch_a_host_settled_is_remembered() -> None:
+    """Nothing takes it back: a new attachment that has not said it yet, silence, another run that reads it."""
+    observations = RecordingObservations()
+    async with a_site(observations=observations) as site:
+        await site.report(settled=EPOCH, session=1)
+        assert observations.host_facts["h1"].settled == EPOCH
+        await site.report(alive=False, session=1)
+        await site.report(session=2)
+        assert observations.host_facts["h1"].settled == EPOCH
+
+    async with a_site(observations=observations) as site:
+        await site.report(session=3)
+        assert observations.host_facts["h1"].settled == EPOCH
+        assert "h2" not in observations.host_facts
+
+
 async def test_a_hosts_progress_is_written_late_but_written() -> None:
     """Reports that change nothing but a host's progress are gathered; the last one is written without another."""
     async with a_site(P, host_write_s=0.05) as site:

@@ -145,6 +145,21 @@ async def test_heartbeats_are_passed_on_sparingly() -> None:
         assert 6 <= site.bus.reported <= 9
 
 
+async def test_what_an_agent_says_of_its_ports_is_repeated() -> None:
+    """In which epoch a host is settled is told at once and again with every report; a new stream has to say it anew."""
+    async with a_site() as site:
+        agent = await site.attached()
+        agent.say(Heartbeat(settled=EPOCH))
+        await site.told(lambda report: report.settled == EPOCH)
+        agent.say(Ack(epoch=EPOCH, realized={3: 9}))
+        assert (await site.told(lambda report: report.realized)).settled == EPOCH
+        await site.left(agent)
+        assert (await site.told(lambda report: not report.alive)).settled == EPOCH
+
+        await site.attached()
+        assert (await site.told(lambda report: report.alive)).settled == 0
+
+
 async def test_position_max() -> None:
     """The highest position an agent shows in this epoch, or in a later one, is reported; of an older one, nothing."""
     async with a_site() as site:

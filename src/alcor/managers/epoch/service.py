@@ -16,12 +16,17 @@ from alcor.managers.epoch.recover import Recovered, recover_all
 from alcor.managers.interface import Ask, Caller, Route, Service
 from alcor.model.address import Mac
 from alcor.model.change import Origin
-from alcor.model.epoch_release import HELD, RELEASE_ID, EpochRelease
+from alcor.model.epoch_release import CALM_ID, HELD, RELEASE_ID, EpochRelease
 from alcor.model.errors import AlcorError, InvalidInput, Unavailable
 from alcor.model.host import Host
 from alcor.model.ids import is_uuid
 from alcor.store.interface import Store, Transaction
 
+_UNHEARD = (
+    "its agent is not heard, and ports may live there that are not known; it is waited for until the epoch is "
+    "`dataplane.epoch_wait_s` old"
+)
+_UNSETTLED = "it has not taken in yet all that the region says"
 # How many agents are asked at one time; each has a few seconds.
 _ASKED_AT_ONCE = 32
 _PORTS_MAX = 10_000
@@ -118,7 +123,11 @@ async def _shown(store: Store, hosts: Hosts | None) -> dict[str, Any]:
 async def _ask_all(
     store: Store, hosts: Hosts | None
 ) -> tuple[list[dict[str, str]], list[Orphan], list[dict[str, str]]]:
-    """Who holds something and why, the orphans of those that answered, and those that did not with the reason."""
+    """Who holds something and why, the orphans of those that answered, and, with the reason, those of whom nothing is
+    known: they did not answer, or are waited for in a new epoch."""
+    epoch = (await store.head()).epoch
+    releases = [await store.reader.find(EpochRelease, id) for id in (RELEASE_ID, CALM_ID)]
+    is_right = any(row is not None and row.epoch >= epoch for row in releases)
     rows = {row.id: row for row in await store.reader.list(Host)}
     seen = await store.observations.hosts(list(rows))
     asked = [id for id, one in seen.items() if one.alive and HELD in one.detail]
@@ -136,16 +145,29 @@ async def _ask_all(
 
     answers = await asyncio.gather(*(one(id) for id in asked))
     holding: list[dict[str, str]] = []
-    silent: list[dict[str, str]] = []
+    silent = [
+        {"host": rows[id].name, "reason": _UNSETTLED if one.alive else _UNHEARD}
+        for id, one in seen.items()
+        if asked and not is_right and id not in asked and one.seen_at_ms and one.settled < epoch
+    ]
     orphans: list[Orphan] = []
     for id, answer in zip(asked, answers, strict=True):
         name = rows[id].name
         if isinstance(answer, str):
             silent.append({"host": name, "reason": answer})
         elif answer["cause"]:
-            holding.append({"host": name, "reason": answer["cause"]})
+            holding.append({"host": name, "reason": f"{answer['cause']}; {_own(answer, epoch)}"})
             orphans += [msgspec.convert({**said, "host": name}, Orphan) for said in answer["orphans"]]
     return holding, sorted(orphans, key=lambda orphan: orphan.port_id), silent
+
+
+def _own(answer: Mapping[str, Any], epoch: int) -> str:
+    """What a host that holds something says of its own ports."""
+    if answer["orphans"]:
+        return f"ports that it does not know live here: {len(answer['orphans'])}"
+    if answer["settled"] < epoch:
+        return _UNSETTLED
+    return "all ports here are known, others are waited for"
 
 
 async def _release(tx: Transaction, epoch: int) -> EpochRelease:
