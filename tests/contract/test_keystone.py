@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -22,8 +23,13 @@ from alcor.api.gateway import Gateway
 from alcor.api.keystone import KeystoneAccount, KeystoneAuthenticator, connect
 from alcor.api.limit import Limits
 from alcor.api.policy import Policy
+from alcor.identity.authority import Authority, pem_of, utc_now
+from alcor.identity.key import make_key, pem_of_key
 from alcor.managers.interface import Caller
 from alcor.model.errors import Forbidden, Unauthenticated, Unavailable
+from alcor.runtime.settings import ConfigurationError
+from alcor.runtime.tls import client_contexts
+from tests.support.identity import HOST_ID, an_authority
 from tests.support.keystone import ACCESS_RULES, ACCOUNT, PASSWORD, FakeKeystone, error
 from tests.support.region import running_region
 
@@ -607,7 +613,7 @@ async def test_over_a_real_connection() -> None:
     port = server.servers[0].sockets[0].getsockname()[1]
     authenticator = KeystoneAuthenticator(
         replace(ACCOUNT_THERE, auth_url=f"http://127.0.0.1:{port}", cache_s=0.0),
-        connect("", 5.0),
+        connect(client_contexts("keystone.ca_file", ""), 5.0),
         Policy.of({}),
         now=lambda: START,
     )
@@ -624,8 +630,48 @@ async def test_over_a_real_connection() -> None:
 
 def test_certificates_that_are_not_there_are_refused() -> None:
     """A wrong `ca_file` stops the start, not the first request."""
-    with pytest.raises(OSError, match="No such file"):
-        connect("/nowhere/ca.pem", 5.0)
+    with pytest.raises(ConfigurationError, match=r"keystone\.ca_file: No such file"):
+        client_contexts("keystone.ca_file", "/nowhere/ca.pem")
+
+
+async def test_an_authority_that_is_replaced_is_believed(tmp_path: Path) -> None:
+    """The next request is made by the file of then, over TLS; while it cannot be read, by that of before."""
+    file = tmp_path / "ca.pem"
+    first, second = an_authority(), an_authority()
+    file.write_bytes(first.trusted_pem)
+    async with connect(client_contexts("keystone.ca_file", str(file)), 5.0) as client:
+        async with answering(tmp_path, first) as url:
+            assert (await client.get(url)).status_code == 204
+        async with answering(tmp_path, second) as url:
+            with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+                await client.get(url)
+            file.write_bytes(second.trusted_pem)
+            assert (await client.get(url)).status_code == 204
+            file.unlink()
+            assert (await client.get(url)).status_code == 204
+
+
+@contextlib.asynccontextmanager
+async def answering(folder: Path, authority: Authority) -> AsyncIterator[str]:
+    """A web server of one answer with a certificate of an authority, and its URL."""
+    key = make_key()
+    made = authority.issue_host(key.public_key(), HOST_ID, ["127.0.0.1"], now=utc_now(), days=1)
+    (folder / "server.pem").write_bytes(pem_of(made) + pem_of_key(key))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(folder / "server.pem")
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
+    try:
+        yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    finally:
+        server.close()
 
 
 @contextlib.contextmanager

@@ -357,16 +357,38 @@ class KeystoneAuthenticator:
         return Unauthenticated(f"{reason} {_WAY_OUT}", realm=self._realm)
 
 
-def connect(ca_file: str, timeout_s: float) -> httpx.AsyncClient:
-    """The client for Keystone. `ca_file`: who signs its certificate, "" for those the system trusts; `timeout_s` bounds
-    each of connecting, sending and waiting. Raises: OSError, ssl.SSLError if the file cannot be used."""
-    return httpx.AsyncClient(
-        verify=ssl.create_default_context(cafile=ca_file or None),
-        timeout=timeout_s,
-        limits=httpx.Limits(max_connections=CONNECTIONS_MAX),
-        # A proxy meant for the outside world has no business with tokens.
-        trust_env=False,
-    )
+class _Transport(httpx.AsyncBaseTransport):
+    """Requests over connections made by a context; when that is another one, over new connections."""
+
+    def __init__(self, context: Callable[[], ssl.SSLContext]) -> None:
+        self._context = context
+        self._by: ssl.SSLContext | None = None
+        # The present one, and the one before it, whose answers may be under way still.
+        self._open: list[httpx.AsyncHTTPTransport] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """As httpx asks it."""
+        context = self._context()
+        if context is not self._by:
+            # A proxy meant for the outside world has no business with tokens.
+            limits = httpx.Limits(max_connections=CONNECTIONS_MAX)
+            self._open.append(httpx.AsyncHTTPTransport(verify=context, limits=limits, trust_env=False))
+            self._by = context
+        present = self._open[-1]
+        while len(self._open) > 2:
+            await self._open.pop(0).aclose()
+        return await present.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """End all connections."""
+        for each in self._open:
+            await each.aclose()
+
+
+def connect(context: Callable[[], ssl.SSLContext], timeout_s: float) -> httpx.AsyncClient:
+    """The client for Keystone. `context`: whom to believe, asked at each request; `timeout_s` bounds each of
+    connecting, sending and waiting."""
+    return httpx.AsyncClient(transport=_Transport(context), timeout=timeout_s, trust_env=False)
 
 
 def _remember(table: OrderedDict[_Key, Any], key: _Key, value: Any, entries_max: int) -> None:

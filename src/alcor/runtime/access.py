@@ -11,6 +11,7 @@ from alcor.api.policy import Policy, PolicyError, load_overrides
 from alcor.managers.registry import managers
 from alcor.runtime.config import Keystone, PolicyFile, RegionConfig
 from alcor.runtime.settings import ConfigurationError
+from alcor.runtime.tls import client_contexts
 from alcor.store.interface import Store
 from alcor.telemetry.log import get_log
 
@@ -66,10 +67,8 @@ async def authenticator(config: RegionConfig, store: Store, policy: Policy) -> A
         cache_s=settings.cache_s,
         service_token_roles=frozenset(role.lower() for role in settings.service_token_roles),
     )
-    try:
-        client = connect(settings.ca_file, settings.timeout_s)
-    except OSError as error:
-        raise ConfigurationError(f"keystone.ca_file = '{settings.ca_file}': {error}") from error
+    contexts = client_contexts(f"keystone.ca_file = '{settings.ca_file}'", settings.ca_file)
+    client = connect(contexts, settings.timeout_s)
     service = KeystoneAuthenticator(account, client, policy)
     try:
         yield service

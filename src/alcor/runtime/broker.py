@@ -5,22 +5,18 @@ import secrets
 import ssl
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alcor.bus.interface import ItemCodec
 from alcor.bus.normal_client import NormalClient
 from alcor.bus.normal_path import Choice, NormalPath
-from alcor.identity.credential import Reread
 from alcor.runtime.config import Bus, RegionConfig
 from alcor.runtime.settings import ConfigurationError
-from alcor.telemetry.log import get_log
+from alcor.runtime.tls import client_contexts
 
 # Only a region with a broker needs its driver.
 if TYPE_CHECKING:
     from alcor.bus.broker import BrokerPlace, BrokerSender
-
-log = get_log("runtime")
 
 _SCHEMES = ("nats://", "tls://")
 
@@ -52,35 +48,10 @@ def broker_place(config: RegionConfig) -> "BrokerPlace | None":
 
 
 def _tls(bus: Bus) -> Callable[[], ssl.SSLContext] | None:
-    """What the files of now say, at each connection; what cannot be read then is what it was before."""
     if not (bus.broker_ca_file or bus.broker_certificate_file or bus.broker[0].startswith("tls://")):
         return None
-
-    def make() -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=bus.broker_ca_file or None)
-        if bus.broker_certificate_file:
-            context.load_cert_chain(bus.broker_certificate_file, bus.broker_key_file or None)
-        return context
-
-    named = (bus.broker_ca_file, bus.broker_certificate_file, bus.broker_key_file)
-    files = Reread([Path(name) for name in named if name], make)
-    try:
-        last = files.current()
-    except OSError as error:  # ssl.SSLError is one too
-        raise ConfigurationError(
-            f"bus.broker_ca_file, bus.broker_certificate_file, bus.broker_key_file: {error.strerror or error}"
-        ) from error
-
-    def current() -> ssl.SSLContext:
-        nonlocal last
-        try:
-            last = files.current()
-        except OSError as error:
-            # A copy in progress is no reason to lose the broker.
-            log.error("certificate_unreadable", what="bus.broker_*_file", reason=str(error))
-        return last
-
-    return current
+    named = "bus.broker_ca_file, bus.broker_certificate_file, bus.broker_key_file"
+    return client_contexts(named, bus.broker_ca_file, bus.broker_certificate_file, bus.broker_key_file)
 
 
 def sending(

@@ -1,6 +1,7 @@
 """Wiring of mutual TLS: which addresses have it, and what each role proves itself by."""
 
-from collections.abc import Sequence
+import ssl
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import grpc
@@ -8,6 +9,7 @@ import grpc
 from alcor.bus.grpc_listen import Tls
 from alcor.bus.grpc_tls import ChannelTls, server_credentials
 from alcor.identity.authority import utc_now
+from alcor.identity.credential import Reread
 from alcor.identity.folder import CA, CA_KEY, RegionFolder
 from alcor.identity.mode import Mode, is_secured
 from alcor.identity.name import fingerprint_of
@@ -106,6 +108,39 @@ def channel_tls(config: RegionConfig, mode: Mode, address: str, *, own: str, to:
         return ChannelTls(region_folder(config).source(own, days=config.tls.role_days), to)
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{address} has TLS, but {_text(error)}") from error
+
+
+def client_contexts(
+    named: str, ca_file: str, certificate_file: str = "", key_file: str = ""
+) -> Callable[[], ssl.SSLContext]:
+    """How to connect to what is not of the region: by the files of now, asked at each connection; what cannot be read
+    then is as it was before. The same files are the same context.
+
+    named: the settings, for messages. ca_file: empty for whom the system believes. Raises: ConfigurationError.
+    """
+
+    def make() -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=ca_file or None)
+        if certificate_file:
+            context.load_cert_chain(certificate_file, key_file or None)
+        return context
+
+    files = Reread([Path(name) for name in (ca_file, certificate_file, key_file) if name], make)
+    try:
+        last = files.current()
+    except OSError as error:  # ssl.SSLError is one too
+        raise ConfigurationError(f"{named}: {error.strerror or error}") from error
+
+    def current() -> ssl.SSLContext:
+        nonlocal last
+        try:
+            last = files.current()
+        except OSError as error:
+            # A copy in progress is no reason to lose anybody.
+            log.error("certificate_unreadable", files=named, reason=str(error))
+        return last
+
+    return current
 
 
 def _text(error: Exception) -> str:
