@@ -89,6 +89,33 @@ async def test_ports_are_corrected_and_taken_away(pair: OvsPair, bridge: str) ->
     assert f"int-{bridge[-5:]}" not in pair.vsctl("list-ports", "br-phys")
 
 
+async def test_where_routes_say_so_tunnels_have_no_source(pair: OvsPair, bridge: str) -> None:
+    """The switch's operator says it in the switch's database: for tunnels of every kind, those that are there too."""
+    tunnel = specs(bridge)[2]
+    names = ("alcor-gre", tunnel.name)
+
+    def sources() -> list[str]:
+        return [
+            pair.vsctl("--if-exists", "get", "interface", name, "options:local_ip").strip() for name in names
+        ]
+
+    async with a_connected_driver(pair, bridge=bridge) as (switch, _):
+        await switch.ensure_tunnels(["192.0.2.1"], ["gre"])
+        await switch.ensure_ports([tunnel])
+    before = sources()
+    pair.vsctl("set", "Open_vSwitch", ".", "external_ids:alcor-tunnel-source=route")
+    try:
+        async with a_connected_driver(pair, bridge=bridge) as (switch, _):
+            await switch.ensure_tunnels(["192.0.2.1"], ["gre"])
+            await switch.ensure_ports([tunnel])
+            after = sources()
+    finally:
+        pair.vsctl("remove", "Open_vSwitch", ".", "external_ids", "alcor-tunnel-source")
+
+    assert before == ['"192.0.2.1"', '"192.0.2.1"']
+    assert after == ["", ""]
+
+
 @pytest.mark.parametrize(
     ("spec", "reason"),
     [

@@ -10,8 +10,10 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
+from alcor.agent.ovs.bridge import TUNNEL_SOURCE
 from alcor.lab.command import LabError, ip_batch, run, start, tail, wait_until
 from alcor.lab.ledger import Ledger
 
@@ -77,6 +79,7 @@ class LabHost:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._begun: dict[str, None] = {}
         self._vif_next = 1
+        self._has_underlay = False
 
     @property
     def bridge(self) -> str:
@@ -119,6 +122,7 @@ class LabHost:
         run("ovsdb-tool", "create", str(self.folder / "conf.db"), str(SCHEMA))
         self.start_database()
         self.vsctl("--no-wait", "init")
+        self.vsctl("--no-wait", "set", "Open_vSwitch", ".", f"external_ids:{TUNNEL_SOURCE}=route")
         self.start_switch()
         self.vsctl(
             *("--", "add-br", "br-phy"),
@@ -133,6 +137,8 @@ class LabHost:
             [*(f"addr add {a} dev br-phy {quick[a]}" for a in self.addresses), "link set br-phy up"],
             self.namespace,
         )
+        self._has_underlay = True
+        self._route_tunnels()
 
     def _join_outer(self, underlay: Underlay) -> None:
         peer = f"{self.name}-o"
@@ -162,11 +168,35 @@ class LabHost:
         wait_until(f"{self.name}'s ovsdb-server", lambda: is_served(self.db_socket))
 
     def start_switch(self) -> None:
-        """Start ovs-vswitchd and wait until it answers."""
-        control = self.run_folder / "ovs-vswitchd.ctl"
-        control.unlink(missing_ok=True)
-        self._start("ovs-vswitchd", "ovs-vswitchd", f"unix:{self.db_socket}", f"--unixctl={control}")
-        wait_until(f"{self.name}'s ovs-vswitchd", lambda: is_served(control))
+        """Start ovs-vswitchd and wait until it answers. Its routes are told it, never read from the kernel: reading
+        them anew at every plug would lose packets of others (docs/decisions/0033-routes-read-anew.md).
+        """
+        underlay = self.run_folder / "br-phy.mgmt"
+        for path in (self._control, underlay):
+            path.unlink(missing_ok=True)
+        words = (f"unix:{self.db_socket}", f"--unixctl={self._control}", "--disable-system-route")
+        self._start("ovs-vswitchd", "ovs-vswitchd", *words)
+        wait_until(f"{self.name}'s ovs-vswitchd", lambda: is_served(self._control))
+        if self._has_underlay:
+            wait_until(f"{self.name}'s bridge br-phy", lambda: is_served(underlay))
+            self._route_tunnels()
+
+    @property
+    def _control(self) -> Path:
+        return self.run_folder / "ovs-vswitchd.ctl"
+
+    def _route_tunnels(self) -> None:
+        """Tell the switch where its tunnels go."""
+        for address in self.addresses:
+            wait_until(f"{self.name}'s route to {address}", partial(self._tells_route, address))
+
+    def _tells_route(self, address: str) -> bool:
+        """Whether the switch took a route; it does not before it has heard of the bridge's address."""
+        try:
+            run("ovs-appctl", "-t", str(self._control), "ovs/route/add", address, "br-phy")
+        except LabError:
+            return False
+        return True
 
     def start_agent(
         self, host_id: str, token: str, ncm: str, *, environment: Mapping[str, str] | None = None

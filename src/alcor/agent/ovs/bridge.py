@@ -20,6 +20,11 @@ OFPORT_MAX: Final = 0xFEFF
 
 TUNNEL_TYPES: Final = ("geneve", "gre", "vxlan")
 
+TUNNEL_SOURCE: Final = "alcor-tunnel-source"
+"""A key of Open_vSwitch's external_ids. `route`: tunnels have no `local_ip`. An ovs-vswitchd that was started with
+`--disable-system-route` sends from no other address than its routes say (docs/decisions/0033-routes-read-anew.md).
+"""
+
 
 def _insert(table: str, name: str, row: Mapping[str, Any]) -> Operation:
     return {"op": "insert", "table": table, "row": dict(row), "uuid-name": name}
@@ -211,7 +216,7 @@ class Bridge:
         if unknown:
             raise SwitchError(f"no tunnel type {', '.join(unknown)}; there are {', '.join(TUNNEL_TYPES)}")
         options = {"remote_ip": "flow", "key": "flow"}
-        if len({ip_address(vtep).version for vtep in vteps}) == 1:
+        if len({ip_address(vtep).version for vtep in vteps}) == 1 and not self.routes_say_source:
             options["local_ip"] = vteps[0]
         # Else no local_ip: Open vSwitch would send from it to ends of the other family too, in a header of its own
         # family without a destination (tried). Without it the route to each end decides.
@@ -221,6 +226,14 @@ class Bridge:
         if operations or any(not self._tunnel_is_up(kind) for kind in types):
             await self.settle(*operations)
         return {kind: self._tunnel_ofport(kind) for kind in types}
+
+    @property
+    def routes_say_source(self) -> bool:
+        """Whether the switch's operator says (`TUNNEL_SOURCE`) that tunnels' source addresses are those of routes.
+
+        It stands in the switch's database, not in a setting of the agent: a rescuer must do as the host's own agent.
+        """
+        return any(row.external_ids.get(TUNNEL_SOURCE) == "route" for row in self._database.roots.values())
 
     def _find_tunnel(self, kind: str) -> tuple[str, InterfaceRow] | None:
         for uuid, row in self._database.interfaces.items():

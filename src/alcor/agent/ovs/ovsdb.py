@@ -65,6 +65,7 @@ class RootRow:
     next_cfg: int = 0
     cur_cfg: int = 0
     ovs_version: str | None = None
+    external_ids: dict[str, str] = field(default_factory=dict)
 
 
 class _Kind(Enum):

@@ -44,7 +44,7 @@ class _Wanted(NamedTuple):
         return (row.type, row.options, row.mac, row.bfd) == (self.type, self.options, self.mac, self.bfd)
 
 
-def _expand(spec: PortSpec, bridge: str) -> Iterator[_Wanted]:
+def _expand(spec: PortSpec, bridge: str, *, routes_say_source: bool) -> Iterator[_Wanted]:
     match spec:
         case InternalPort(name, mac):
             yield _Wanted(name, bridge, "internal", {}, mac)
@@ -55,7 +55,7 @@ def _expand(spec: PortSpec, bridge: str) -> Iterator[_Wanted]:
             if type not in TUNNEL_TYPES:
                 raise SwitchError(f"port {name}: no tunnel type {type}; there are {', '.join(TUNNEL_TYPES)}")
             options = {"remote_ip": str(remote), "key": "0"}
-            if local is not None:
+            if local is not None and not routes_say_source:
                 options["local_ip"] = str(local)
             yield _Wanted(name, bridge, type, options, None, {"enable": "true"})
         case _:
@@ -75,7 +75,8 @@ class ExtraPorts:
         Raises: SwitchError naming a port that the switch cannot make, with its reason; the others are there.
         """
         name = self._bridge.name
-        wanted = {port.name: port for spec in ports for port in _expand(spec, name)}
+        routed = self._bridge.routes_say_source
+        wanted = {port.name: port for spec in ports for port in _expand(spec, name, routes_say_source=routed)}
         operations: list[Operation] = []
         for number, port in enumerate(wanted.values()):
             operations += self._put(port, number)
