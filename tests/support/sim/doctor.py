@@ -10,7 +10,8 @@ from alcor.bus.interface import Heads, Resume, ScopeUpdate
 from alcor.goalstate.scope import neighbours_scope
 from tests.model.rule import Height
 from tests.support.sim.run import Outcome, Plan, simulate, tell
-from tests.support.sim.trace import Acked, Asked, Event, Got, Stood, check
+from tests.support.sim.stand import Stood
+from tests.support.sim.trace import Acked, Asked, Event, Got, check
 from tests.support.sim.world import Shape, World
 
 PLAN = Plan(Shape(), requests=20, pause_s=0.1, fault_pause_s=1.0)
@@ -68,12 +69,23 @@ def asked(events: list[Event]) -> None:
     events.insert(number + 1, Asked(event.who, Resume(step.scope, 1)))
 
 
+def _moved(events: list[Event], by: int) -> None:
+    """The last place of a scope at an ncm is another one."""
+    number, event = next((n, one) for n, one in reversed(list(enumerate(events))) if isinstance(one, Stood))
+    scope, place = next((scope, place) for scope, place in event.places.items() if place.height)
+    assert place.height is not None
+    height = Height(place.height.epoch, place.height.position + by)
+    events.insert(number + 1, replace(event, places=event.places | {scope: place._replace(height=height)}))
+
+
 def ncm_back(events: list[Event]) -> None:
     """The ncm went back."""
-    number, event = next((n, one) for n, one in reversed(list(enumerate(events))) if isinstance(one, Stood))
-    (scope, (holding, height, items)) = next(iter(event.held.items()))
-    lower = (holding, Height(height.epoch, height.position - 1), items)
-    events.insert(number + 1, Stood(event.who, {scope: lower}))
+    _moved(events, -1)
+
+
+def ncm_ahead(events: list[Event]) -> None:
+    """The ncm believes that it knows what it was not told."""
+    _moved(events, 1)
 
 
 def foreign(events: list[Event]) -> None:
@@ -96,6 +108,7 @@ DOCTORS: tuple[tuple[Doctor, str], ...] = (
     (back, "the rules lead to"),
     (asked, "without a gap"),
     (ncm_back, "went back"),
+    (ncm_ahead, "the rules lead to"),
     (foreign, "does not refer"),
     (confirmed, "confirmed"),
 )

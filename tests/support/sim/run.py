@@ -198,8 +198,9 @@ async def settle(world: World, plan: Plan, outcome: Outcome, talk: Talk | None =
         found = [each for node in world.agents for each in unanswered(world, node)] or await rest(world)
     outcome.findings += found
     outcome.findings += await audit(world.store, is_log_whole=not plan.restores)
-    outcome.findings += check_trace(world.events, world.truth, world.lives)
-    outcome.seen = counts_of(world)
+    seen = Counter[str]()
+    outcome.findings += check_trace(world.events, world.truth, world.lives, seen)
+    outcome.seen = counts_of(world) | seen
     if found:
         return
     for node in [*world.agents, *world.ncms, *world.dataplanes]:

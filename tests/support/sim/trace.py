@@ -1,14 +1,14 @@
-"""What agents and ncms of the real code were told, and where they stood afterwards; and whether the rules allow it.
+"""What agents of the real code were told and said, and where they stood afterwards; and whether the rules allow it.
 
-Recorded at the edges of the product: the agent's stream and its next hello, the ncm's bus and its held scopes. `check`
+Recorded at the edges of the product: the agent's stream and its next hello (`stand` records ncms). `check`
 goes through a record with the rules of `tests.model.rule`, which the model is explored with: after every batch the code
 must stand where these lead, must have asked for nothing else, and what it was given must be the state of that revision
 as it is compiled from rows.
 """
 
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence, Set
 from dataclasses import dataclass, field
-from typing import Any
 
 from alcor.agent.service import Agent
 from alcor.bus.interface import (
@@ -17,18 +17,19 @@ from alcor.bus.interface import (
     AgentMessage,
     AgentStream,
     Dropped,
-    Envelope,
+    Forget,
     Heads,
     Hello,
+    Lookup,
     NcmMessage,
     Resume,
     ScopeUpdate,
 )
-from alcor.goalstate.item import Item, Key, key_of, refers
+from alcor.goalstate.item import Item, Key, refers
 from alcor.goalstate.scope import REGION, Scope, host_scope, shard_of
-from alcor.ncm.service import Ncm
 from alcor.pipeline.resolve import closure
 from tests.model.rule import NOT_HELD, NOTHING, Height, Rules, Stamp, Verdict
+from tests.support.sim.stand import Stood, check_ncms, is_state
 from tests.support.sim.truth import Revision, Truth
 
 WRONG_MAX = 10
@@ -45,12 +46,22 @@ class Began:
 
 @dataclass(frozen=True)
 class Got:
-    """A batch that an agent took in, and where it stood then."""
+    """A batch that an agent took in, and where it stood then; `held`: of scopes held in part, what it held."""
 
     who: str
     batch: tuple[Step, ...]
     epoch: int
     positions: dict[Scope, int]
+    held: dict[Scope, frozenset[Key]]
+
+
+@dataclass(frozen=True)
+class Spoke:
+    """An agent asked for what it does not hold of a scope, or let go of some of it (`keys`)."""
+
+    who: str
+    scope: Scope
+    keys: frozenset[Key] | None
 
 
 @dataclass(frozen=True)
@@ -62,14 +73,6 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Stood:
-    """Where an ncm's scopes stood after a batch. `held`: scope → (which holding, epoch, position, items)."""
-
-    who: str
-    held: dict[Scope, tuple[int, Height, tuple[Envelope, ...]]]
-
-
-@dataclass(frozen=True)
 class Acked:
     """An agent said that what it holds is in its switch: shard → through."""
 
@@ -78,7 +81,7 @@ class Acked:
     realized: dict[int, int]
 
 
-Event = Began | Got | Asked | Acked | Stood
+Event = Began | Got | Spoke | Asked | Acked | Stood
 
 
 class WatchedConnector:
@@ -98,6 +101,10 @@ class WatchedConnector:
             self._events.append(Began(self._who, message))
         elif isinstance(message, Resume):
             self._events.append(Asked(self._who, message))
+        elif isinstance(message, Lookup):
+            self._events.append(Spoke(self._who, message.scope, None))
+        elif isinstance(message, Forget):
+            self._events.append(Spoke(self._who, message.scope, frozenset(message.keys)))
         elif isinstance(message, Ack):
             self._events.append(Acked(self._who, message.epoch, dict(message.realized)))
 
@@ -106,7 +113,8 @@ class WatchedConnector:
         assert self.agent is not None
         steps = tuple(each for each in batch if isinstance(each, ScopeUpdate | Heads | Dropped))
         hello = self.agent.hello()
-        self._events.append(Got(self._who, steps, hello.epoch, dict(hello.positions)))
+        held = {scope: frozenset(keys) for scope, keys in hello.held.items()}
+        self._events.append(Got(self._who, steps, hello.epoch, dict(hello.positions), held))
 
 
 class _WatchedStream:
@@ -125,35 +133,6 @@ class _WatchedStream:
 
     async def close(self) -> None:
         await self._inner.close()
-
-
-class WatchedBus:
-    """An ncm's end of the bus, watched. `ncm`: set once it is made."""
-
-    def __init__(self, who: str, inner: Any, events: list[Event]) -> None:
-        self._who, self._inner, self._events = who, inner, events
-        self.ncm: Ncm | None = None
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-    async def updates(self) -> AsyncIterator[Any]:
-        """As the bus."""
-        async for batch in self._inner.updates():
-            yield batch
-            self._look(batch)
-
-    def _look(self, batch: Sequence[Any]) -> None:
-        assert self.ncm is not None
-        scopes = {each.scope for each in batch if isinstance(each, ScopeUpdate)}
-        held: dict[Scope, tuple[int, Height, tuple[Envelope, ...]]] = {}
-        for scope in sorted(scopes):
-            one = self.ncm.cache.find(scope)
-            if one is not None and one.loaded and not one.reloading:
-                height = Height(one.epoch, one.position)
-                held[scope] = (id(one), height, tuple(one.snapshot()))
-        if held:
-            self._events.append(Stood(self._who, held))
 
 
 @dataclass
@@ -208,6 +187,25 @@ class _Receiver:
                 self._step(step)
         self._epoch = max(self._epoch, got.epoch)
         self._compare(got.positions)
+        led = {scope: held.items.keys() for scope, held in self._held.items() if held.is_part}
+        for scope in sorted(led.keys() | got.held.keys()):
+            if led.get(scope) != got.held.get(scope):
+                self.wrong.append(
+                    f"{self._who} holds {got.held.get(scope)} of {scope}, and was told {led.get(scope)}"
+                )
+
+    def speak(self, spoke: Spoke) -> None:
+        """It asks for, and lets go of, what it holds in part only; of that nothing goes but by the ncm's word."""
+        held = self._held.get(spoke.scope)
+        if held is None or not held.is_part:
+            if spoke.keys is not None:
+                self.wrong.append(
+                    f"{self._who} lets go of {spoke.keys} in {spoke.scope}, which it does not hold in part"
+                )
+        elif spoke.keys is not None and not spoke.keys <= held.items.keys():
+            self.wrong.append(
+                f"{self._who} lets go of {spoke.keys} in {spoke.scope}, and holds {set(held.items)}"
+            )
 
     def _compare(self, positions: dict[Scope, int]) -> None:
         led = {
@@ -331,28 +329,19 @@ class _Receiver:
 
     def _judge(self, scope: Scope, held: _Held) -> None:
         """What was applied is the state of that revision (I7)."""
-        if not held.is_between and not _is_state(self._truth, scope, held.height, held.items, held.is_part):
+        if not held.is_between and not is_state(self._truth, scope, held.height, held.items, held.is_part):
             self.wrong.append(f"{self._who} holds of {scope} what it never was at {held.height}")
 
 
-def _is_state(
-    truth: Truth, scope: Scope, height: Height, items: dict[Key, Item], is_part: bool = False
-) -> bool:
-    states = [one.state(scope) for one in truth.at(*height)]
-    return any(items == state or (is_part and items.items() <= state.items()) for state in states)
-
-
 def check(
-    events: Sequence[Event], truth: Truth, hosts: dict[str, str], rules: Rules | None = None
+    events: Sequence[Event], truth: Truth, hosts: dict[str, str], counts: Counter[str] | None = None
 ) -> list[str]:
-    """What in a record is not as the rules have it. `hosts`: name of an agent's life → host id."""
-    rules = rules or Rules()
+    """What in a record is not as the rules have it. `hosts`: name of an agent's life → host id. `counts`: is told how
+    often happened what the models are about."""
+    rules = Rules()
     receivers: dict[str, _Receiver] = {}
-    stood: dict[tuple[str, Scope, int], Height] = {}
-    wrong: list[str] = []
     for event in events:
         if isinstance(event, Stood):
-            wrong += _check_ncm(event, stood, truth)
             continue
         receiver = receivers.get(event.who)
         if receiver is None:
@@ -364,20 +353,12 @@ def check(
             receiver.take(event)
         elif isinstance(event, Acked):
             receiver.acknowledge(event)
+        elif isinstance(event, Spoke):
+            receiver.speak(event)
         elif event.resume not in receiver.asked:
             receiver.wrong.append(f"{event.who} asked for {event.resume} without a gap")
+    wrong, seen = check_ncms(events, truth)
+    if counts is not None:
+        counts.update(seen)
+        counts.update("let_go" if one.keys else "looked_up" for one in events if isinstance(one, Spoke))
     return [*wrong, *(each for one in receivers.values() for each in one.wrong)][:WRONG_MAX]
-
-
-def _check_ncm(event: Stood, stood: dict[tuple[str, Scope, int], Height], truth: Truth) -> list[str]:
-    """An ncm never goes back while it holds a scope, and holds the state of its revision."""
-    wrong = []
-    for scope, (holding, height, envelopes) in event.held.items():
-        before = stood.get((event.who, scope, holding), height)
-        if height < before:
-            wrong.append(f"{event.who} went back in {scope} from {before} to {height}")
-        stood[event.who, scope, holding] = height
-        items = {key_of(item): item for item in map(truth.read, envelopes)}
-        if not _is_state(truth, scope, height, items):
-            wrong.append(f"{event.who} holds of {scope} what it never was at {height}")
-    return wrong

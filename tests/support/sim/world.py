@@ -30,9 +30,10 @@ from tests.support.sim.broker import SimBroker, SimReader, SimSender
 from tests.support.sim.database import LeasesByLine, Line, RegionLeases, store_by_line
 from tests.support.sim.loop import Component, SimLoop
 from tests.support.sim.net import Network
+from tests.support.sim.stand import WatchedBus
 from tests.support.sim.store import SimStore, open_store
 from tests.support.sim.switch import SimSwitch
-from tests.support.sim.trace import Event, WatchedBus, WatchedConnector
+from tests.support.sim.trace import Event, WatchedConnector
 from tests.support.sim.truth import REGION_ITEM, Truth
 
 HOSTS = ("h1", "h2", "h3")
