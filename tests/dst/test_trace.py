@@ -8,8 +8,9 @@ from tests.support.sim.doctor import DOCTORS
 
 
 def test_a_record_that_was_tampered_with_is_noticed() -> None:
-    """A step that is lost, begins late, says less or comes from who was replaced, a position that goes back, a question
-    without a gap: each is found in a record in which nothing was found before."""
+    """A step that is lost, begins late, says less or comes from who was replaced, a position that goes back or ahead, a
+    question without a gap, a port that is open too early, a removal that comes too early, a part that nobody told of:
+    each is found in a record in which nothing was found before."""
     own, *tampered = run_child("doctored", 9)
 
     assert own.findings == []

@@ -7,11 +7,12 @@ from typing import Any
 import msgspec
 
 from alcor.bus.interface import Heads, Resume, ScopeUpdate
-from alcor.goalstate.scope import neighbours_scope
+from alcor.goalstate.item import ItemKind, Key
+from alcor.goalstate.scope import ScopeKind, neighbours_scope
 from tests.model.rule import Height
 from tests.support.sim.run import Outcome, Plan, simulate, tell
 from tests.support.sim.stand import Stood
-from tests.support.sim.trace import Acked, Asked, Event, Got, check
+from tests.support.sim.trace import Acked, Asked, Event, Got, Removed, Spoke, check
 from tests.support.sim.world import Shape, World
 
 PLAN = Plan(Shape(), requests=20, pause_s=0.1, fault_pause_s=1.0)
@@ -88,6 +89,38 @@ def ncm_ahead(events: list[Event]) -> None:
     _moved(events, 1)
 
 
+def opened(events: list[Event]) -> None:
+    """The code let packets through by rules that it was not told of."""
+    for number, event in enumerate(events):
+        if isinstance(event, Got):
+            known = [step for step in event.batch if _kind(step) is not ScopeKind.RULES]
+            events[number] = replace(event, batch=tuple(known))
+
+
+def swept(events: list[Event]) -> None:
+    """The code removed from its switch what it knew nothing of."""
+    number, event = next((n, one) for n, one in enumerate(events) if isinstance(one, Got))
+    events.insert(number, Removed(event.who))
+
+
+def parted(events: list[Event]) -> None:
+    """The code holds in part what it was not told of."""
+    number, event = next((n, one) for n, one in enumerate(events) if isinstance(one, Got) and one.positions)
+    scope = next(iter(event.positions))
+    events[number] = replace(event, held=event.held | {scope: frozenset()})
+
+
+def let_go(events: list[Event]) -> None:
+    """The code lets go of what it does not hold in part."""
+    number, event = next((n, one) for n, one in enumerate(events) if isinstance(one, Got) and one.positions)
+    key = Key(ItemKind.NEIGHBOUR, "another")
+    events.insert(number + 1, Spoke(event.who, next(iter(event.positions)), frozenset((key,))))
+
+
+def _kind(step: object) -> ScopeKind | None:
+    return step.scope.kind if isinstance(step, ScopeUpdate) else None
+
+
 def foreign(events: list[Event]) -> None:
     """The code was told of somebody else's network."""
     _swap(events, lambda step: msgspec.structs.replace(step, scope=neighbours_scope("another")))
@@ -109,6 +142,10 @@ DOCTORS: tuple[tuple[Doctor, str], ...] = (
     (asked, "without a gap"),
     (ncm_back, "went back"),
     (ncm_ahead, "the rules lead to"),
+    (opened, "is not held"),
+    (swept, "has not everything yet"),
+    (parted, "was told None"),
+    (let_go, "lets go of"),
     (foreign, "does not refer"),
     (confirmed, "confirmed"),
 )

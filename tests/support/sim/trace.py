@@ -6,10 +6,11 @@ must stand where these lead, must have asked for nothing else, and what it was g
 as it is compiled from rows.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Sequence, Set
 from dataclasses import dataclass, field
 
+from alcor.agent.driver import FlowDiff
 from alcor.agent.service import Agent
 from alcor.bus.interface import (
     Ack,
@@ -29,10 +30,13 @@ from alcor.goalstate.item import Item, Key, refers
 from alcor.goalstate.scope import REGION, Scope, host_scope, shard_of
 from alcor.pipeline.resolve import closure
 from tests.model.rule import NOT_HELD, NOTHING, Height, Rules, Stamp, Verdict
+from tests.support.sim.opened import Known, References, is_whole, port_key
 from tests.support.sim.stand import Stood, check_ncms, is_state
 from tests.support.sim.truth import Revision, Truth
 
 WRONG_MAX = 10
+# A turn that may remove has begun some batches before its change is made.
+LOOKED_BACK = 4
 Step = ScopeUpdate | Heads | Dropped
 
 
@@ -46,13 +50,17 @@ class Began:
 
 @dataclass(frozen=True)
 class Got:
-    """A batch that an agent took in, and where it stood then; `held`: of scopes held in part, what it held."""
+    """A batch that an agent took in, and where it stood then.
+
+    held: of scopes held in part, what it held. opened: the ports that it let packets through to.
+    """
 
     who: str
     batch: tuple[Step, ...]
     epoch: int
     positions: dict[Scope, int]
     held: dict[Scope, frozenset[Key]]
+    opened: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,13 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class Removed:
+    """An agent removes something from its switch, for the first time in this life of either."""
+
+    who: str
+
+
+@dataclass(frozen=True)
 class Acked:
     """An agent said that what it holds is in its switch: shard → through."""
 
@@ -81,7 +96,7 @@ class Acked:
     realized: dict[int, int]
 
 
-Event = Began | Got | Spoke | Asked | Acked | Stood
+Event = Began | Got | Spoke | Asked | Acked | Removed | Stood
 
 
 class WatchedConnector:
@@ -90,6 +105,7 @@ class WatchedConnector:
     def __init__(self, who: str, inner: AgentConnector, events: list[Event]) -> None:
         self._who, self._inner, self._events = who, inner, events
         self.agent: Agent | None = None
+        self._removed = 0
 
     async def connect(self) -> AgentStream:
         """As the other one."""
@@ -108,13 +124,22 @@ class WatchedConnector:
         elif isinstance(message, Ack):
             self._events.append(Acked(self._who, message.epoch, dict(message.realized)))
 
+    def changes(self, diff: FlowDiff) -> None:
+        """The agent is about to change its switch."""
+        assert self.agent is not None
+        life = self.agent._reconciler._life
+        if life != self._removed and (diff.remove or diff.groups_removed or diff.meters_removed):
+            self._removed = life
+            self._events.append(Removed(self._who))
+
     def took(self, batch: Sequence[NcmMessage]) -> None:
         """The agent has taken it in."""
         assert self.agent is not None
         steps = tuple(each for each in batch if isinstance(each, ScopeUpdate | Heads | Dropped))
         hello = self.agent.hello()
         held = {scope: frozenset(keys) for scope, keys in hello.held.items()}
-        self._events.append(Got(self._who, steps, hello.epoch, dict(hello.positions), held))
+        opened = frozenset(self.agent.view.ports)
+        self._events.append(Got(self._who, steps, hello.epoch, dict(hello.positions), held, opened))
 
 
 class _WatchedStream:
@@ -160,6 +185,9 @@ class _Receiver:
         # What a new epoch says is taken in when all of it was said.
         self._kept: list[Step] = []
         self._closures: dict[int, set[Scope]] = {}
+        self._references = References(truth)
+        # Whether it had everything, after each of the last batches.
+        self._was_whole = deque[bool]([False], LOOKED_BACK)
         self.asked: set[Resume] = set()
         self.wrong: list[str] = []
 
@@ -193,6 +221,24 @@ class _Receiver:
                 self.wrong.append(
                     f"{self._who} holds {got.held.get(scope)} of {scope}, and was told {led.get(scope)}"
                 )
+
+        known = self._known()
+        self._was_whole.append(is_whole(known, self._own, REGION))
+        for port_id in sorted(got.opened):
+            key = port_key(port_id)
+            if key not in known[self._own].items:
+                self.wrong.append(f"{self._who} has port {port_id} open, which it was not told of")
+                continue
+            for why in self._references.unmet(known, self._own, key):
+                self.wrong.append(f"{self._who} has port {port_id} open: {why}")
+
+    def _known(self) -> dict[Scope, Known]:
+        return {scope: Known(held.height, held.items) for scope, held in self._held.items()}
+
+    def remove(self) -> None:
+        """It removes something: it must have had everything, a moment ago at least (I12)."""
+        if not any(self._was_whole) and not is_whole(self._known(), self._own, REGION):
+            self.wrong.append(f"{self._who} removes from its switch and has not everything yet")
 
     def speak(self, spoke: Spoke) -> None:
         """It asks for, and lets go of, what it holds in part only; of that nothing goes but by the ncm's word."""
@@ -353,6 +399,8 @@ def check(
             receiver.take(event)
         elif isinstance(event, Acked):
             receiver.acknowledge(event)
+        elif isinstance(event, Removed):
+            receiver.remove()
         elif isinstance(event, Spoke):
             receiver.speak(event)
         elif event.resume not in receiver.asked:

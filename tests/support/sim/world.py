@@ -247,6 +247,7 @@ class AgentNode(Node):
             monotonic_s=world.loop.time,
             release_hold=self.release_hold,
         )
+        self.switch.watch = watched.changes
         self.agent.asker.idle_s, self.agent.asker.ttl_s = IDLE_S, TTL_S
         await self.agent.run()
 
