@@ -146,7 +146,9 @@ class Ncm:
             await session.refuse(str(refusal))
             return
         except TimeoutError:
-            session.close(at_once=True)
+            # Its scope is on the way: it is kept for the agent's return, or nobody would ever get one where all of them
+            # together take longer than an agent waits.
+            session.close()
             raise ConnectionError("the region is still loading its goal state; try again") from None
         except BaseException:
             session.close(at_once=True)

@@ -303,7 +303,23 @@ async def test_attaching_to_a_region_that_does_not_load() -> None:
             await asyncio.wait_for(site.attach(agent), 5)
 
         assert agent.messages == []
-        assert len(site.ncm.cache) == 0
+
+
+async def test_a_scope_that_came_too_late_for_an_agent_is_there_when_it_comes_back() -> None:
+    """What takes longer than an agent waits is not begun anew by each of its attempts."""
+    async with a_site(serving=False, admit_s=0.01) as site:
+        with pytest.raises(ConnectionError, match="still loading"):
+            await asyncio.wait_for(site.attach(FakeAgent()), 5)
+        site.publisher.serve()
+        await site.settled()
+
+        assert [
+            scope for scope in (HOST, REGION) if (held := site.ncm.cache.find(scope)) and held.loaded
+        ] == [HOST]
+
+        agent = await site.attached()
+
+        assert site.same(agent, [REGION, HOST])
 
 
 async def test_idle_agents_hear_of_heads_together() -> None:
