@@ -265,6 +265,35 @@ async def test_orphans_of_other_hosts_are_held_too() -> None:
         assert switch.tables.flows == expected(ncm, switch)
 
 
+async def test_what_is_held_for_others_outlives_the_agent_and_the_epoch() -> None:
+    """A new agent, of a host that never had an orphan, goes on holding; so it does when another epoch begins meanwhile,
+    which an earlier one's calm does not end. Each heartbeat says in which epoch the host settled."""
+    ncm = FakeNcm()
+    a_site(ncm, (1,), remote={90: OTHER_VTEP})
+    switch = a_switch(1)
+    async with running(an_agent(ncm, switch)):
+        before = len(switch.tables.flows)
+
+    for epoch in (EPOCH + 1, EPOCH + 2):
+        ncm.restore(epoch=epoch)
+        ncm.put(network(), subnet(), NetworkHost(id=HOST, vtep=VTEP), local_port(1), neighbour(1))
+        ncm.put(ReleaseItem(id=CALM, epoch=epoch - 1, number=epoch))
+        async with running(an_agent(ncm, switch)) as agent:
+            assert "no port is unknown here" in str(agent.status()["hold"])
+            assert switch.numbers["epoch"] == EPOCH
+            assert agent.health().settled == epoch
+
+    async with running(an_agent(ncm, switch)) as agent:
+        assert "no port is unknown here" in str(agent.status()["hold"])
+        ncm.put(ReleaseItem(id=CALM, epoch=EPOCH + 2, number=EPOCH + 3))
+        await settled()
+
+        assert agent.status()["hold"] == ""
+        assert switch.numbers["epoch"] == EPOCH + 2
+        assert len(switch.tables.flows) < before
+        assert switch.tables.flows == expected(ncm, switch)
+
+
 async def test_logged_deletes_pass_a_new_epochs_hold() -> None:
     """While a new epoch is held for an orphan, a peer that the log deletes is forgotten at once."""
     ncm = FakeNcm()
