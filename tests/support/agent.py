@@ -44,6 +44,7 @@ from alcor.goalstate.item import (
     NetworkHost,
     NetworkItem,
     NetworkRelays,
+    OpenHost,
     Prefix,
     QosItem,
     RegionItem,
@@ -200,7 +201,7 @@ def scope_of(item: Item, of: str = "net") -> Scope:
             return members_scope(of)
         case Prefix():
             return addresses_scope(of)
-        case NetworkHost() | NetworkAclItem():
+        case NetworkHost() | OpenHost() | NetworkAclItem():
             return network_scope(of)
         case Neighbour() | Claim():
             return neighbours_scope(of)

@@ -35,6 +35,7 @@ from alcor.goalstate.item import (
     NetworkHost,
     NetworkItem,
     NetworkRelays,
+    OpenHost,
     Prefix,
     QosItem,
     RegionItem,
@@ -326,7 +327,8 @@ items: dict[str, st.SearchStrategy[Item]] = {
         ipv6_ra_mode=_mode,
         ipv6_address_mode=_mode,
     ),
-    "network_host": st.builds(NetworkHost, id=ids, vtep=ips | st.just(""), takes_unknown=_flags),
+    "network_host": st.builds(NetworkHost, id=ids, vtep=ips | st.just("")),
+    "open_host": st.builds(OpenHost, id=ids, vtep=ips | st.just("")),
     "neighbour": st.builds(
         Neighbour,
         id=ids,

@@ -102,6 +102,11 @@ def _lost(site: Site, *relays: str) -> Site:
 ONE_LOST, BOTH_LOST = (_lost(LAZY, "g1"), _lost(LAZY, "g2")), _lost(LAZY, "g1", "g2")
 UNRELAYED = replace(LAZY, relay_above=0)
 EMPTIED = LAZY.without("red-2")
+FLOODED = replace(LAZY, flood_above=1)
+"""Only relays know a network's hosts."""
+ONLY_FLOODED = replace(WHOLE, flood_above=1)
+HALF = replace(FLOODED, listed=frozenset(("h2",)))
+"""As it is while a network crosses the limit: h2 still knows all, or knows them already."""
 
 
 @dataclass(frozen=True)
@@ -267,6 +272,51 @@ ROUTED_CASES = (
     ),
 )
 
+_TO_ALL_2 = udp((M2, BROADCAST), (I2, "255.255.255.255"), (4000, 4000))
+_TO_ALL_G = udp((MG, BROADCAST), (IG, "255.255.255.255"), (4000, 4000))
+_GROUP = udp((M1, "01:00:5e:01:02:03"), (I1, "224.1.2.3"), (4000, 4000))
+_GROUP_6 = udp((M1, "33:33:00:00:00:01"), (S1, "ff02::1"), (4000, 4000))
+_ODD = udp((M1, "81:00:5e:01:02:03"), (I1, "224.1.2.3"), (4000, 4000))
+_FAR = ("red-2", "red-g", "red-open", "red-6")
+
+FLOOD_CASES = (
+    *(
+        DemandCase(f"{what} reaches all by a relay, once", "red-1", frame, _FAR, site=FLOODED)
+        for what, frame in (
+            ("a broadcast", _TO_ALL),
+            ("IPv4 multicast", _GROUP),
+            ("IPv6 multicast", _GROUP_6),
+            ("a question to a link-local address", _LINK_LOCAL),
+        )
+    ),
+    DemandCase(
+        "ports of the sender's own host get it there",
+        "red-2",
+        _TO_ALL_2,
+        ("red-1", "red-g", "red-open", "red-6"),
+        site=FLOODED,
+    ),
+    DemandCase(
+        "a relay's own ports reach all",
+        "red-g",
+        _TO_ALL_G,
+        ("red-1", "red-2", "red-open", "red-6"),
+        site=FLOODED,
+    ),
+    *(
+        DemandCase(f"with {lost} lost the other relay does", "red-1", _TO_ALL, to, site=_lost(FLOODED, lost))
+        for lost, to in (("g1", ("red-2", "red-open", "red-6")), ("g2", _FAR))
+    ),
+    DemandCase(
+        "with all relays lost it stays", "red-2", _TO_ALL_2, _FAR[2:], site=_lost(FLOODED, "g1", "g2")
+    ),
+    DemandCase("who holds the list needs no relay", "red-2", _TO_ALL_2, ("red-1", *_FAR[1:]), site=HALF),
+    DemandCase("and is reached by those who do not", "red-1", _TO_ALL, _FAR, site=HALF),
+    DemandCase("the list alone may be left to relays", "red-1", _TO_ALL, _FAR, site=ONLY_FLOODED),
+    DemandCase("a group address that cannot be marked stays", "red-1", _ODD, site=FLOODED),
+    DemandCase("wherever relays may hear of it", "red-1", _ODD),
+)
+
 KNOWN_CASES = (
     DemandCase("who was asked for is reached directly", "red-1", _PING, ("red-2",), site=ASKED),
     DemandCase("and answers directly", "red-2", _PONG, ("red-1",), site=ASKED),
@@ -308,5 +358,6 @@ CASES: dict[str, tuple[DemandCase, ...]] = {
     "questions": QUESTION_CASES,
     "routed": ROUTED_CASES,
     "known": KNOWN_CASES,
+    "floods": FLOOD_CASES,
     "groups": GROUP_CASES,
 }

@@ -20,7 +20,9 @@ from alcor.model.port import FixedIp, Port
 from alcor.model.resource import Entity
 from alcor.model.subnet import Subnet
 
-A_REGION = RegionItem(id="region", responder_mac="fe:00:00:00:00:01", dhcp_lease_s=86_400, relay_above=2)
+A_REGION = RegionItem(
+    id="region", responder_mac="fe:00:00:00:00:01", dhcp_lease_s=86_400, relay_above=2, flood_above=1
+)
 """Networks of three ports and more have relays, if there are gateway hosts."""
 
 UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

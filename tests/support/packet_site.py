@@ -9,7 +9,7 @@ from alcor.goalstate.compile import compile as compile_states
 from alcor.goalstate.fact import ClaimFact
 from alcor.goalstate.intent import Intent
 from alcor.goalstate.item import ItemKind, RegionItem, State
-from alcor.goalstate.scope import Scope, ScopeKind, host_scope
+from alcor.goalstate.scope import Scope, ScopeKind, host_scope, network_scope
 from alcor.model.address import Ip, ip_int, ip_version
 from alcor.model.address_claim import AddressClaim
 from alcor.model.host import Host
@@ -52,7 +52,7 @@ class Site:
 
     `unplugged`: ports without a VIF. `closed`: ports whose network the host does not know for certain.
     `lazy`: scopes (as text) that hosts hold on demand, relays excepted; `held`: (host, item id), what they hold of
-    them; `relay_above`: as of the region.
+    them; `relay_above`, `flood_above`: as of the region; `listed`: hosts that know the others all the same.
     `claims`: what ports were seen to claim. `without_tunnels`: hosts that have no tunnel port. `lost_vteps`: of hosts
     that are down. `next_hops`: what agents have found out, ((external network, address), MAC) each.
     """
@@ -65,8 +65,10 @@ class Site:
     next_hops: tuple[tuple[tuple[str, str], str], ...] = ()
     claims: tuple[ClaimFact, ...] = ()
     lazy: frozenset[str] = frozenset()
+    listed: frozenset[str] = frozenset()
     held: frozenset[tuple[str, str]] = frozenset()
     relay_above: int = 0
+    flood_above: int = 0
 
     def but(self, id: str, **fields: object) -> "Site":
         """The same with other values in one row."""
@@ -98,7 +100,7 @@ class Site:
             )
             for claim in self.claims
         ]
-        region = msgspec.structs.replace(A_REGION, relay_above=self.relay_above)
+        region = msgspec.structs.replace(A_REGION, relay_above=self.relay_above, flood_above=self.flood_above)
         return compile_states(Intent.of(region, (*self.rows, *claims, *OPEN_ROWS)))
 
     def held_by(self, host_id: str, states: dict[Scope, State]) -> dict[Scope, State]:
@@ -109,6 +111,9 @@ class Site:
             }
             for scope in self.lazy_at(host_id, states)
         }
+        if host_id in self.listed:
+            for scope in [scope for scope in states if scope.kind is ScopeKind.HOSTS]:
+                part[network_scope(scope.id)] = states[network_scope(scope.id)] | states[scope]
         return states | part
 
     def lazy_at(self, host_id: str, states: dict[Scope, State]) -> set[Scope]:

@@ -642,7 +642,7 @@ RELAYED = _state(
     {_LARGE_LINES}
     host h2 relay of n
     network n relays ['h2']
-    """,
+    """.replace("network n at", "hosts n at"),
 )
 
 ALL = (

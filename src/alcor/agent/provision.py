@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from alcor.agent.driver import InternalPort, PatchPort, PortSpec, TunnelPort
-from alcor.goalstate.item import ItemKind
+from alcor.goalstate.item import ItemKind, RouterItem
 from alcor.model.address import Ip, ip_version
 from alcor.pipeline.live import is_remote
+from alcor.pipeline.on_demand import is_flooded_by_relay
 from alcor.pipeline.view import Allocation, View
 
 OVERLAYS = frozenset(("vxlan", "geneve", "gre"))
@@ -91,28 +92,60 @@ def probed_vteps(view: View) -> set[str]:
     """The hosts whose life this host watches: those that serve gateways of its routers, and relays of its networks.
 
     A watch needs both ends, so a gateway host watches every host with ports behind the gateways it serves, and a relay
-    every host of the networks it relays, if there are not more than `WATCHED_BY_RELAY_MAX`: of relays of larger
-    networks only the region's word counts.
+    every host of the networks it relays, if there are not more than `WATCHED_BY_RELAY_MAX`, and hosts
+    know each other: of relays and gateways of larger networks only the region's word counts.
     """
     return {vtep for vtep in _watched(view) if is_remote(vtep, view)}
 
 
+PEER_KINDS = frozenset(
+    (
+        ItemKind.HOST,
+        ItemKind.NETWORK,
+        ItemKind.NETWORK_HOST,
+        ItemKind.OPEN_HOST,
+        ItemKind.NETWORK_RELAYS,
+    )
+)
+"""The kinds of items that `flooded_vteps` depends on."""
+
+
+def flooded_vteps(view: View) -> set[str]:
+    """The hosts that packets for many, or for nobody known, are sent to. Cost: O(hosts of the networks)."""
+    found: set[str] = set()
+    for network in view.networks.values():
+        for hosts in (network.hosts, network.open_hosts, network.relayed):
+            found.update(host.vtep for host in hosts.values())
+        found.update(host.vtep for host in (network.relays.hosts if network.relays is not None else ()))
+    return {vtep for vtep in found if is_remote(vtep, view)}
+
+
 def _watched(view: View) -> Iterator[str]:
     for id, large in view.networks.items():
-        if large.relays is None or len(large.hosts) > WATCHED_BY_RELAY_MAX:
+        if large.relays is None or not 0 < len(large.hosts) <= WATCHED_BY_RELAY_MAX:
             continue
         yield from (host.vtep for host in large.relays.hosts)
         if id in view.relays:
             yield from (host.vtep for host in large.hosts.values())
     for router in view.routers.values():
-        for gateway_host in router.gateway_hosts:
-            yield gateway_host.vtep
+        if _is_watched(router, view):
+            yield from (gateway_host.vtep for gateway_host in router.gateway_hosts)
     for router_id in view.gateways:
         router_item = view.routers.get(router_id)
         for interface in router_item.interfaces if router_item is not None else ():
             network = view.networks.get(interface.network_id)
             if network is not None:
                 yield from (host.vtep for host in network.hosts.values())
+
+
+def _is_watched(router: RouterItem, view: View) -> bool:
+    """Whether the gateway hosts of a router watch this host: it is one, or they know it to have ports behind it."""
+    own = view.host.id if view.host is not None else ""
+    if any(one.host_id == own for one in router.gateway_hosts):
+        return True
+    found = (view.networks.get(interface.network_id) for interface in router.interfaces)
+    networks = [network for network in found if network is not None]
+    return not any(map(is_flooded_by_relay, networks)) or any(own in network.hosts for network in networks)
 
 
 def _probe(vtep: str, own: tuple[str, ...]) -> TunnelPort:

@@ -39,6 +39,7 @@ from alcor.agent.look import Look
 from alcor.agent.loss import Losses
 from alcor.agent.on_demand import Asker, LookupTimes
 from alcor.agent.part import OWN, Part
+from alcor.agent.provision import PEER_KINDS, flooded_vteps
 from alcor.agent.reconcile import Reconciler, Turn
 from alcor.agent.report import PortLedger, with_subports
 from alcor.agent.sender import Sender
@@ -63,7 +64,6 @@ from alcor.bus.interface import (
 from alcor.goalstate.item import ItemKind
 from alcor.pipeline.compile import Compiler, unit_flows
 from alcor.pipeline.gateway import succeeded
-from alcor.pipeline.live import is_remote
 from alcor.pipeline.tables import Table
 from alcor.pipeline.view import Allocation, View
 from alcor.telemetry.log import get_log
@@ -77,7 +77,6 @@ REPAIR_S_MAX = 5.0
 PROVIDE_AGAIN_S = 5.0
 HANDLER_RETRY_S = 1.0
 _SERVED_KINDS = frozenset((ItemKind.ROUTER, ItemKind.GATEWAY))
-_PEER_KINDS = frozenset((ItemKind.HOST, ItemKind.NETWORK, ItemKind.NETWORK_HOST))
 
 
 class Agent:
@@ -200,7 +199,7 @@ class Agent:
         if any(change.key.kind in _SERVED_KINDS for change in changes.items):
             self._losses.routers_changed()
         self._session.resume(changes.resume)
-        self._peers_changed |= any(change.key.kind in _PEER_KINDS for change in changes.items)
+        self._peers_changed |= any(change.key.kind in PEER_KINDS for change in changes.items)
         self._wake.set()
 
     async def answer(self, question: Question) -> Reply:
@@ -492,7 +491,7 @@ class Agent:
         if not self._peers_changed or not self._numbers.allocation.tunnels:
             return
         self._peers_changed = False
-        wanted = self._peers()
+        wanted = flooded_vteps(self._view.resolved)
         new = wanted - self._vteps
         self._vteps &= wanted
         if not new:
@@ -504,11 +503,6 @@ class Agent:
             log.warning("tunnels_not_warmed", reason=str(error))
         else:
             self._vteps |= new
-
-    def _peers(self) -> set[str]:
-        view = self._view.resolved
-        peers = {host.vtep for network in view.networks.values() for host in network.hosts.values()}
-        return {vtep for vtep in peers if is_remote(vtep, view)}
 
     # --- status ----------------------------------------------------------------------------------------
 

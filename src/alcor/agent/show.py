@@ -19,6 +19,7 @@ from alcor.goalstate.item import (
     NetworkAclItem,
     NetworkHost,
     NetworkRelays,
+    OpenHost,
     Prefix,
     QosItem,
     RegionItem,
@@ -29,7 +30,7 @@ from alcor.goalstate.item import (
     RulesItem,
     SubnetItem,
 )
-from alcor.goalstate.scope import Scope
+from alcor.goalstate.scope import Scope, ScopeKind
 from alcor.pipeline.view import NetworkView, View
 
 _T = TypeVar("_T", bound=Item)
@@ -55,6 +56,8 @@ def show(view: View, scope: Scope, key: Key, item: Item | None) -> None:
     writer = _WRITERS.get(key.kind)
     if writer is not None:
         writer(view, scope, key, item)
+    elif scope.kind is ScopeKind.HOSTS and scope.id in view.networks:
+        _write(view.networks[scope.id].relayed, key.id, as_type(NetworkHost, item))
     elif scope.id in view.networks:
         _show_in_network(view.networks[scope.id], key, item)
 
@@ -65,6 +68,8 @@ def _show_in_network(network: NetworkView, key: Key, item: Item | None) -> None:
             _write(network.subnets, key.id, as_type(SubnetItem, item))
         case ItemKind.NETWORK_HOST:
             _write(network.hosts, key.id, as_type(NetworkHost, item))
+        case ItemKind.OPEN_HOST:
+            _write(network.open_hosts, key.id, as_type(OpenHost, item))
         case ItemKind.NEIGHBOUR:
             _write(network.neighbours, key.id, as_type(Neighbour, item))
         case ItemKind.NETWORK_ACL:

@@ -20,6 +20,7 @@ from alcor.goalstate.scope import (
     Scope,
     ScopeKind,
     host_scope,
+    hosts_scope,
     neighbours_scope,
     network_scope,
     shard_of,
@@ -195,7 +196,7 @@ class HostView:
             networks.pop(network_id, None)
         else:
             networks[network_id] = NetworkView(network)
-        for scope in (network_scope(network_id), neighbours_scope(network_id)):
+        for scope in (network_scope(network_id), neighbours_scope(network_id), hosts_scope(network_id)):
             for key, item in self._store.items(scope).items():
                 if key.kind is ItemKind.NETWORK:
                     continue

@@ -209,7 +209,7 @@ class Waiting:
         """Whether somebody may have what nobody was given: a port without port security."""
         network_id = self.numbers.owner_of(Numbered.NETWORK, held.packet.fields.get(NETWORK.value[0], 0))
         network = view.networks.get(network_id or "")
-        return network is not None and any(host.takes_unknown for host in network.hosts.values())
+        return network is not None and bool(network.open_hosts)
 
     def _resumed(self, held: _Held) -> Resumed:
         self._count("resumed")

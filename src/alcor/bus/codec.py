@@ -268,12 +268,11 @@ def _decode_subnet(id: str, body: bytes) -> Item:
 
 
 def _encode_network_host(item: goal.NetworkHost) -> Message:
-    return wire.NetworkHost(vtep=_encode_vtep(item.vtep), takes_unknown=item.takes_unknown)
+    return wire.NetworkHost(vtep=_encode_vtep(item.vtep))
 
 
 def _decode_network_host(id: str, body: bytes) -> Item:
-    message = wire.NetworkHost.FromString(body)
-    return goal.NetworkHost(id=id, vtep=_decode_vtep(message.vtep), takes_unknown=message.takes_unknown)
+    return goal.NetworkHost(id=id, vtep=_decode_vtep(wire.NetworkHost.FromString(body).vtep))
 
 
 def _encode_neighbour(item: goal.Neighbour) -> bytes:
@@ -328,6 +327,7 @@ def _encode_region(item: goal.RegionItem) -> Message:
         dns_domain=item.dns_domain,
         dns_forwarder=[encode_ip(ip) for ip in item.dns_forwarders],
         relay_above=item.relay_above,
+        flood_above=item.flood_above,
     )
 
 
@@ -340,6 +340,7 @@ def _decode_region(id: str, body: bytes) -> Item:
         dns_domain=message.dns_domain,
         dns_forwarders=_ips(message.dns_forwarder),
         relay_above=message.relay_above,
+        flood_above=message.flood_above,
     )
 
 

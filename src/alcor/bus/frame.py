@@ -57,6 +57,7 @@ SCOPE_KINDS: dict[ScopeKind, wire.ScopeKind] = {
     ScopeKind.MEMBERS: wire.SCOPE_KIND_MEMBERS,
     ScopeKind.ADDRESSES: wire.SCOPE_KIND_ADDRESSES,
     ScopeKind.QOS: wire.SCOPE_KIND_QOS,
+    ScopeKind.HOSTS: wire.SCOPE_KIND_HOSTS,
 }
 ITEM_KINDS: dict[ItemKind, wire.ItemKind] = {
     ItemKind.HOST: wire.ITEM_KIND_HOST,
@@ -82,6 +83,7 @@ ITEM_KINDS: dict[ItemKind, wire.ItemKind] = {
     ItemKind.NETWORK_RELAYS: wire.ITEM_KIND_NETWORK_RELAYS,
     ItemKind.RELEASE: wire.ITEM_KIND_RELEASE,
     ItemKind.RESCUE: wire.ITEM_KIND_RESCUE,
+    ItemKind.OPEN_HOST: wire.ITEM_KIND_OPEN_HOST,
 }
 _SCOPE_KINDS_READ: dict[int, ScopeKind] = {int(number): kind for kind, number in SCOPE_KINDS.items()}
 _ITEM_KINDS_READ: dict[int, ItemKind] = {int(number): kind for kind, number in ITEM_KINDS.items()}

@@ -13,8 +13,8 @@ import msgspec
 from alcor.goalstate.bgp_item import BgpRoute
 from alcor.goalstate.derive.bgp import routes_item, speaker_item, version_of
 from alcor.goalstate.derive.floating_ip import is_distributed, item_of
-from alcor.goalstate.derive.port import members, neighbour, network_host, vtep_of
-from alcor.goalstate.derive.relay import can_have_relays, relays_of
+from alcor.goalstate.derive.port import members, neighbour, network_host, open_host, vtep_of
+from alcor.goalstate.derive.relay import has_relays, relays_of
 from alcor.goalstate.derive.router import (
     Candidate,
     chosen,
@@ -54,6 +54,7 @@ from alcor.goalstate.scope import (
     ScopeKind,
     addresses_scope,
     host_scope,
+    hosts_scope,
     members_scope,
     neighbours_scope,
     network_scope,
@@ -220,6 +221,7 @@ def _ports(region: _Region) -> Iterator[Place]:
     hosts, if others can reach that host. A port that is administratively down is placed all the same: whoever holds
     it closes it. A host that stands by for a port holds it too, inactive."""
     unsecured = set()
+    sizes: Counter[str] = Counter()
     held: dict[tuple[str, str], HostFact] = {}
     for port in region.intent.ports.values():
         local = _local_port(region, port)
@@ -236,20 +238,28 @@ def _ports(region: _Region) -> Iterator[Place]:
         held[place] = placed_on
         if not local.port_security_enabled:
             unsecured.add(place)
+        sizes[local.network_id] += 1
+    reached = Counter(network_id for network_id, _ in held)
     for place, host in held.items():
-        yield network_scope(place[0]), network_host(host, takes_unknown=place in unsecured)
+        network_id = place[0]
+        is_relayed = has_relays(region.intent, network_id, sizes[network_id])
+        if not (is_relayed and 0 < region.intent.region.flood_above < reached[network_id]):
+            yield network_scope(network_id), network_host(host)
+        if is_relayed:
+            yield hosts_scope(network_id), network_host(host)
+        if place in unsecured:
+            yield network_scope(network_id), open_host(host)
 
 
 def _relays(region: _Region) -> Iterator[Place]:
     """A network with more placed ports than the region's parameter has relays among the gateway hosts."""
     intent = region.intent
-    above = intent.region.relay_above
     placed = (port for port in intent.ports.values() if region.host_of(port) is not None)
     sizes = Counter(port.local.network_id for port in placed)
     able = [host for host in intent.hosts.values() if host.is_gateway]
     for network in intent.networks.values():
         id = network.item.id
-        if not above or sizes[id] <= above or not can_have_relays(network):
+        if not has_relays(intent, id, sizes[id]):
             continue
         hosts = relays_of(id, able, intent.standings)
         if hosts:

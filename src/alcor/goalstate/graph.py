@@ -35,7 +35,7 @@ from alcor.goalstate.node.derived import (
 from alcor.goalstate.node.keyed import KeyedNode
 from alcor.goalstate.node.local_port import LocalPortNode
 from alcor.goalstate.node.neighbour import NeighbourNode
-from alcor.goalstate.node.network_host import NetworkHostNode
+from alcor.goalstate.node.network_host import network_host_node, open_host_node, relayed_host_node
 from alcor.goalstate.node.placement import PlacementNode
 from alcor.goalstate.node.region import RegionNode
 from alcor.goalstate.node.relay import network_relays_node, relay_node
@@ -105,7 +105,9 @@ def item_nodes() -> tuple[ItemNode, ...]:
         network_node(),
         subnet_node(),
         LocalPortNode(),
-        NetworkHostNode(),
+        network_host_node(),
+        relayed_host_node(),
+        open_host_node(),
         NeighbourNode(),
         claim_node(),
         router_node(),

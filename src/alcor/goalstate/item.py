@@ -13,6 +13,7 @@ from alcor.goalstate.bgp_item import BgpRoutesItem, BgpSpeakerItem
 from alcor.goalstate.scope import (
     Scope,
     addresses_scope,
+    hosts_scope,
     members_scope,
     neighbours_scope,
     network_scope,
@@ -48,6 +49,7 @@ class ItemKind(StrEnum):
     NETWORK_RELAYS = "network_relays"
     RELEASE = "release"
     RESCUE = "rescue"
+    OPEN_HOST = "open_host"
 
 
 class Key(NamedTuple):
@@ -178,14 +180,17 @@ class SubnetItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class NetworkHost(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A host that holds ports of the network: broadcast and multicast go there. Scope: network. id: the host's.
-
-    `takes_unknown`: it holds a port without port security: unknown unicast goes there too.
-    """
+    """A host with ports of the network: broadcast and multicast go there. Scope: network, hosts. id: the host's."""
 
     id: str
     vtep: str
-    takes_unknown: bool = False
+
+
+class OpenHost(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A host with a port without port security: unknown unicast goes there. Scope: network. id: the host's."""
+
+    id: str
+    vtep: str
 
 
 class Neighbour(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -438,7 +443,8 @@ class RegionItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Parameters of all hosts. `responder_mac`: whom DHCP, ARP for the server id and RA answers come from.
 
     `dns_domain`: of networks that have none of their own. `dns_forwarders`: whom the agents ask for other names.
-    `relay_above`: a network of more placed ports than this has relays; 0: none has.
+    `relay_above`: a network of more placed ports than this has relays; 0: none has. `flood_above`: if it is on more
+    hosts than this, only its relays know them all; 0: every host of the network does.
     """
 
     id: str
@@ -447,6 +453,7 @@ class RegionItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     dns_domain: str = ""
     dns_forwarders: tuple[str, ...] = ()
     relay_above: int = 0
+    flood_above: int = 0
 
 
 class RelayItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -500,6 +507,7 @@ Item = (
     | NetworkItem
     | SubnetItem
     | NetworkHost
+    | OpenHost
     | Neighbour
     | RegionItem
     | Claim
@@ -544,6 +552,7 @@ KINDS: dict[type, ItemKind] = {
     NetworkRelays: ItemKind.NETWORK_RELAYS,
     ReleaseItem: ItemKind.RELEASE,
     RescueItem: ItemKind.RESCUE,
+    OpenHost: ItemKind.OPEN_HOST,
 }
 TYPES: dict[ItemKind, type] = {kind: type_ for type_, kind in KINDS.items()}
 
@@ -584,7 +593,7 @@ def refers(item: Item) -> tuple[Scope, ...]:
             outer = (router_scope(item.router_id), network_scope(item.network_id))
             return outer if item.qos is None else (*outer, qos_scope(item.qos))
         case RelayItem():
-            return (network_scope(item.id), neighbours_scope(item.id))
+            return (network_scope(item.id), neighbours_scope(item.id), hosts_scope(item.id))
         case RulesItem():
             groups = sorted({rule.group for rule in item.rules if rule.group is not None})
             addresses = sorted({rule.addresses for rule in item.rules if rule.addresses is not None})

@@ -3,9 +3,11 @@
     scope          holds                                                refers to
     host(h)        the host, its ports, gateways and floating IPs       network, neighbours, routers, rules, qos of each
                    it serves, firewalls of its ports; BGP speakers and  port; router and network of each gateway and
-                  their routes; networks it is a relay of              floating IP; network, neighbours of each relay
-    network(n)     the network, its subnets, ACLs, hosts with ports,    nothing
-                   relays
+                   their routes; networks it is a relay of              floating IP; network, neighbours, hosts of each
+                                                                        network it relays
+    network(n)     the network, its subnets, ACLs, relays; hosts with   nothing
+                   ports, unless they are many and relays know them
+    hosts(n)       the hosts with ports of a network that has relays    nothing
     neighbours(n)  one item per port: MAC, addresses, VTEP, groups;     nothing
                    claimed addresses
     router(r)      interfaces and routes as one item; firewalls         network, neighbours of inner networks; qos
@@ -40,6 +42,7 @@ class ScopeKind(StrEnum):
     HOST = "host"
     NETWORK = "network"
     NEIGHBOURS = "neighbours"
+    HOSTS = "hosts"
     ROUTER = "router"
     RULES = "rules"
     MEMBERS = "members"
@@ -74,6 +77,11 @@ def network_scope(network_id: str) -> Scope:
 def neighbours_scope(network_id: str) -> Scope:
     """The scope of the ports of one network, as others see them."""
     return Scope(ScopeKind.NEIGHBOURS, network_id)
+
+
+def hosts_scope(network_id: str) -> Scope:
+    """The scope of the hosts with ports of one network, as its relays hold it."""
+    return Scope(ScopeKind.HOSTS, network_id)
 
 
 def router_scope(router_id: str) -> Scope:

@@ -8,6 +8,7 @@ from alcor.goalstate.item import (
     Neighbour,
     NetworkHost,
     NetworkItem,
+    OpenHost,
     RegionItem,
     SubnetItem,
 )
@@ -75,7 +76,7 @@ def _affected(change: ItemChange, view: View) -> set[Unit]:
             return _by_neighbour(scope.id, change, view)
         case LocalPort():
             return _by_local_port(change, view)
-        case NetworkHost():
+        case NetworkHost() | OpenHost():
             return {flood_unit(scope.id)}
         case SubnetItem():
             return {network_unit(scope.id)}

@@ -1,10 +1,16 @@
 """Layer 2: by MAC to a local port or another host; broadcast, multicast, unknown unicast (tables L2 to OUTPUT).
 
-Replication happens at the source only, one copy per host of the network, in parts of at most `COPIES_PER_FLOW_MAX`
+Replication happens at the source, one copy per host of the network, in parts of at most `COPIES_PER_FLOW_MAX`
 copies: what comes from a tunnel is delivered to local ports and never sent into a tunnel again, which the order of
 tables makes certain (L2_REMOTE is reached from a tunnel only by what a router has sent on). There are three exceptions
 in all: a router's, a relay's (`relay`), and a port that has just moved away by live migration, whose packets the old
 host sends after it; not back to where it moved, so that two hosts of two opinions do not play ball.
+
+*By relays*: of a network on many hosts only its relays know all (`is_flooded_by_relay`). The others send what is for
+all to one of them, once, with a mark in the destination MAC, and that one has the copies made: one to each other
+host, none to the one it came from. Only what is marked is copied, so it does not matter who of the senders holds the
+list and who does not: none is lost or doubled while they change. The mark needs two bits of a MAC: group addresses from
+40- on, broadcast excepted, stay on their host in networks that have relays (01-00-5e and 33-33 are below).
 
 *Unknown unicast*: the ports without port security are the network's unknown set, because they may own MACs that nobody
 was given; a frame for such a MAC goes to them, here and on the hosts that hold some, and to the provider bridge. A MAC
@@ -13,12 +19,12 @@ where a frame enters: from a tunnel what is for no local port goes to the unknow
 everybody hears, each host asks what it knows.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import TypeVar
 from zlib import crc32
 
-from alcor.goalstate.item import Neighbour
+from alcor.goalstate.item import Neighbour, NetworkHost, OpenHost
 from alcor.model.address import Ip, Mac, ip_int, ip_version, mac_int
 from alcor.pipeline.flow import (
     Action,
@@ -34,9 +40,10 @@ from alcor.pipeline.flow import (
 )
 from alcor.pipeline.host_service import SERVER_MAC
 from alcor.pipeline.live import LiveNetwork, LivePort, is_remote, live_port, owns_mac
-from alcor.pipeline.on_demand import flagged, is_on_demand
+from alcor.pipeline.on_demand import flagged, is_flooded_by_relay, is_on_demand, relay_of
 from alcor.pipeline.tables import (
     COPIES_PER_FLOW_MAX,
+    COPIES_PER_RELAYED_FLOW_MAX,
     EGRESS,
     FLAGS,
     LOCAL_PARTS_FROM,
@@ -53,6 +60,8 @@ from alcor.pipeline.unit import SHARED_VALUES_MAX, Rule, in_network
 from alcor.pipeline.view import Allocation, View
 
 _M = TypeVar("_M")
+_N = TypeVar("_N")
+_Part = tuple[int, tuple[Action, ...]]
 
 _ON = {
     Table.EGRESS_QOS: Table.PUNT,
@@ -72,6 +81,19 @@ _ABROAD = Flag.FROM_TUNNEL | Flag.FROM_PROVIDER
 _TO_REMOTE = Resubmit(Table.L2_REMOTE)
 # Out again where it came in, and to an end of another family than it came with: a switch would do neither.
 _FORGET = tuple(SetField(field, 0) for field in (Field.IN_PORT, Field.TUN_IPV4_DST, Field.TUN_IPV6_DST))
+_BROADCAST = 0xFFFFFFFFFFFF
+_MARK, _MARKS = 1 << 47, 0b11 << 46
+_BROADCAST_MARKED = _BROADCAST & ~_MARK
+_CARRIED: tuple[tuple[int | tuple[int, int], SetField], ...] = (
+    ((_GROUP_BIT, _GROUP_BIT | _MARKS), SetField(Field.ETH_DST, _MARK, _MARK)),
+    (_BROADCAST, SetField(Field.ETH_DST, _BROADCAST_MARKED)),
+)
+"""What relays carry: destination MACs, and what marks them."""
+MARKED: tuple[tuple[int | tuple[int, int], SetField], ...] = (
+    ((_GROUP_BIT | _MARK, _GROUP_BIT | _MARKS), SetField(Field.ETH_DST, 0, _MARK)),
+    (_BROADCAST_MARKED, SetField(Field.ETH_DST, _BROADCAST)),
+)
+"""Destination MACs that are marked, and what makes them what they were."""
 RELAY_MAC = Mac("02:a1:c0:a9:fe:aa")
 """Whom a relay is addressed by where its sender knows no MAC."""
 
@@ -200,37 +222,29 @@ def _tunnel_end(vtep: str) -> SetField:
 
 
 def flood_rules(network: LiveNetwork, view: View, allocation: Allocation) -> Iterator[Rule]:
-    """Broadcast and multicast: each live local port once, and from here one copy to each other host, or one to the
-    provider bridge. Unknown unicast: the same among those that take it.
+    """Broadcast and multicast: each live local port once, and from here one copy to each other host, or one to a relay
+    or to the provider bridge. Unknown unicast: the same among those that take it, without relays.
 
     Our own servers are not unknown either.
 
-    Cost: O(local ports + hosts of the network); at most 8 flows and one per part. A part holds at most
-    `COPIES_PER_FLOW_MAX` copies; which part a member is in depends on its id and on the number of parts (a power of
-    two), so that a member that comes or goes changes one flow.
+    Cost: O(local ports + hosts of the network); at most 14 flows and one per part, and at a relay one per host. A part
+    holds at most `COPIES_PER_FLOW_MAX` copies; which part a member is in depends on its id and on the number of parts
+    (a power of two), so that a member that comes or goes changes one flow, at a relay those of one part.
     """
     found = [live_port(id, view, allocation) for id in view.ports_of(network.id)]
     ports = {port.item.id: port for port in found if port is not None}
-    hosts = {
-        host.vtep: host.takes_unknown
-        for host in network.knowledge.hosts.values()
-        if network.tunnel is not None and is_remote(host.vtep, view)
-    }
     local = _numbered(LOCAL_PARTS_FROM, ports, _copies_to_ports)
-    remote = _numbered(REMOTE_PARTS_FROM, {vtep: vtep for vtep in hosts}, _copies_to_hosts(network))
     takers = {id: port for id, port in ports.items() if not port.item.port_security_enabled}
     unknown = _numbered(UNKNOWN_LOCAL_PARTS_FROM, takers, _copies_to_ports)
-    abroad = {vtep: vtep for vtep, takes in hosts.items() if takes}
+    abroad = _ends(network, view, network.knowledge.open_hosts.values())
     unknown_abroad = _numbered(UNKNOWN_REMOTE_PARTS_FROM, abroad, _copies_to_hosts(network))
-    to_provider = (Resubmit(Table.PROVIDER),) if network.provider is not None else ()
     relays = network.id in view.relays and network.tunnel is not None
-    is_lazy = is_on_demand(network.id, view)
-    if is_lazy:
+    yield from _to_all(network, view, allocation, local)
+    yield from _to_takers(network, view, unknown, unknown_abroad)
+    if is_on_demand(network.id, view):
         for mac in sorted(_local_macs(network.id, view)):
             yield Rule(Table.L2, Priority.KNOWN, addressed(network.key, mac), ())
-    group: dict[str, int | tuple[int, int]] = {_NETWORK: network.key, "eth_dst": (_GROUP_BIT, _GROUP_BIT)}
     for flag in (Flag.FROM_TUNNEL, Flag.FROM_PROVIDER):
-        yield Rule(Table.L2, Priority.SPECIFIC, match(**group, **{_FLAGS: (flag, flag)}), _to_parts(local))
         unrouted = _flagged(network, flag, flag | Flag.ROUTED)
         if relays and flag is Flag.FROM_TUNNEL:
             yield Rule(Table.L2, Priority.FALLBACK, unrouted, (*_FORGET, _TO_REMOTE))
@@ -241,9 +255,75 @@ def flood_rules(network: LiveNetwork, view: View, allocation: Allocation) -> Ite
             # Every host hears the wire: what is known to be elsewhere is not unknown here.
             taken = _to_parts(unknown) if flag is Flag.FROM_TUNNEL else (_TO_REMOTE,)
             yield Rule(Table.L2, Priority.FALLBACK, unrouted, taken)
-    yield Rule(
-        Table.L2, Priority.NORMAL, match(**group), (*_to_parts(local), *_to_parts(remote), *to_provider)
-    )
+    for part, actions in (*local, *unknown, *unknown_abroad):
+        yield Rule(Table.FLOOD, Priority.NORMAL, _in_part(network, part), actions)
+
+
+def _to_all(
+    network: LiveNetwork, view: View, allocation: Allocation, local: Sequence[_Part]
+) -> Iterator[Rule]:
+    """Broadcast and multicast. `local`: the parts of the local ports."""
+    relays = network.id in view.relays and network.tunnel is not None
+    on = {_NETWORK: network.key}
+    every = (_GROUP_BIT, _GROUP_BIT)
+    to_provider = (Resubmit(Table.PROVIDER),) if network.provider is not None else ()
+    remote: list[_Part] = []
+    if not relays and is_flooded_by_relay(network.knowledge):
+        vtep = relay_of(network, view, allocation, is_lost=True)
+        if vtep is not None and network.tunnel is not None:
+            remote = [(REMOTE_PARTS_FROM, ())]
+            way = to_host(network.knowledge.network.segmentation_id, vtep, network.tunnel)
+            for destination, mark in _CARRIED:
+                marked = match(**on, **{PART.name.lower(): REMOTE_PARTS_FROM, "eth_dst": destination})
+                yield Rule(Table.FLOOD, Priority.NORMAL, marked, (mark, *way))
+    else:
+        known = network.knowledge.relayed if relays else network.knowledge.hosts
+        hosts = _ends(network, view, known.values())
+        size = COPIES_PER_RELAYED_FLOW_MAX if relays else COPIES_PER_FLOW_MAX
+        remote = _numbered(REMOTE_PARTS_FROM, hosts, _copies_to_hosts(network), size)
+        for part, actions in remote:
+            yield Rule(Table.FLOOD, Priority.NORMAL, _in_part(network, part), actions)
+        if relays:
+            yield from _to_others(network, hosts)
+    for flag in (Flag.FROM_TUNNEL, Flag.FROM_PROVIDER):
+        came = match(**on, **{"eth_dst": every, _FLAGS: (flag, flag)})
+        yield Rule(Table.L2, Priority.SPECIFIC, came, _to_parts(local))
+    outward = (*_to_parts(local), *_to_parts(remote), *to_provider)
+    if network.knowledge.relays is None or network.tunnel is None:
+        yield Rule(Table.L2, Priority.NORMAL, match(**on, eth_dst=every), outward)
+        return
+    for destination, _ in _CARRIED:
+        yield Rule(Table.L2, Priority.NORMAL, match(**on, eth_dst=destination), outward)
+    yield Rule(Table.L2, Priority.KNOWN, match(**on, eth_dst=every), _to_parts(local))
+    carried = Flag.FROM_TUNNEL | Flag.RELAYED
+    if relays:
+        asked = match(**on, **{"eth_dst": every, _FLAGS: (carried, carried)})
+        clear = (SetField(FLAGS, 0, Flag.RELAYED), *_FORGET)
+        yield Rule(Table.L2, Priority.GUARD, asked, (*clear, *_to_parts(local), *_to_parts(remote)))
+    for destination, _ in MARKED:
+        # For a relay that this host is not (any more).
+        stray = match(**on, **{"eth_dst": destination, _FLAGS: (Flag.FROM_TUNNEL, carried)})
+        yield Rule(Table.L2, Priority.GUARD, stray, ())
+
+
+def _to_others(network: LiveNetwork, hosts: Mapping[str, str]) -> Iterator[Rule]:
+    """At a relay: of the part with the host that a packet came from, all others."""
+    for part, members in _numbered(REMOTE_PARTS_FROM, hosts, tuple, COPIES_PER_RELAYED_FLOW_MAX):
+        for vtep in members:
+            source = "tun_ipv4_src" if ip_version(Ip(vtep)) == 4 else "tun_ipv6_src"
+            others = [other for other in members if other != vtep]
+            came = match(**{_NETWORK: network.key, PART.name.lower(): part, source: ip_int(Ip(vtep))})
+            actions = _copies_to_hosts(network)(others) if others else ()
+            yield Rule(Table.FLOOD, Priority.SPECIFIC, came, actions)
+
+
+def _to_takers(
+    network: LiveNetwork, view: View, unknown: Sequence[_Part], unknown_abroad: Sequence[_Part]
+) -> Iterator[Rule]:
+    """Unknown unicast from here: to ports without port security, here and elsewhere, and to the provider bridge."""
+    relays = network.id in view.relays and network.tunnel is not None
+    is_lazy = is_on_demand(network.id, view)
+    to_provider = (Resubmit(Table.PROVIDER),) if network.provider is not None else ()
     to_unknown = (*_to_parts(unknown), *_to_parts(unknown_abroad), *to_provider)
     if to_unknown:
         value = Flag.RESOLVED if is_lazy else 0
@@ -257,9 +337,17 @@ def flood_rules(network: LiveNetwork, view: View, allocation: Allocation) -> Ite
         responders = (view.region.responder_mac,) if view.region is not None else ()
         for mac in dict.fromkeys((SERVER_MAC, RELAY_MAC, *responders)):
             yield Rule(Table.L2_REMOTE, Priority.ROUTER, addressed(network.key, mac), ())
-    for part, actions in (*local, *remote, *unknown, *unknown_abroad):
-        copied = match(**{_NETWORK: network.key, PART.name.lower(): part})
-        yield Rule(Table.FLOOD, Priority.NORMAL, copied, actions)
+
+
+def _ends(network: LiveNetwork, view: View, hosts: Iterable[NetworkHost | OpenHost]) -> dict[str, str]:
+    """The VTEPs of other hosts that tunnels lead to, by themselves."""
+    if network.tunnel is None:
+        return {}
+    return {host.vtep: host.vtep for host in hosts if is_remote(host.vtep, view)}
+
+
+def _in_part(network: LiveNetwork, part: int) -> Match:
+    return match(**{_NETWORK: network.key, PART.name.lower(): part})
 
 
 def has_local_mac(network_id: str, mac: str, view: View) -> bool:
@@ -283,13 +371,13 @@ def _other_relays(network: LiveNetwork, view: View) -> Iterator[Term]:
             yield Term(field, ip_int(Ip(relay.vtep)))
 
 
-_Part = tuple[int, tuple[Action, ...]]
-
-
 def _numbered(
-    first: int, members: Mapping[str, _M], copies: Callable[[Sequence[_M]], tuple[Action, ...]]
-) -> list[_Part]:
-    return [(first + n, copies(part)) for n, part in enumerate(_parts(members)) if part]
+    first: int,
+    members: Mapping[str, _M],
+    made: Callable[[Sequence[_M]], _N],
+    size_max: int = COPIES_PER_FLOW_MAX,
+) -> list[tuple[int, _N]]:
+    return [(first + n, made(part)) for n, part in enumerate(_parts(members, size_max)) if part]
 
 
 def _to_parts(parts: Sequence[_Part]) -> tuple[Action, ...]:
@@ -314,13 +402,13 @@ def _copies_to_hosts(network: LiveNetwork) -> Callable[[Sequence[str]], tuple[Ac
     return copies
 
 
-def _parts(members: Mapping[str, _M]) -> list[list[_M]]:
-    """The members, by name, in the smallest power of two of parts that holds them. Cost: O(members)."""
+def _parts(members: Mapping[str, _M], size_max: int) -> list[list[_M]]:
+    """The members, by name, in the smallest power of two of parts of at most `size_max`. Cost: O(members)."""
     count = 1
     while True:
         parts: list[list[_M]] = [[] for _ in range(count)]
         for name in sorted(members):
             parts[crc32(name.encode()) & (count - 1)].append(members[name])
-        if count >= len(members) or max(map(len, parts)) <= COPIES_PER_FLOW_MAX:
+        if count >= len(members) or max(map(len, parts)) <= size_max:
             return parts
         count *= 2

@@ -15,6 +15,7 @@ port's policy names a set that is held on demand in that direction: the other en
 
 from collections.abc import Iterable, Iterator
 from enum import IntEnum
+from zlib import crc32
 
 from alcor.goalstate.scope import Scope, ScopeKind, neighbours_scope
 from alcor.pipeline.feature import Feature, Local, LocalChange
@@ -31,7 +32,7 @@ from alcor.pipeline.flow import (
     Term,
     match,
 )
-from alcor.pipeline.live import LivePort, live_port
+from alcor.pipeline.live import LiveNetwork, LivePort, is_remote, live_port
 from alcor.pipeline.security_policy import WAYS, Way, groups_of, is_guarded, policy_terms, policy_unit
 from alcor.pipeline.tables import (
     ASK_BURST_PACKETS,
@@ -49,7 +50,7 @@ from alcor.pipeline.tables import (
     ask_meter_id,
 )
 from alcor.pipeline.unit import Rule, Unit, flood_unit, neighbour_unit, network_unit, port_unit
-from alcor.pipeline.view import Allocation, View, set_of
+from alcor.pipeline.view import Allocation, NetworkView, View, set_of
 
 DEMAND = Unit(UnitKind.DEMAND)
 
@@ -68,6 +69,29 @@ class Lack(IntEnum):
 def is_on_demand(network_id: str, view: View) -> bool:
     """Whether the neighbours of a network are held on demand. Cost: O(1)."""
     return neighbours_scope(network_id) in view.lazy
+
+
+def is_flooded_by_relay(knowledge: NetworkView) -> bool:
+    """Whether only relays know all hosts of a network: one of them copies what is for all. Cost: O(1)."""
+    return knowledge.relays is not None and not knowledge.hosts
+
+
+def relay_of(
+    network: LiveNetwork, view: View, allocation: Allocation, *, is_lost: bool = False
+) -> str | None:
+    """The VTEP of the relay that this host sends to; None if there is none, none lives, or this host is one.
+
+    `is_lost`: also one that is lost, if no other lives. Cost: O(relays of the network).
+    """
+    relays, host = network.knowledge.relays, view.host
+    if relays is None or host is None or network.tunnel is None:
+        return None
+    if any(one.host_id == host.id for one in relays.hosts):
+        # Relays take nothing from each other.
+        return None
+    there = [one for one in relays.hosts if is_remote(one.vtep, view)]
+    able = [one for one in there if one.vtep not in allocation.lost_vteps] or (there if is_lost else [])
+    return min(able, key=lambda one: crc32(f"{host.id}/{one.host_id}".encode())).vtep if able else None
 
 
 def unasked(*terms: Term, flags: int = 0, clear: int = 0) -> Match:

@@ -6,12 +6,13 @@ destination. Which of the relays is a hash of sender and relay, so that a networ
 
 *At the relay*: what comes for `RELAY_MAC` is answered back into the tunnel, or gets the MAC of its IP destination. Then
 it goes, like what came for a MAC that no local port has, by tunnel to that MAC's host (table RELAY). Once only: not
-back to the VTEP it came from, not what another relay sent, and nothing unknown. This is beside live migration the only
-way from tunnel to tunnel. Rules are the ends' own: of the sender where it was sent, of the receiver where it arrives.
+back to the VTEP it came from, not what another relay sent, and nothing unknown. What was sent to all by a host that
+does not know the others comes marked, and goes to all others (`l2.flood_rules`). This is beside live migration
+the only way from tunnel to tunnel. Rules are the ends' own: of the sender where it was sent, of the receiver where it
+arrives.
 """
 
 from collections.abc import Iterator
-from zlib import crc32
 
 from alcor.goalstate.item import NetworkRelays, RelayItem, RouterItem
 from alcor.model.address import Ip, ip_int, ip_version, mac_int
@@ -33,7 +34,7 @@ from alcor.pipeline.forwarding import same_segment
 from alcor.pipeline.forwarding_table import ways
 from alcor.pipeline.live import LiveNetwork, LivePort, is_remote
 from alcor.pipeline.next_hop import NEXT_HOP_IPV4, to_address
-from alcor.pipeline.on_demand import Lack, ask, is_on_demand, unasked
+from alcor.pipeline.on_demand import Lack, ask, is_on_demand, relay_of, unasked
 from alcor.pipeline.port_security import (
     ETH_ARP,
     ETH_IPV4,
@@ -52,23 +53,6 @@ _ABROAD = Flag.FROM_TUNNEL | Flag.FROM_PROVIDER
 _FLAGS, _KEY = FLAGS.name.lower(), NETWORK.name.lower()
 
 
-def relay_of(network: LiveNetwork, view: View, allocation: Allocation) -> str | None:
-    """The VTEP of the relay that this host sends to; None if there is none, none lives, or this host is one.
-
-    Cost: O(relays of the network).
-    """
-    relays, host = network.knowledge.relays, view.host
-    if relays is None or host is None or network.tunnel is None or not is_on_demand(network.id, view):
-        return None
-    if any(one.host_id == host.id for one in relays.hosts):
-        # Relays take nothing from each other.
-        return None
-    able = [
-        one for one in relays.hosts if is_remote(one.vtep, view) and one.vtep not in allocation.lost_vteps
-    ]
-    return min(able, key=lambda one: crc32(f"{host.id}/{one.host_id}".encode())).vtep if able else None
-
-
 def is_relay(network: LiveNetwork, view: View) -> bool:
     """Whether this host is a relay of the network, and knows all that it must."""
     return network.id in view.relays and network.tunnel is not None
@@ -76,7 +60,7 @@ def is_relay(network: LiveNetwork, view: View) -> bool:
 
 def to_relay(network: LiveNetwork, view: View, allocation: Allocation) -> tuple[Action, ...]:
     """The way of a packet to the relay, with the MAC it has; nothing if there is no relay."""
-    vtep = relay_of(network, view, allocation)
+    vtep = relay_of(network, view, allocation) if is_on_demand(network.id, view) else None
     if vtep is None or network.tunnel is None:
         return ()
     return l2.to_host(network.knowledge.network.segmentation_id, vtep, network.tunnel)
@@ -152,7 +136,7 @@ def _static_hops(network_id: str, view: View) -> set[Ip]:
 
 
 def _relayed(network: LiveNetwork, view: View) -> Iterator[Rule]:
-    """What a relay does with what comes for `RELAY_MAC`, and its way out. Eight flows."""
+    """What a relay does with what comes for `RELAY_MAC`, and its way out. Ten flows."""
     assert network.tunnel is not None
     vni = network.knowledge.network.segmentation_id
     came = Flag.FROM_TUNNEL | Flag.RELAYED
@@ -176,6 +160,10 @@ def _relayed(network: LiveNetwork, view: View) -> Iterator[Rule]:
     )
     yield Rule(Table.REPLY, Priority.NORMAL, _of(network, came), back)
     yield Rule(Table.RELAY, Priority.NORMAL, (in_network(network.key),), (Output(network.tunnel),))
+    flagged = (SetField(NETWORK, network.key), SetField(FLAGS, came, came))
+    for is_carried, unmark in l2.MARKED:
+        entry = match(in_port=network.tunnel, tun_id=vni, eth_dst=is_carried)
+        yield Rule(Table.CLASSIFY, Priority.SPECIFIC, entry, (*flagged, unmark, Resubmit(Table.L2)))
 
 
 def _of(network: LiveNetwork, flags: int, **terms: int) -> Match:
@@ -191,7 +179,7 @@ def _flood(network: LiveNetwork, view: View, allocation: Allocation) -> Iterator
     """At a relay: what is not sent on. One flow per host of the network, and one per other relay."""
     if not is_relay(network, view) or view.host is None:
         return
-    for vtep in sorted({host.vtep for host in network.knowledge.hosts.values()}):
+    for vtep in sorted({host.vtep for host in network.knowledge.relayed.values()}):
         if is_remote(vtep, view):
             number, family = ip_int(Ip(vtep)), ip_version(Ip(vtep))
             ends: dict[str, int | tuple[int, int]] = {

@@ -24,6 +24,7 @@ from alcor.goalstate.item import (
     NetworkHost,
     NetworkItem,
     NetworkRelays,
+    OpenHost,
     Prefix,
     QosItem,
     RegionItem,
@@ -144,7 +145,11 @@ def _show(view: View, scope: Scope, item: Item, closed: Collection[str]) -> None
         case NetworkItem():
             pass
         case _:
-            if scope.id in view.networks:
+            if scope.id not in view.networks:
+                return
+            if isinstance(item, NetworkHost) and scope.kind is ScopeKind.HOSTS:
+                view.networks[scope.id].relayed[item.id] = item
+            else:
                 _show_in_network(view.networks[scope.id], item)
 
 
@@ -154,6 +159,8 @@ def _show_in_network(network: NetworkView, item: Item) -> None:
             network.subnets[item.id] = item
         case NetworkHost():
             network.hosts[item.id] = item
+        case OpenHost():
+            network.open_hosts[item.id] = item
         case Neighbour():
             network.neighbours[item.id] = item
         case NetworkAclItem():

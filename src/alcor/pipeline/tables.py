@@ -144,8 +144,9 @@ TABLE_TEXTS: dict[Table, str] = {
         "it came from. From elsewhere it ends here."
     ),
     Table.L2: (
-        "Local delivery by MAC; broadcast and multicast; all else from here goes on; from a tunnel or provider bridge "
-        "it goes to the local ports without port security, if there are any."
+        "Local delivery by MAC; broadcast and multicast, at a relay also what came to be copied to all; all else "
+        "from here goes on; from a tunnel or provider bridge it goes to the local ports without port security, if "
+        "there are any."
     ),
     Table.L2_REMOTE: (
         "By MAC to the VTEP of the port's host, or to the provider bridge. An unknown MAC: to the ports without port "
@@ -153,7 +154,9 @@ TABLE_TEXTS: dict[Table, str] = {
     ),
     Table.RELAY: "Of a network that this host relays: into the tunnel, but not back to where it came from.",
     Table.PROVIDER: "To the provider bridge with the network's VLAN; routed packets with the host's own MAC.",
-    Table.FLOOD: "One part of a network's flood: copies to local ports, or to the other hosts of the network.",
+    Table.FLOOD: (
+        "One part of a network's flood: copies to local ports, to the other hosts of the network, or one to a relay."
+    ),
     Table.ACL_IN: "Network ACLs of the subnet a packet enters.",
     Table.INGRESS_CT: "As EGRESS_CT, for the receiving port.",
     Table.INGRESS_SET: "As EGRESS_SET, for the source address.",
@@ -243,7 +246,9 @@ FLAG_TEXTS: dict[Flag, str] = {
     Flag.ROUTED: "a router of this host has sent it on",
     Flag.HAIRPINNED: "translated towards a floating IP of this host",
     Flag.TOO_LARGE: "larger than the MTU of the network it goes to",
-    Flag.RELAYED: "at a relay: sent to it to be answered or addressed; in what is punted: a relay has the packet",
+    Flag.RELAYED: (
+        "at a relay: sent to it to be answered, addressed or copied; in what is punted: a relay has the packet"
+    ),
     Flag.RESOLVED: "sent again by the agent, which has asked: what is unknown still is nobody's",
     Flag.ALLOWED: "a rule of the policy under test allows it; from *_CT to *_ALLOWED, and in FIREWALL_*",
 }
@@ -351,6 +356,9 @@ ROUTER_KEY_MAX = 65_535 - ROUTER_ZONES_FROM
 
 # Copies in one flow's actions: at most 256 × 56 bytes, far from the 64 KB at which Open vSwitch refuses a flow.
 COPIES_PER_FLOW_MAX = 256
+# At a relay a part has a flow for each of its hosts too, with all others: hosts × this many copies. A packet looks
+# up as many parts as there are, and Open vSwitch lets it look up 4,096 times: enough for 40,000 hosts.
+COPIES_PER_RELAYED_FLOW_MAX = 32
 # Parts of a flood are numbered from these: to local ports, to other hosts.
 LOCAL_PARTS_FROM = 1
 REMOTE_PARTS_FROM = 1 << 16

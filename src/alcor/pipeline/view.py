@@ -23,6 +23,7 @@ from alcor.goalstate.item import (
     NetworkHost,
     NetworkItem,
     NetworkRelays,
+    OpenHost,
     Prefix,
     QosItem,
     RegionItem,
@@ -158,7 +159,9 @@ def prefixes_by_entry(items: Mapping[str, Prefix] | None = None) -> Indexed[Pref
 
 @dataclass(slots=True)
 class NetworkView:
-    """One network as this host knows it. Keys: subnet id, host id, port id, ACL id, claimed address.
+    """One network as this host knows it. Keys: subnet id, host id (three times), port id, ACL id, claimed address.
+
+    `relayed`: all its hosts, at a relay; `hosts`: the same, anywhere, but none where these are left to its relays.
 
     A plain dict given as `neighbours` is copied into an indexed one: change it through the view.
     """
@@ -166,6 +169,8 @@ class NetworkView:
     network: NetworkItem
     subnets: dict[str, SubnetItem] = field(default_factory=dict)
     hosts: dict[str, NetworkHost] = field(default_factory=dict)
+    open_hosts: dict[str, OpenHost] = field(default_factory=dict)
+    relayed: dict[str, NetworkHost] = field(default_factory=dict)
     neighbours: dict[str, Neighbour] = field(default_factory=neighbours_by_claim)
     acls: dict[str, NetworkAclItem] = field(default_factory=dict)
     claims: dict[str, Claim] = field(default_factory=dict)

@@ -309,6 +309,14 @@ class Dataplane(Struct, frozen=True, kw_only=True):
             "for hosts that hold them on demand; below `ncm.lazy_below`. 0: no network has.",
         ),
     ] = 500
+    flood_above: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="On more hosts than this only the relays of a network know all of them: the others send one "
+            "copy of what is for all to a relay, which sends the rest. 0: the hosts of a network know each other.",
+        ),
+    ] = 512
     rescue_after_s: Annotated[
         float,
         Meta(

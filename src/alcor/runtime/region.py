@@ -354,6 +354,7 @@ def region_item(config: RegionConfig) -> RegionItem:
         dns_domain=domain,
         dns_forwarders=forwarders,
         relay_above=told.relay_above,
+        flood_above=told.flood_above,
     )
 
 

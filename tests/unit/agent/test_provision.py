@@ -112,3 +112,15 @@ def test_numbers_of_ports() -> None:
     assert allocation.metadata_ofport == 13
     found.note({}, allocation)
     assert (allocation.providers, allocation.probes, allocation.metadata_ofport) == ({}, {}, 0)
+
+
+def test_who_is_not_known_to_gateway_hosts_does_not_watch_them() -> None:
+    """Of a network on many hosts only relays know all: neither end of a path behind its routers is watched."""
+    view = a_view()
+    view.routers["a"] = router("a", ("far",), gateway_hosts=(GatewayHost("gw", FAR),))
+    view.networks["far"].relays = NetworkRelays(id="far", hosts=(GatewayHost("gw", FAR),))
+    assert probed_vteps(view) == {FAR}
+
+    view.networks["far"].hosts.clear()
+
+    assert probed_vteps(view) == set()

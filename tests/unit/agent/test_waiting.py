@@ -10,7 +10,7 @@ from alcor.agent.driver import PacketIn, Resumed
 from alcor.agent.on_demand import Asked
 from alcor.agent.view import Changes
 from alcor.agent.waiting import HELD_MAX, HELD_PER_SUBJECT_MAX, WAIT_S, Waiting
-from alcor.goalstate.item import NetworkHost
+from alcor.goalstate.item import OpenHost
 from alcor.goalstate.scope import Scope, neighbours_scope
 from alcor.pipeline.on_demand import Lack
 from alcor.pipeline.tables import Flag, Table
@@ -97,7 +97,8 @@ def test_a_copy_is_dropped_when_somebody_has_it() -> None:
 def test_what_nobody_has_is_for_those_who_take_the_unknown(takes_unknown: bool) -> None:
     """If there are any; else it meets silence."""
     host = Host(absent={"10.0.0.9"})
-    host.view.networks["net"].hosts["far"] = NetworkHost(id="far", vtep="v", takes_unknown=takes_unknown)
+    if takes_unknown:
+        host.view.networks["net"].open_hosts["far"] = OpenHost(id="far", vtep="v")
 
     known_absent = host.punt("10.0.0.9")
     host.punt("10.0.0.8")

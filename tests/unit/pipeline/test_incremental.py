@@ -26,6 +26,7 @@ from alcor.goalstate.item import (
     NetworkAclItem,
     NetworkHost,
     NetworkItem,
+    OpenHost,
     Prefix,
     QosItem,
     RegionItem,
@@ -234,8 +235,11 @@ def network_hosts() -> st.SearchStrategy[NetworkHost]:
         NetworkHost,
         id=st.sampled_from(("h1", "h2", "h3")),
         vtep=st.sampled_from(VTEPS),
-        takes_unknown=st.booleans(),
     )
+
+
+def open_hosts() -> st.SearchStrategy[OpenHost]:
+    return st.builds(OpenHost, id=st.sampled_from(("h1", "h2", "h3")), vtep=st.sampled_from(VTEPS))
 
 
 def claims() -> st.SearchStrategy[Claim]:
@@ -441,7 +445,7 @@ class Host:
     def put_member(
         self,
         network_id: str,
-        item: Neighbour | SubnetItem | NetworkHost | NetworkAclItem | Claim,
+        item: Neighbour | SubnetItem | NetworkHost | OpenHost | NetworkAclItem | Claim,
         there: bool,
     ) -> None:
         known = self.view.networks.get(network_id)
@@ -468,6 +472,10 @@ class Host:
                 before = known.hosts.pop(item.id, None)
                 if there:
                     known.hosts[item.id] = item
+            case OpenHost():
+                before = known.open_hosts.pop(item.id, None)
+                if there:
+                    known.open_hosts[item.id] = item
             case NetworkAclItem():
                 before = known.acls.pop(item.id, None)
                 if there:
@@ -494,7 +502,7 @@ def edits() -> st.SearchStrategy[Edit]:
         Host.plug_port,
     ]
     on_network = [Host.put_network, Host.remove_network, Host.number_network]
-    member = st.one_of(neighbours(), neighbours(), subnets(), network_hosts(), acls(), claims())
+    member = st.one_of(neighbours(), neighbours(), subnets(), network_hosts(), open_hosts(), acls(), claims())
     return st.one_of(
         *(of(method, local_ports(), likely) for method in on_port),
         *(of(method, network_items(), likely) for method in on_network),

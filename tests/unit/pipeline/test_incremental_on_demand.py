@@ -6,13 +6,20 @@ from dataclasses import dataclass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alcor.goalstate.item import GatewayHost, NetworkRelays, RelayItem
-from alcor.goalstate.scope import Scope, host_scope, members_scope, neighbours_scope, network_scope
+from alcor.goalstate.item import GatewayHost, NetworkHost, NetworkRelays, RelayItem
+from alcor.goalstate.scope import (
+    Scope,
+    host_scope,
+    hosts_scope,
+    members_scope,
+    neighbours_scope,
+    network_scope,
+)
 from alcor.pipeline.compile import flows, groups, meters, unit_flows, units
 from alcor.pipeline.feature import Local
 from alcor.pipeline.flow import Group, Meter
 from alcor.pipeline.prerequisite import check
-from tests.unit.pipeline.test_incremental import VTEPS, edits, secured, security_edits
+from tests.unit.pipeline.test_incremental import VTEPS, edits, network_hosts, secured, security_edits
 from tests.unit.pipeline.test_incremental_edge import Edge, an_edge, edge_edits
 
 SCOPES = (
@@ -37,6 +44,14 @@ class Demand(Edge):
             self.view.relays[network_id] = item
         self.change(host_scope("h1"), before, item if there else None)
 
+    def put_relayed(self, network_id: str, item: NetworkHost, there: bool) -> None:
+        network = self.view.networks.get(network_id)
+        if network is not None:
+            before = network.relayed.pop(item.id, None)
+            if there:
+                network.relayed[item.id] = item
+            self.change(hosts_scope(network_id), before, item if there else None)
+
     def put_relays(self, network_id: str, hosts: list[GatewayHost], there: bool) -> None:
         network = self.view.networks.get(network_id)
         if network is not None:
@@ -60,6 +75,7 @@ def demand_edits() -> st.SearchStrategy[DemandEdit]:
     return st.one_of(
         of(Demand.hold, st.sampled_from(SCOPES), likely),
         of(Demand.put_relay, networks, likely),
+        of(Demand.put_relayed, networks, network_hosts(), likely),
         of(Demand.put_relays, networks, relays, likely),
         of(Demand.lose, st.sampled_from(VTEPS), st.booleans()),
         edits(),

@@ -6,7 +6,7 @@ import msgspec
 
 from alcor.goalstate.fact import HostFact, PortFact
 from alcor.goalstate.intent import By, Intent
-from alcor.goalstate.item import Claim, LocalPort, Member, Neighbour, NetworkHost, TrunkParent
+from alcor.goalstate.item import Claim, LocalPort, Member, Neighbour, NetworkHost, OpenHost, TrunkParent
 from alcor.goalstate.project import cidr_of
 
 
@@ -34,10 +34,16 @@ def neighbour(port: PortFact, host: HostFact) -> Neighbour | None:
     )
 
 
-def network_host(host: HostFact, *, takes_unknown: bool) -> NetworkHost | None:
+def network_host(host: HostFact) -> NetworkHost | None:
     """A host as the networks with ports on it see it."""
     vtep = vtep_of(host)
-    return None if vtep is None else NetworkHost(id=host.item.id, vtep=vtep, takes_unknown=takes_unknown)
+    return None if vtep is None else NetworkHost(id=host.item.id, vtep=vtep)
+
+
+def open_host(host: HostFact) -> OpenHost | None:
+    """A host as the networks with ports without port security on it see it."""
+    vtep = vtep_of(host)
+    return None if vtep is None else OpenHost(id=host.item.id, vtep=vtep)
 
 
 def groups_enforced(local: LocalPort) -> tuple[str, ...]:

@@ -7,8 +7,10 @@ there when they are needed.
 
 from collections.abc import Iterable, Mapping
 
+from alcor.goalstate.derive.port import vtep_of
 from alcor.goalstate.derive.router import chosen
 from alcor.goalstate.fact import HostFact, NetworkFact, StandingFact
+from alcor.goalstate.intent import By, Intent
 from alcor.goalstate.item import GatewayHost
 
 # One may die while the other takes over; each costs the network's neighbours once more in memory.
@@ -19,6 +21,14 @@ _OVERLAYS = frozenset(("vxlan", "geneve", "gre"))
 def can_have_relays(network: NetworkFact) -> bool:
     """Whether the network's packets travel in tunnels; on a provider's wire the wire finds the owner of a MAC."""
     return network.item.network_type in _OVERLAYS and network.item.segmentation_id > 0
+
+
+def has_relays(intent: Intent, network_id: str, ports: int) -> bool:
+    """Whether a network of so many placed ports has any relay. Cost: O(1), as a rule."""
+    network = intent.networks.get(network_id)
+    if network is None or not 0 < intent.region.relay_above < ports or not can_have_relays(network):
+        return False
+    return any(vtep_of(host) is not None for host in intent.hosts.found((By.IS_GATEWAY, True)))
 
 
 def relays_of(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Generic, TypeVar
 
 from alcor.goalstate.derive.port import vtep_of
-from alcor.goalstate.derive.relay import can_have_relays, relays_of
+from alcor.goalstate.derive.relay import has_relays, relays_of
 from alcor.goalstate.intent import By, Input, Intent
 from alcor.goalstate.item import GatewayHost, Item, ItemKind, NetworkRelays, RelayItem
 from alcor.goalstate.node.contract import Handler, Table, Turn
@@ -92,8 +92,7 @@ class RelaysNode(Generic[I]):
         return 0 < intent.region.relay_above < self._ports.get(network_id, 0)
 
     def _of(self, intent: Intent, network_id: str) -> list[tuple[str, I]]:
-        network = intent.networks.get(network_id)
-        if network is None or not self._is_large(intent, network_id) or not can_have_relays(network):
+        if not has_relays(intent, network_id, self._ports.get(network_id, 0)):
             return []
         hosts = relays_of(network_id, intent.hosts.found((By.IS_GATEWAY, True)), intent.standings)
         return list(self._items(network_id, hosts)) if hosts else []

@@ -110,7 +110,7 @@ async def load(loader: Loader, plan: Plan, progress: Progress) -> Loaded:
         indexes = range(first, min(plan.hosts_there, first + _HOSTS_BULK))
         names = [plan.host_name(index) for index in indexes]
         bodies = [
-            {"name": name, "vtep_addresses": [plan.host_vtep(i)]}
+            {"name": name, "vtep_addresses": [plan.host_vtep(i)], "gateway": plan.is_gateway(i)}
             for name, i in zip(names, indexes, strict=True)
         ]
         made = await loader.create("host", bodies)

@@ -78,7 +78,8 @@ class Plan:
     """One run. `sizes`: ports of each network. `rate`: changes a second of workloads that churn.
 
     `silent`: hosts more that the region has and nobody simulates: they have what exceeds `density` ports of a network
-    on each of `hosts`, whose share then is the same however large networks are.
+    on each of `hosts`, whose share then is the same however large networks are. `gateways`: so many of the last hosts
+    are gateway hosts, which relay large networks.
     """
 
     hosts: int = 1_000
@@ -91,6 +92,7 @@ class Plan:
     share: float = 0.3
     density: int = DENSITY
     silent: int = 0
+    gateways: int = 0
 
     def __post_init__(self) -> None:
         if not 1 <= self.hosts <= self.hosts_there <= HOSTS_MAX:
@@ -113,6 +115,10 @@ class Plan:
     def host_name(self, index: int) -> str:
         """A host's name in the region."""
         return f"sim-{index:05}"
+
+    def is_gateway(self, index: int) -> bool:
+        """Whether a host is a gateway host."""
+        return self.hosts - self.gateways <= index < self.hosts
 
     def host_vtep(self, index: int) -> str:
         """Its address on the underlay."""
