@@ -16,7 +16,7 @@ from alcor.telemetry.log import get_log
 
 log = get_log("dataplane")
 
-_FIELDS = ("responder_mac", "dhcp_lease_s", "dns_domain", "dns_forwarders", "relay_above")
+_FIELDS = ("responder_mac", "dhcp_lease_s", "dns_domain", "dns_forwarders", "relay_above", "flood_above")
 _ACTION = "give all dataplanes one configuration, and start one that has the right one again"
 
 

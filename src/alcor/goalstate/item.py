@@ -443,8 +443,7 @@ class RegionItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Parameters of all hosts. `responder_mac`: whom DHCP, ARP for the server id and RA answers come from.
 
     `dns_domain`: of networks that have none of their own. `dns_forwarders`: whom the agents ask for other names.
-    `relay_above`: a network of more placed ports than this has relays; 0: none has. `flood_above`: if it is on more
-    hosts than this, only its relays know them all; 0: every host of the network does.
+    `relay_above`: a network of more placed ports has relays; `flood_above`: on more hosts only these know all; 0: none.
     """
 
     id: str
@@ -457,15 +456,13 @@ class RegionItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class RelayItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """This host is a relay of a network: it holds all of its neighbours. Scope: host. id: the network's."""
+    """This host is a relay of a network: it holds all its neighbours and hosts. Scope: host. id: the network's."""
 
     id: str
 
 
 class NetworkRelays(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The relays of a large network, in order of preference: who does not know a neighbour yet sends to the first
-    that lives. Scope: network. id: the network's.
-    """
+    """The relays of a large network: who lacks knowledge sends to one that lives. Scope: network. id: the network's."""
 
     id: str
     hosts: tuple[GatewayHost, ...]

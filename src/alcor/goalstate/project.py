@@ -165,6 +165,7 @@ def setting_fact(row: RegionSetting) -> RegionItem:
         dns_domain=row.dns_domain,
         dns_forwarders=row.dns_forwarders,
         relay_above=row.relay_above,
+        flood_above=row.flood_above,
     )
 
 

@@ -25,6 +25,7 @@ class RegionSetting(Entity, frozen=True, kw_only=True, gc=False):
     dns_domain: str = ""
     dns_forwarders: tuple[str, ...] = ()
     relay_above: int = 0
+    flood_above: int = 0
     number: int
 
 
@@ -41,6 +42,7 @@ REGION_SETTING = Resource(
         Attribute("dns_domain", Text(255), text="`dataplane.dns_domain`."),
         Attribute("dns_forwarders", ListOf(Text(64)), text="`dataplane.dns_forwarders`."),
         Attribute("relay_above", Integer(), text="`dataplane.relay_above`."),
+        Attribute("flood_above", Integer(), default=0, text="`dataplane.flood_above`."),
         Attribute("number", Integer(), text="How often they were set."),
         *COUNTED,
     ),

@@ -21,10 +21,10 @@ class HostsNode(Generic[I]):
     """An item in a scope of the network for each host that holds at least one of its ports that count.
 
     Subscribes to: placements, counted per network and host, so that neither a first nor a last port needs a search;
-    hosts, for their tunnel address; networks and gateway hosts, which decide what is told.
+    hosts, for their tunnel address; networks, gateway hosts and settings, which decide what is told.
     """
 
-    inputs = (Input.PLACEMENTS, Input.NETWORKS, Input.HOSTS)
+    inputs = (Input.PLACEMENTS, Input.NETWORKS, Input.HOSTS, Input.SETTINGS)
 
     def __init__(
         self,
@@ -40,6 +40,7 @@ class HostsNode(Generic[I]):
             Input.PLACEMENTS: self._placements,
             Input.NETWORKS: self._networks,
             Input.HOSTS: self._hosts,
+            Input.SETTINGS: self._settings,
         }
         self._item, self._counts, self._tells = item, counts, tells
         self._ports: dict[str, Counter[str]] = {}  # network id → host id → ports that count, all positive
@@ -99,6 +100,11 @@ class HostsNode(Generic[I]):
             if ends[0] != ends[1] or is_gateway:
                 for network_id, ports in list(self._ports.items()):
                     self._bring(intent, network_id, (step.id,) if step.id in ports else ())
+        return True
+
+    def _settings(self, intent: Intent, turn: Turn) -> bool:
+        for network_id in list(self._ports):
+            self._bring(intent, network_id, ())
         return True
 
     def _bring(self, intent: Intent, network_id: str, hosts: Iterable[str]) -> None:
