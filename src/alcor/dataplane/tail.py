@@ -25,8 +25,6 @@ CUTS_MAX = 1_024
 CHANGES_MAX = 4_096
 # Read at once: one cut may hold thousands of changes.
 _CUTS_READ = 64
-# What hosts were told before there was a row of settings is not known: nothing that anybody configures.
-_UNKNOWN = RegionItem(id="region", responder_mac="00:00:00:00:00:00", dhcp_lease_s=0)
 # Nobody holds anything through revision 0, and in a message it means that nothing is said.
 _FIRST = 2
 
@@ -110,11 +108,17 @@ def load_from(region: RegionItem, image: Image, earlier: Graph | None = None) ->
     )
 
 
+def _since_settings(tail: Sequence[Cut]) -> Sequence[Cut]:
+    """The end of a tail behind the cut that made the row of settings, if there is one: what hosts were told before by
+    a configuration that nobody wrote down is not known, so all counts as changed with it."""
+    kind = BY_ENTITY[RegionSetting].name
+    made = [any(one.kind == kind and one.before is None for one in cut.changes) for cut in tail]
+    return tail[len(tail) - made[::-1].index(True) :] if any(made) else tail
+
+
 def load_with(region: RegionItem, image: Image, tail: Sequence[Cut]) -> tuple[Graph, Recent]:
     """The graph of an image that `tail` led to, and what changed by the tail. Cost: as a load, and O(the tail)."""
-    kind = BY_ENTITY[RegionSetting].name
-    if any(one.kind == kind and one.before is None for cut in tail for one in cut.changes):
-        region = _UNKNOWN
+    tail = _since_settings(tail)
     graph = load_from(region, take_back(image, tail))
     recent = Recent(graph.revision)
     for cut in tail:
