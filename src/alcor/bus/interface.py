@@ -296,6 +296,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     also those of an older epoch.
 
     `sought`: subjects to be looked up, of scopes that are held on demand: whom a new agent found in its switch's flows.
+    Addresses among them are looked up in groups too.
     `rescues`: whether it can program other hosts' switches, and others its own. `rescuer_id`, `lease`: not the host's
     own agent speaks but that of another, which proves itself, by a `RescueItem` of this generation."""
 

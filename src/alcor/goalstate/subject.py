@@ -5,6 +5,10 @@ prefixes, those of one address without their length. No two kinds of text look a
 no colon, a MAC is no IPv6 address.
 """
 
+from collections.abc import Iterable
+from contextlib import suppress
+from ipaddress import ip_address
+
 from alcor.goalstate.item import Claim, Item, Member, Neighbour
 from alcor.goalstate.scope import ScopeKind
 
@@ -23,6 +27,15 @@ def subjects(item: Item) -> tuple[str, ...]:
             return tuple([subject_of_cidr(cidr) for cidr in item.cidrs])
         case _:
             return ()
+
+
+def addresses_of(texts: Iterable[str]) -> dict[str, None]:
+    """Those of the subjects of neighbours that are addresses: of members they may be subjects too."""
+    found: dict[str, None] = {}
+    for text in texts:
+        with suppress(ValueError):
+            found[str(ip_address(text))] = None
+    return found
 
 
 def subject_of_cidr(cidr: str) -> str:

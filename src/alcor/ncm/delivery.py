@@ -16,6 +16,7 @@ from zlib import crc32
 from alcor.bus.interface import Dropped, Envelope, Heads, NcmMessage, ScopeUpdate
 from alcor.goalstate.item import ItemKind, Key
 from alcor.goalstate.scope import CLOSURE_DEPTH_MAX, REGION, Scope, ScopeKind, shard_of
+from alcor.goalstate.subject import addresses_of
 from alcor.ncm.interest import Holder
 from alcor.ncm.scope_cache import HeldScope, ScopeCache, Subscriber, envelope_bytes
 from alcor.telemetry.metrics import LOOKUPS, RESUMES, SNAPSHOTS
@@ -91,6 +92,7 @@ class Delivery:
         self._offered_keys: dict[Scope, Sequence[Key]] = dict(keys or {})
         self._offered: dict[Scope, int] = dict.fromkeys(self._offered_keys, 0) | dict(positions)
         self._early = {scope: dict.fromkeys(each[:EARLY_MAX]) for scope, each in (sought or {}).items()}
+        self._addresses = addresses_of(text for each in self._early.values() for text in each)
         self._owed: set[Scope] = set()
         self._snapshot: _Snapshot | None = None
         self._epoch = 0
@@ -446,8 +448,7 @@ class Delivery:
     def _join(
         self, held: HeldScope, keys: Sequence[Key], position: int, before: Holder | None = None
     ) -> Holder:
-        """Have the agent hold these; what of them is not as it was at `position` is news. `before`: what it held and
-        waited for as the scope was held on demand an earlier time."""
+        """Have the agent hold these; what of them is not as at `position` is news. `before`: an earlier holding."""
         assert held.interest is not None  # it is held on demand
         if before is not None:
             keys = [*before.interest.keys_of(before), *before.news]
@@ -457,7 +458,9 @@ class Delivery:
             found = held.entries.get(key)
             if found is None or found[0] > position or held.is_blind(position):
                 holder.news[key] = None
-        early = self._early.pop(held.scope, None)
+        early = self._early.pop(held.scope, {})
+        if held.scope.kind is ScopeKind.MEMBERS and not self.in_sync:
+            early |= dict.fromkeys([*self._addresses][:EARLY_MAX])
         if early:
             held.interest.look_up(holder, early)
         return holder

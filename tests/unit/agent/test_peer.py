@@ -1,6 +1,7 @@
 """Whom the switch's flows speak to, as an earlier process left them."""
 
 import asyncio
+from ipaddress import IPv4Address, IPv6Address
 
 from alcor.agent.peer import Peers
 from alcor.agent.simulated import SimulatedSwitch
@@ -46,6 +47,20 @@ async def test_peers_are_read_by_network() -> None:
         "a": ("fa:16:3e:00:00:01", "fa:16:3e:00:00:02"),
         "b": ("fa:16:3e:00:00:01",),
     }
+
+
+async def test_members_of_groups_are_read_too() -> None:
+    """Of both directions and families, by the network that the flow is for."""
+    unit = cookie_of(Unit(UnitKind.SET, "group"))
+    four, six = int(IPv4Address("10.0.0.5")), int(IPv6Address("fd00::5"))
+    switch = a_switch(
+        DEMAND,
+        Flow(Table.INGRESS_SET, 132, match(metadata=5, eth_type=0x0800, ipv4_src=four), (), unit),
+        Flow(Table.EGRESS_SET, 228, match(metadata=5, eth_type=0x86DD, ipv6_dst=six), (), unit),
+        Flow(Table.INGRESS_SET, 132, match(metadata=9, eth_type=0x0800, ipv4_src=four), (), unit),
+    )
+
+    assert await found(switch, a=5, b=6) == {"a": ("10.0.0.5", "fd00::5")}
 
 
 async def test_where_nothing_was_held_on_demand_nobody_is_sought() -> None:

@@ -5,8 +5,27 @@ from zlib import crc32
 import pytest
 
 from alcor.bus.interface import Confirm, Forget, Hasten, Heads, Lookup, Resume, ScopeUpdate
-from alcor.goalstate.item import Item, ItemKind, Key, Neighbour, RelayItem, key_of
-from alcor.goalstate.scope import REGION, Scope, host_scope, neighbours_scope, network_scope, shard_of
+from alcor.goalstate.item import (
+    GroupRule,
+    Item,
+    ItemKind,
+    Key,
+    Member,
+    Neighbour,
+    RelayItem,
+    RulesItem,
+    key_of,
+)
+from alcor.goalstate.scope import (
+    REGION,
+    Scope,
+    host_scope,
+    members_scope,
+    neighbours_scope,
+    network_scope,
+    rules_scope,
+    shard_of,
+)
 from alcor.ncm import scope_cache
 from alcor.telemetry.metrics import KEYS_HELD, LOOKUPS, SCOPES_LAZY
 from tests.support.bus import EPOCH, a_local_port, a_neighbour, a_network
@@ -397,6 +416,23 @@ async def test_what_is_sought_comes_before_the_agent_is_in_sync() -> None:
         )
         await agent.until_held(NEIGHBOURS, revision)
         assert held(agent) == content(peer(3, vtep="192.0.2.77"), peer(7))
+
+
+async def test_addresses_that_are_sought_are_sought_among_the_members_of_groups() -> None:
+    """A new agent holds the members that its switch lets in: it cannot say of which group they are."""
+    rules, members = rules_scope("group"), members_scope("group")
+    rule = GroupRule(id="rule", is_ingress=True, ip_version=4, group="group")
+    crowd = [Member(id=f"m{number}", cidrs=(f"10.0.1.{number}/32",)) for number in range(10)]
+    async with a_large_site() as site:
+        populate(site, range(10))
+        site.publisher.change({rules: [RulesItem(id="group", stateful=True, rules=(rule,))], members: crowd})
+        site.publisher.change({host_scope("host-1"): [a_local_port("vm-host-1", groups=("group",))]})
+
+        agent = await site.attached(FakeAgent(sought={NEIGHBOURS: (peer(3).mac, "10.0.1.4", "10.0.9.9")}))
+
+        assert members in agent.lazy
+        assert {key.id for key in agent.held[members]} == {"m4"}
+        assert held(agent) == content(peer(3))
 
 
 async def test_what_is_sought_of_a_network_held_whole() -> None:
