@@ -41,7 +41,7 @@ HOSTS = ("h1", "h2", "h3")
 BASE_MS = 1_790_000_000_000
 RESTART_S = 1.0
 """A supervisor starts a process again that ended by itself."""
-IDLE_S, TTL_S = 30.0, 12.0
+IDLE_S, TTL_S = 3.0, 5.0
 """What is held on demand is forgotten when it was not used for so long, and confirmed so often."""
 BACK_S = 10.0
 """After so long an agent that fell back tries its own ncm first again."""
