@@ -168,7 +168,7 @@ async def test_the_agent_goes() -> None:
         async with connected(bound) as stream:
             await stream.send(HELLO)
             await anext(stream.receive())
-        assert await asyncio.wait_for(ended.wait(), 5)
+        assert await asyncio.wait_for(ended.wait(), 60)
 
 
 async def test_the_region_goes() -> None:
@@ -206,7 +206,7 @@ async def test_closing_ends_the_agents_own_reading() -> None:
         await attached.wait()
         await stream.close()
 
-        assert await asyncio.wait_for(reading, 5) == []
+        assert await asyncio.wait_for(reading, 60) == []
 
 
 async def test_nobody_listens(tmp_path: Path) -> None:

@@ -635,7 +635,7 @@ class TestHistory:
         for number in range(revisions_max):
             await insert(store, a_network(f"net-{number}"))
 
-        assert await asyncio.wait_for(asyncio.gather(*followers), 20) == [revisions_max] * 3
+        assert await asyncio.wait_for(asyncio.gather(*followers), 60) == [revisions_max] * 3
 
     async def test_a_waiter_that_gives_up_is_forgotten(self, store: Store) -> None:
         """Cancelling a wait disturbs neither the others nor the writer."""
@@ -644,7 +644,7 @@ class TestHistory:
         gone.cancel()
         await insert(store, a_network())
 
-        await asyncio.wait_for(stays, 5)
+        await asyncio.wait_for(stays, 60)
         assert gone.cancelled()
         await store.wait_beyond(0)
 

@@ -215,7 +215,7 @@ class TestManyWriters:
             answers = await asyncio.gather(
                 *(insert((one, other)[n % 2], a_network(f"net-{n}")) for n in range(40))
             )
-            first, second = await asyncio.wait_for(asyncio.gather(*following), 20)
+            first, second = await asyncio.wait_for(asyncio.gather(*following), 60)
 
             assert first == second
             for number, done in enumerate(answers):
@@ -486,7 +486,7 @@ class TestNumbering:
                 }
                 assert await store.follow(2) == []
                 assert len(await store.reader.history(History())) == 4
-            await asyncio.wait_for(store.wait_beyond(2), 20)
+            await asyncio.wait_for(store.wait_beyond(2), 60)
 
             state = {row.id: row for row in before.rows[Network]}
             for changes in await follow_all(store, 2):
@@ -500,15 +500,15 @@ class TestNumbering:
             async with postgres_store(tmp_path) as first:
                 assert (await insert(first, a_network("net-1"))).revision == 1
                 assert (await insert(second, a_network("net-2"))).revision == 2
-            assert (await asyncio.wait_for(insert(second, a_network("net-3")), 20)).revision == 3
-            assert (await asyncio.wait_for(insert(second, a_network("net-4")), 20)).revision == 4
+            assert (await asyncio.wait_for(insert(second, a_network("net-3")), 60)).revision == 3
+            assert (await asyncio.wait_for(insert(second, a_network("net-4")), 60)).revision == 4
 
     async def test_a_lease_that_is_held_and_not_used_stops_nobody(self, tmp_path: Path) -> None:
         """When whoever has the lease does nothing, a request that waits for its revision numbers it itself."""
         async with past_the_store(tmp_path) as connection:
             await connection.execute("SELECT pg_advisory_lock($1::bigint)", 0x616C6301)
             async with postgres_store(tmp_path) as store:
-                done = await asyncio.wait_for(insert(store, a_network()), 20)
+                done = await asyncio.wait_for(insert(store, a_network()), 60)
                 assert done.revision == 1
                 assert (await store.head()).revision == 1
 
@@ -518,7 +518,7 @@ class TestNumbering:
             await insert(one, a_network())
             waiting = asyncio.create_task(other.wait_beyond(1))
             position = await one.new_epoch()
-            await asyncio.wait_for(waiting, 20)
+            await asyncio.wait_for(waiting, 60)
 
             assert await other.head() == position
             with pytest.raises(TooOld):

@@ -76,7 +76,7 @@ def soundness(site: Site, tmp_path: Path) -> Iterator[None]:
 
 def until(site: Site, what: str, holds: Callable[[], bool]) -> None:
     """Wait for what an API call is to change on the switches."""
-    site.wait(what, holds, patience_s=5)
+    site.wait(what, holds)
 
 
 def can_connect(source: str, target: str, address: str, port: int = 7000) -> bool:

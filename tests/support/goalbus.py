@@ -27,7 +27,7 @@ from alcor.store.interface import (
 
 T = TypeVar("T")
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 class RecordingBus:

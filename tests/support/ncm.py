@@ -28,7 +28,7 @@ from alcor.ncm.scope_cache import LAZY_ABOVE, LAZY_BELOW
 from alcor.ncm.service import Ncm
 from tests.support.bus import FakePublisher, a_local_port, a_neighbour, a_network, a_region
 
-WITHIN_S = 5.0
+WITHIN_S = 60.0
 CODEC = ProtobufCodec()
 
 

@@ -24,10 +24,10 @@ from alcor.lab.host import is_served
 _Event = TypeVar("_Event")
 
 SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
-START_S_MAX = 20.0
+START_S_MAX = 60.0
 
 
-async def eventually(predicate: Callable[[], object], what: str, deadline_s: float = 15.0) -> None:
+async def eventually(predicate: Callable[[], object], what: str, deadline_s: float = 60.0) -> None:
     """Wait until `predicate()` is true; the one allowed wait, for real switches. Raises AssertionError."""
     end = time.monotonic() + deadline_s
     while not predicate():
@@ -188,12 +188,12 @@ class Heard:
         async for event in self._switch.events():
             self._events.put_nowait(event)
 
-    async def next(self, deadline_s: float = 20.0) -> SwitchEvent:
+    async def next(self, deadline_s: float = 60.0) -> SwitchEvent:
         """The next event. Raises: TimeoutError."""
         async with asyncio.timeout(deadline_s):
             return await self._events.get()
 
-    async def until(self, kind: type[_Event], deadline_s: float = 20.0) -> _Event:
+    async def until(self, kind: type[_Event], deadline_s: float = 60.0) -> _Event:
         """Skip to the next event of one kind. Raises: TimeoutError."""
         async with asyncio.timeout(deadline_s):
             while not isinstance(event := await self._events.get(), kind):

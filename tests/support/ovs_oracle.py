@@ -81,7 +81,7 @@ class OracleTables:
         self._send(frame, in_port)
         self._send(_MARKER, in_port)
         found = []
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (punt := await self._heard.get()).data != _MARKER:
                 fields = {name: value for name, value in punt.fields.items() if value}
                 found.append(Punt(punt.data, punt.table, fields))

@@ -47,7 +47,7 @@ from alcor.pipeline.view import Allocation
 from tests.support.packet_site import TUNNELS, Site, allocation_of
 from tests.support.packets import BROADCAST, ethernet
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 FENCE = 0x88B6  # IEEE 802 local experimental EtherType 2
 WIRE_FENCE = 0x88B5  # IEEE 802 local experimental EtherType 1
 OUTSIDE = "outside"

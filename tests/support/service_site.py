@@ -27,7 +27,7 @@ from alcor.pipeline.view import Allocation, View
 from tests.support.ovs import OvsPair, a_namespace, an_ovs_pair, run
 
 _CLONE_NEWNET = 0x4000_0000  # setns(2)
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 def enter(namespace: str) -> None:

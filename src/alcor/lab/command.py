@@ -65,7 +65,7 @@ def start(
 
 
 def wait_until(
-    what: str, ready: Callable[[], bool], *, deadline_s: float = 20, every_s: float = 0.02
+    what: str, ready: Callable[[], bool], *, deadline_s: float = 60, every_s: float = 0.02
 ) -> None:
     """Wait for an outside thing. Raises: LabError naming `what` after `deadline_s`."""
     deadline = time.monotonic() + deadline_s

@@ -90,7 +90,7 @@ async def test_a_rescuer_gets_the_scopes_and_acknowledges_in_the_host_s_name() -
         assert (told.host_id, told.rescuer_id, told.realized) == ("host-1", "host-2", {1: 2})
 
         site.publisher.change(removed={LOST: [Key(ItemKind.RESCUE, "host-1")]})
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await site.tasks[id(rescuer)]
         assert rescuer.messages[-1] == Refused(NO_LEASE)
 
@@ -102,7 +102,7 @@ async def test_the_host_s_own_agent_wins() -> None:
         rescuer = await site.attached(a_rescuer())
 
         await site.attached()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await site.tasks[id(rescuer)]
         late = a_rescuer()
         await site.attach(late)

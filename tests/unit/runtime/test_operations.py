@@ -67,7 +67,7 @@ async def test_the_database_is_asked(store: Heads, reason: str | None) -> None:
     health = Health()
     health.watch_store(cast(Store, store))
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         missing = await health()
 
     assert list(missing) == ([] if reason is None else ["store"])
