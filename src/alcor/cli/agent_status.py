@@ -18,9 +18,9 @@ def print_status(facts: dict[str, Any]) -> None:
     table.add_row(
         "Flows", f"{switch['flows']}  ({facts['counters']['flow_changes']} changed since the start)"
     )
-    table.add_row(
-        "In sync", "yes" if facts["in_sync"] else f"no, missing {', '.join(facts['missing']) or 'nothing'}"
-    )
+    in_sync = "yes" if switch["connected"] else "with the region; the switch gets it when it is back"
+    missing = f"no, missing {', '.join(facts['missing']) or 'nothing'}"
+    table.add_row("In sync", in_sync if facts["in_sync"] else missing)
     if facts["hold"]:
         table.add_row("Hold", f"[red]{facts['hold']}[/red]")
     console.print(table)

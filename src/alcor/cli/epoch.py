@@ -92,6 +92,8 @@ def recover(
     found: Sequence[Mapping[str, Any]] = checked(client.post("/epoch/recover", json=body))["ports"]
     if format == "json":
         print_json(found)
+    elif not found:
+        print("nothing to import: no port lives that the region does not know")
     else:
         print_table(
             [(one["port_id"], one["state"], one["reason"]) for one in found], ("Port", "State", "Reason")

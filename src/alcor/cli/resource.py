@@ -121,7 +121,9 @@ def resource_named(name: str) -> Resource:
     }
     found = known.get(name.replace("_", "-"))
     if found is None:
-        fail(f"'{name}' is not a resource; there are {', '.join(sorted(one.collection for one in served))}")
+        # Several APIs serve resources of one name.
+        there = sorted({one.collection for one in served})
+        fail(f"'{name}' is not a resource; there are {', '.join(there)}")
     return found
 
 

@@ -20,4 +20,7 @@ def test_a_word_that_nothing_has_ends_the_command(capsys: pytest.CaptureFixture[
     with pytest.raises(typer.Exit):
         resource_named("prots")
 
-    assert "'prots' is not a resource; there are " in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "'prots' is not a resource; there are " in said
+    named = said.partition("there are ")[2].replace(",", " ").split()
+    assert len(named) == len(set(named))
