@@ -547,7 +547,8 @@ async def a_real_site(
     folder: Path, first: Site, others: Iterable[Site], kind: type[RealSite] = RealSite
 ) -> AsyncIterator[RealSite]:
     """Hosts, machines and drivers for these sites, with no flows yet; everything is removed at the end."""
-    assert missing_parts() == "", f"real switches are needed here: {missing_parts()}"
+    missing = missing_parts()
+    assert missing == "", f"real switches are needed here: {missing}"
     ledger, prefix, news = Ledger(folder), f"p{secrets.token_hex(2)}", asyncio.Event()
     machines: dict[Place, _Machine] = {}
     hosts: dict[str, _Host] = {}

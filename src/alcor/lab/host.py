@@ -36,10 +36,12 @@ def missing_parts() -> str:
             return f"{program} is not installed and could not be installed"
     if not SCHEMA.exists():
         return f"Open vSwitch's schema {SCHEMA} is not installed"
-    probe = subprocess.run(["ip", "netns", "add", "alcor-probe"], capture_output=True, text=True, check=False)
-    if probe.returncode != 0 and "File exists" not in probe.stderr:
+    # A name of its own: another process that looks at the same time must not take it away.
+    name = f"alcor-probe-{os.getpid()}"
+    probe = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True, check=False)
+    subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+    if probe.returncode != 0:
         return f"network namespaces are refused here ({probe.stderr.strip()})"
-    subprocess.run(["ip", "netns", "del", "alcor-probe"], capture_output=True, check=False)
     return ""
 
 
