@@ -50,6 +50,7 @@ class OutsideRouter:
 @contextmanager
 def an_outside_router(namespace: str, folder: Path, configuration: str) -> Iterator[OutsideRouter]:
     """zebra and bgpd in a namespace until the end."""
+    reachable(folder)  # again: a pytest that began meanwhile closes the folder of all pytests
     (folder / "bgpd.conf").write_text(configuration)
     (folder / "zebra.conf").write_text("")
     for path in (folder, *folder.iterdir()):
