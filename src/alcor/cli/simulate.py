@@ -23,6 +23,9 @@ Networks = Annotated[
     int, typer.Option("--networks", help="Networks that share them evenly; not for vpc and mixed.")
 ]
 Density = Annotated[int, typer.Option("--density", help="Ports of one network on one of its hosts.")]
+Gateways = Annotated[
+    int, typer.Option("--gateways", help="Gateway hosts among them, which relay large networks.")
+]
 Ncms = Annotated[int, typer.Option("--ncms", help="Processes where agents attach; >1 on PostgreSQL.")]
 Dataplanes = Annotated[int, typer.Option("--dataplanes", help="Dataplane processes; >1 on PostgreSQL.")]
 Workers = Annotated[int, typer.Option("--workers", help="Processes that share the simulated hosts.")]
@@ -66,6 +69,7 @@ def simulate(
     ports: Ports = 10_000,
     networks: Networks = 100,
     density: Density = 10,
+    gateways: Gateways = 0,
     ncms: Ncms = 1,
     dataplanes: Dataplanes = 1,
     workers: Workers = 2,
@@ -102,7 +106,7 @@ def simulate(
         chosen = _workload(workload)
         sizes = chosen.sizes(ports, networks)
         kind = _flows(flows)
-        plan = Plan(hosts, sizes, kind, sample, seed, duration, rate, share, density)
+        plan = Plan(hosts, sizes, kind, sample, seed, duration, rate, share, density, gateways=gateways)
         direct = _is_direct(load, api)
         count, attach = max(1, min(workers, hosts)), tuple(ncm or ())
         return Wish(

@@ -99,6 +99,8 @@ class Plan:
             raise LabError(f"--hosts {self.hosts}: between 1 and {HOSTS_MAX:,}")
         if not self.sizes or min(self.sizes) < 1 or self.ports > PORTS_MAX:
             raise LabError(f"--ports, --networks: each network needs a port, all at most {PORTS_MAX:,}")
+        if not 0 <= self.gateways <= self.hosts:
+            raise LabError(f"--gateways {self.gateways}: between 0 and the {self.hosts:,} hosts there are")
         if not 0 < self.share <= 1:
             raise LabError(f"--share {self.share}: more than 0, at most 1")
 

@@ -40,6 +40,15 @@ def test_a_network_is_on_as_many_hosts_as_its_density_asks_for() -> None:
     assert len({plan.host_vtep(index) for index in range(5)}) == 5
 
 
+def test_the_last_of_the_simulated_hosts_are_gateway_hosts() -> None:
+    """So many as are wanted, none of the silent ones; more than there are cannot be."""
+    plan = Plan(hosts=4, gateways=2, silent=3)
+
+    assert [index for index in range(plan.hosts_there) if plan.is_gateway(index)] == [2, 3]
+    with pytest.raises(LabError, match=r"--gateways 5: between 0 and the 4 hosts"):
+        Plan(hosts=4, gateways=5)
+
+
 def test_silent_hosts_have_what_is_beyond_the_density() -> None:
     """Each simulated host has as many ports of a network, however large it is; without silent hosts it has them all."""
     [large] = Plan(hosts=4, sizes=(1_000,), density=10, silent=2).networks()
