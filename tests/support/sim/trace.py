@@ -186,6 +186,7 @@ class _Receiver:
         self._kept: list[Step] = []
         self._closures: dict[int, set[Scope]] = {}
         self._references = References(truth)
+        self._had: dict[Scope, set[Key]] = {}
         # Whether it had everything, after each of the last batches.
         self._was_whole = deque[bool]([False], LOOKED_BACK)
         self.asked: set[Resume] = set()
@@ -216,6 +217,8 @@ class _Receiver:
         self._epoch = max(self._epoch, got.epoch)
         self._compare(got.positions)
         led = {scope: held.items.keys() for scope, held in self._held.items() if held.is_part}
+        for scope, keys in led.items():
+            self._had.setdefault(scope, set()).update(keys)
         for scope in sorted(led.keys() | got.held.keys()):
             if led.get(scope) != got.held.get(scope):
                 self.wrong.append(
@@ -241,16 +244,10 @@ class _Receiver:
             self.wrong.append(f"{self._who} removes from its switch and has not everything yet")
 
     def speak(self, spoke: Spoke) -> None:
-        """It asks for, and lets go of, what it holds in part only; of that nothing goes but by the ncm's word."""
-        held = self._held.get(spoke.scope)
-        if held is None or not held.is_part:
-            if spoke.keys is not None:
-                self.wrong.append(
-                    f"{self._who} lets go of {spoke.keys} in {spoke.scope}, which it does not hold in part"
-                )
-        elif spoke.keys is not None and not spoke.keys <= held.items.keys():
+        """It lets go only of what it held in part; what it says may cross with what takes that from it."""
+        if spoke.keys is not None and not spoke.keys <= self._had.get(spoke.scope, set()):
             self.wrong.append(
-                f"{self._who} lets go of {spoke.keys} in {spoke.scope}, and holds {set(held.items)}"
+                f"{self._who} lets go of {spoke.keys} in {spoke.scope}, which it never held in part"
             )
 
     def _compare(self, positions: dict[Scope, int]) -> None:
