@@ -42,6 +42,11 @@ LONG = (
 )
 
 
+def name(size: Size) -> str:
+    """The same in every process; the order of a set is not."""
+    return f"{size.states} states"
+
+
 def check(size: Size) -> None:
     """No state is wrong, none is without a way to rest, and there are as many as there were."""
     found = explore(PartModel(size.bounds, PartRules()))
@@ -55,7 +60,7 @@ def check(size: Size) -> None:
     assert (found.seen > 0) is (len(size.bounds.asks) > 1)
 
 
-@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("size", SIZES, ids=name)
 def test_every_state_keeps_the_promises(size: Size) -> None:
     """Nobody goes back, what is held at a position is the state of that revision at ncms and agents, who is thought to
     be nobody is, and from every state there is a way to where both ends agree on what is held."""
@@ -63,7 +68,7 @@ def test_every_state_keeps_the_promises(size: Size) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("size", LONG, ids=str)
+@pytest.mark.parametrize("size", LONG, ids=name)
 def test_every_state_of_larger_models_keeps_the_promises(size: Size) -> None:
     """The same, with more of everything at once."""
     check(size)
