@@ -30,7 +30,8 @@ def settings_of(store: Store) -> dict[str, dict[str, Any]]:
     from tests.support.postgres import server
 
     database = asyncio.run(server().fresh())
-    return {"store": {"url": server().dsn(database)}}
+    # Two such regions may run at a time: neither takes the port that is the default for ncms.
+    return {"store": {"url": server().dsn(database)}, "bus": {"listen": ["127.0.0.1:0"]}}
 
 
 def command_line(words: Sequence[str], about: str, everything: str, selection: str, run: Run) -> int:

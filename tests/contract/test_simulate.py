@@ -27,6 +27,7 @@ from alcor.lab.simulate.plan import Flows, Plan
 from alcor.lab.simulate.region import start_region
 from alcor.lab.simulate.run import Run
 from alcor.lab.simulate.workload import WORKLOADS, Workload
+from alcor.model.region_setting import RegionSetting
 from alcor.model.resource import Entity
 from tests.support.postgres import server
 
@@ -247,6 +248,8 @@ async def test_the_direct_path_gives_the_rows_that_the_api_gives(tmp_path: Path,
         shape(rows[0].rows, meanings(direct, rows[0].rows)),
         shape(rows[1].rows, meanings(by_api, rows[1].rows)),
     )
+    # A dataplane's start sets the settings' row; the direct path has none.
+    assert [len(one.pop(RegionSetting.__name__, [])) for one in shapes] == [0, 1]
     assert shapes[0].keys() == shapes[1].keys()
     for kind, texts in shapes[0].items():
         for mine, other in zip(texts, shapes[1][kind], strict=True):
