@@ -22,10 +22,10 @@ from alcor.model.resource import Entity
 from alcor.model.security_group import SecurityGroup
 from alcor.model.vpc_peering import ACTIVE, VpcPeering
 from alcor.ncm.service import Ncm
-from alcor.store.interface import Store, Transaction
+from alcor.store.interface import Store
 from tests.support.goalstate import A_REGION, a_host, a_network, a_port, a_subnet, replaced
 from tests.support.ncm import CODEC, FakeAgent, bodies
-from tests.support.store import ADAPTERS, OpenStore
+from tests.support.store import ADAPTERS, OpenStore, commit
 
 TOKEN = "secret"
 DIGEST = hashlib.sha256(TOKEN.encode()).hexdigest()
@@ -53,21 +53,6 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     async with opened(tmp_path) as store:
         await commit(store, put=BEGINNING)
         yield store
-
-
-async def commit(store: Store, *, put: Sequence[Entity] = (), gone: Sequence[Entity] = ()) -> int:
-    """One transaction; returns its revision."""
-
-    async def work(tx: Transaction) -> None:
-        for row in gone:
-            tx.delete(await tx.get(type(row), row.id))
-        for row in put:
-            if await tx.find(type(row), row.id) is None:
-                tx.insert(row)
-            else:
-                tx.update(row)
-
-    return (await store.write(work)).revision
 
 
 class Region:

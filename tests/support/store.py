@@ -168,3 +168,18 @@ async def as_one_group(store: SqliteStore, *writes: Coroutine[Any, Any, Done[Any
     let_go.set()
     await holding
     return list(await asyncio.gather(*tasks, return_exceptions=True))
+
+
+async def commit(store: Store, *, put: Sequence[Entity] = (), gone: Sequence[Entity] = ()) -> int:
+    """One transaction of inserts, updates and deletes; returns its revision."""
+
+    async def work(tx: Transaction) -> None:
+        for row in gone:
+            tx.delete(await tx.get(type(row), row.id))
+        for row in put:
+            if await tx.find(type(row), row.id) is None:
+                tx.insert(row)
+            else:
+                tx.update(row)
+
+    return (await store.write(work)).revision

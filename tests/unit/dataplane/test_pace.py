@@ -11,8 +11,9 @@ from alcor.store.interface import HostObservation, PortObservation
 from alcor.store.sqlite import SqliteStore
 from tests.support.goalbus import RecordingBus, RecordingObservations
 from tests.support.goalstate import a_host, a_network, a_port
+from tests.support.store import commit
 from tests.unit.dataplane.test_realize import EPOCH, LOADED, a_site
-from tests.unit.dataplane.test_service import Bursting, assert_held, commit, running, store
+from tests.unit.dataplane.test_service import Bursting, assert_held, running, store
 
 __all__ = ["store"]  # a fixture
 

@@ -33,13 +33,12 @@ from alcor.store.interface import (
     Observations,
     PortObservation,
     Store,
-    Transaction,
     whole,
 )
 from alcor.store.sqlite import SqliteStore
 from tests.support.goalbus import PATIENCE_S, RecordingBus, RecordingObservations, ThroughStore
 from tests.support.goalstate import A_REGION, a_host, a_network, a_port, a_subnet, expected, replaced
-from tests.support.store import sqlite_store
+from tests.support.store import commit, sqlite_store
 
 GENERATION = 3
 H1, H2 = a_host("h1", "192.0.2.1"), a_host("h2", "192.0.2.2")
@@ -56,21 +55,6 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
     async with sqlite_store(tmp_path) as store:
         await commit(store, put=[GROUP])
         yield store
-
-
-async def commit(store: Store, *, put: Sequence[Entity] = (), gone: Sequence[Entity] = ()) -> int:
-    """One transaction of inserts, updates and deletes; returns its revision."""
-
-    async def work(tx: Transaction) -> None:
-        for row in gone:
-            tx.delete(await tx.get(type(row), row.id))
-        for row in put:
-            if await tx.find(type(row), row.id) is None:
-                tx.insert(row)
-            else:
-                tx.update(row)
-
-    return (await store.write(work)).revision
 
 
 async def rows(store: Store) -> list[Entity]:
