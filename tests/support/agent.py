@@ -399,8 +399,8 @@ class FakeNcm:
         self._wanted = self.closure()
         updates: list[NcmMessage] = []
         for scope in sorted(self._wanted, key=_host_last):
-            position = hello.positions.get(scope) if hello.epoch == self.epoch else None
-            updates.append(self.snapshot(scope) if position is None else self.step(scope, position))
+            position = hello.positions.get(scope, 0) if hello.epoch == self.epoch else 0
+            updates.append(self.step(scope, position) if position else self.snapshot(scope))
         updates += [Dropped(scope) for scope in sorted(set(hello.positions) - self._wanted)]
         self.deliver(Welcome(self.epoch, self.heartbeat_s), *updates, self.heads())
 

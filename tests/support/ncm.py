@@ -115,9 +115,8 @@ class FakeAgent:
                 agent_version="1.0",
                 epoch=self.epoch,
                 positions={
-                    scope: position
+                    scope: position if self.epochs[scope] == self.epoch else 0
                     for scope, position in self.position.items()
-                    if self.epochs[scope] == self.epoch
                 },
                 held={scope: tuple(self.held[scope]) for scope in self.lazy},
                 sought=self.sought,

@@ -69,8 +69,9 @@ class Hold:
         `living`: numbered and plugged ports; `known`: those that the region knows, in `epoch`.
         """
         self._without([port_id for port_id in self.orphans if port_id not in plugged])
-        if self.epoch_is_new:
-            self.settle(living, known)
+        if self.epoch_is_new and self.settle(living, known):
+            # Before the switch's database says so: what comes meanwhile is no reason to begin again.
+            self.right_epoch = epoch
         if not self.orphans:
             self.settled = epoch
         if not self.is_active:
@@ -86,7 +87,8 @@ class Hold:
         if release is None:
             return
         is_new = self._releases is not None and release.number > self._releases
-        self._releases, self.right_epoch = release.number, release.epoch
+        self._releases = release.number
+        self.right_epoch = max(self.right_epoch, release.epoch)
         if (self.epoch_is_new and release.epoch >= epoch) or (is_new and self.is_active):
             self.epoch_is_new = False
             self.orphans.clear()

@@ -92,7 +92,10 @@ class ScopeStore:
         """
         self.epoch = max(self.epoch, epoch)
         self._fences.clear()
-        for held in self._scopes.values():
+        for scope, held in list(self._scopes.items()):
+            if held.position == _NOTHING:
+                # Nothing but chunks: if it is needed no more, nobody would speak of it again.
+                self.drop(scope)
             held.chunks.clear()
             held.gap = False
             held.passed = _NOTHING
@@ -236,6 +239,11 @@ class ScopeStore:
             for scope, held in self._scopes.items()
             if held.epoch == self.epoch and held.position != _NOTHING
         }
+
+    def offer(self) -> dict[Scope, int]:
+        """What is held whole, and where it can be gone on from: of an older epoch nowhere, which is 0."""
+        whole = {scope: held for scope, held in self._scopes.items() if held.position != _NOTHING}
+        return {scope: held.position if held.epoch == self.epoch else 0 for scope, held in whole.items()}
 
     @property
     def is_of_one_epoch(self) -> bool:

@@ -162,7 +162,7 @@ class Agent:
             token=self._token(),
             agent_version=self._version,
             epoch=self._view.epoch or self._numbers.epoch,
-            positions=self._view.positions(),
+            positions=self._view.offer(),
             held=self._view.lazy_keys(),
             sought={} if self._view.has_host else self._reconciler.peers.sought,
             rescues=self._part.rescues,

@@ -242,8 +242,12 @@ class HostView:
     # --- telling ---------------------------------------------------------------------------------------
 
     def positions(self) -> dict[Scope, int]:
-        """What is held whole in the present epoch, to be resumed."""
+        """What is held whole in the present epoch."""
         return self._store.positions()
+
+    def offer(self) -> dict[Scope, int]:
+        """What is held whole, for a hello: where it goes on; 0 of an older epoch, which is told anew or dropped."""
+        return self._store.offer()
 
     def lazy_keys(self) -> dict[Scope, tuple[Key, ...]]:
         """What is held of each scope held on demand, to be told in a hello."""

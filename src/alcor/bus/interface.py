@@ -292,8 +292,8 @@ class GoalBus(DataplaneBus, NcmBus, Protocol):
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Agent: the first message. `positions`: what it holds, to be resumed; `held`: the keys of scopes held on demand,
-    also those of an older epoch.
+    """Agent: the first message. `positions`: what it holds, to be resumed, 0 of an older epoch; `held`: the keys of
+    scopes held on demand, also those of an older epoch.
 
     `sought`: subjects to be looked up, of scopes that are held on demand: whom a new agent found in its switch's flows.
     Addresses among them are looked up in groups too.

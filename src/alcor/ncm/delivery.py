@@ -297,7 +297,7 @@ class Delivery:
                 holder = self._join(held, self._offered_keys[held.scope], position)
                 self._holdings[held.scope] = _Holding(held.epoch, position, holder)
                 RESUMES.inc()
-        elif held.leads_on(position):
+        elif position > 0 and held.leads_on(position):
             self._holdings[held.scope] = _Holding(held.epoch, position)
             RESUMES.inc()
 

@@ -210,7 +210,7 @@ class _Receiver:
                 self._kept.append(step)
             else:
                 self._step(step)
-        if self._kept and got.epoch > own.epoch and self._own in got.positions:
+        if self._kept and got.epoch > own.epoch and got.positions.get(self._own, 0) > 0:
             kept, self._kept = self._kept, []
             for step in kept:
                 self._step(step)
@@ -251,10 +251,11 @@ class _Receiver:
             )
 
     def _compare(self, positions: dict[Scope, int]) -> None:
+        # Of an older epoch nothing can be resumed, and all is told: what is not needed any more must be dropped.
         led = {
-            scope: held.height.position
+            scope: held.height.position if held.height.epoch == self._epoch else 0
             for scope, held in self._held.items()
-            if held.height.epoch == self._epoch and held.height.position != NOTHING
+            if held.height.position != NOTHING
         }
         if led != positions:
             apart = {

@@ -1,16 +1,18 @@
 """The safety hold: what a doubtful state would take from living VIFs stays until somebody is sure."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 from orjson import dumps, loads
 
+from alcor.agent.driver import FlowDiff
 from alcor.agent.simulated import SimulatedSwitch
-from alcor.bus.interface import Question
+from alcor.bus.interface import Question, Welcome
 from alcor.goalstate.item import CALM, ItemKind, Key, NetworkHost, ReleaseItem
 from alcor.goalstate.scope import host_scope, neighbours_scope, network_scope
 from alcor.pipeline.compile import meters
+from alcor.pipeline.flow import Flow, FlowKey, GroupSpec, MeterSpec
 from alcor.pipeline.resolve import resolve
 from alcor.pipeline.tables import Table
 from tests.support.agent import (
@@ -187,7 +189,7 @@ async def test_a_new_epoch_deletes_nothing_that_lives(restarted: bool) -> None:
 
 
 class Hesitant(SimulatedSwitch):
-    """A switch that may take its time to forget connections."""
+    """A switch that may take its time to forget connections, and to be compared."""
 
     def __init__(self) -> None:
         super().__init__("s1")
@@ -198,6 +200,16 @@ class Hesitant(SimulatedSwitch):
         """As the driver says."""
         await self.may_go_on.wait()
         await super().flush_zones(zones)
+
+    async def compare(
+        self,
+        desired: Mapping[FlowKey, Flow],
+        meters: Sequence[MeterSpec],
+        groups: Sequence[GroupSpec] = (),
+    ) -> FlowDiff:
+        """As the driver says."""
+        await self.may_go_on.wait()
+        return await super().compare(desired, meters, groups)
 
 
 async def test_a_new_epoch_begins_in_the_middle_of_a_turn() -> None:
@@ -220,6 +232,67 @@ async def test_a_new_epoch_begins_in_the_middle_of_a_turn() -> None:
 
         assert "port-1" in str(agent.status()["hold"])
         assert switch.numbers["epoch"] == EPOCH
+
+
+async def test_what_comes_as_a_hold_ends_does_not_begin_it_again() -> None:
+    """A port that the log deleted, and whose VIF is still there, is no orphan; nor when the last of the hold is written
+    down, and something else comes meanwhile."""
+    ncm = FakeNcm()
+    a_site(ncm, (1, 2))
+    switch = Hesitant()
+    switch.plug("port-1")
+    switch.plug("port-2")
+    async with running(an_agent(ncm, switch)) as agent:
+        ncm.restore(epoch=EPOCH + 1, keep=(network_scope("net"), neighbours_scope("net")))
+        ncm.put(local_port(1), local_port(2))
+        ncm.disconnect()
+        await settled()
+        ncm.remove_port(2)
+        await settled()
+        assert "no port is unknown here" in str(agent.status()["hold"])
+
+        switch.may_go_on.clear()
+        ncm.put(A_CALM)
+        await settled()
+        ncm.put(neighbour(1, groups=("group",)))
+        await settled()
+        assert switch.numbers["epoch"] == EPOCH
+        switch.may_go_on.set()
+        await settled()
+
+        assert agent.status()["hold"] == ""
+        assert switch.numbers["epoch"] == EPOCH + 1
+        assert switch.tables.flows == expected(ncm, switch)
+
+
+async def test_a_stream_that_ends_as_an_epoch_begins() -> None:
+    """What an agent holds of the old epoch is forgotten by the next stream too, when it is needed no more."""
+    ncm = FakeNcm()
+    a_site(ncm, (1, 2))
+    switch = a_switch(1)
+    async with running(an_agent(ncm, switch)) as agent:
+        ncm.restore(epoch=EPOCH + 1)
+        ncm.put(A_CALM)
+        ncm.is_slow = True
+        ncm.disconnect()
+        await settled()
+        assert ncm.stream is not None
+        ncm.stream.inbox.put_nowait([Welcome(EPOCH + 1, ncm.heartbeat_s)])
+        await settled()
+        assert agent.status()["region"]["epoch"] == EPOCH + 1
+        assert "port-1" in agent.status()["ports"]
+
+        ncm.is_slow = False
+        ncm.disconnect()
+        await settled()
+        assert agent.status()["in_sync"]
+        assert "port-1" in str(agent.status()["hold"])
+
+        switch.unplug("port-1")
+        await settled()
+
+        assert agent.status()["hold"] == ""
+        assert switch.tables.flows == expected(ncm, switch)
 
 
 async def test_a_new_epoch_that_knows_all_is_accepted() -> None:

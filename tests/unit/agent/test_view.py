@@ -176,6 +176,31 @@ def test_a_new_stream_voids_chunks() -> None:
     assert held_ips(view) == {"10.0.0.4"}
 
 
+def test_half_a_scope_is_forgotten_with_its_stream() -> None:
+    """A scope of which a broken stream said only half may never be spoken of again: the host is in sync without it."""
+    whole = update(OWN, (0, 5), A_HOST), update(REGION, (0, 5), A_REGION)
+    view = a_view(*whole, update(NET, (0, 8), network(), more=True))
+    assert not view.in_sync
+
+    view.begin(EPOCH)
+    view.apply([heads(9, OWN, REGION)])
+
+    assert view.in_sync
+    assert view.offer() == {OWN: 9, REGION: 9}
+
+
+def test_what_is_offered_of_an_older_epoch() -> None:
+    """A hello tells also what is held of an older epoch, from where nothing leads on: who hears it has it dropped."""
+    view = a_view(*in_net(1))
+
+    view.begin(EPOCH + 1)
+    assert view.offer() == {NET: 0, NEIGHBOURS: 0}
+    assert view.positions() == {}
+
+    view.apply([update(NET, (0, 3), network(), epoch=EPOCH + 1)])
+    assert view.offer() == {NET: 3, NEIGHBOURS: 0}
+
+
 @pytest.mark.parametrize(
     ("epoch", "generation", "accepted"),
     [(EPOCH, 2, True), (EPOCH, 3, True), (EPOCH, 1, False), (EPOCH - 1, 9, False)],

@@ -252,6 +252,24 @@ async def test_positions_of_another_epoch_mean_nothing() -> None:
         } == dict.fromkeys((REGION, HOST, NET, NEIGHBOURS), 0)
 
 
+async def test_what_an_agent_holds_of_an_older_epoch() -> None:
+    """An agent that has heard of the epoch, and not what is in it, is told all of it, and to forget the rest."""
+    async with a_site() as site:
+        site.publisher.change(bound(*ports("p1")))
+        first = await site.attached()
+        await site.left(first)
+        revision = site.publisher.change(removed={HOST: [port_key("p1")]})
+
+        again = FakeAgent(epoch=first.epoch, held=first.held, position=first.position)
+        again.epochs = dict.fromkeys(first.position, first.epoch - 1)
+        site.attach(again)
+        await again.until_synced(revision)
+
+        updates = [m for m in again.messages if isinstance(m, ScopeUpdate)]
+        assert {m.scope: m.from_revision for m in updates} == {REGION: 0, HOST: 0}
+        assert {m.scope for m in again.messages if isinstance(m, Dropped)} == {NET, NEIGHBOURS}
+
+
 async def test_what_an_agent_held_and_needs_no_more_is_dropped() -> None:
     """An agent that comes back with scopes that left its closure is told to forget them."""
     async with a_site() as site:
