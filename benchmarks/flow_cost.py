@@ -19,15 +19,12 @@ from alcor.agent.driver import Connected, FlowDiff
 from alcor.agent.ovs.switch import OvsSwitch
 from alcor.goalstate.item import (
     Address,
-    GroupRule,
     HostItem,
     Item,
     LocalPort,
-    Member,
     Neighbour,
     NetworkItem,
     RegionItem,
-    RulesItem,
     SubnetItem,
     key_of,
 )
@@ -40,6 +37,7 @@ from alcor.goalstate.scope import (
     network_scope,
     rules_scope,
 )
+from alcor.goalstate.security_item import GroupRule, Member, RulesItem
 from alcor.lab.host import LabHost, Underlay
 from alcor.lab.ledger import Ledger
 from alcor.pipeline.compile import affected, flows, groups, meters, unit_flows, units

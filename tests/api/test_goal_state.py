@@ -4,21 +4,8 @@ from typing import Any, TypeVar
 
 from alcor.goalstate.compile import compile as compile_states
 from alcor.goalstate.intent import ENTITIES, Intent
-from alcor.goalstate.item import (
-    FirewallItem,
-    FloatingIpItem,
-    GatewayItem,
-    Item,
-    LocalPort,
-    Member,
-    NetworkAclItem,
-    Prefix,
-    QosItem,
-    RouterItem,
-    RouterRoute,
-    RulesItem,
-    State,
-)
+from alcor.goalstate.item import Item, LocalPort, QosItem, State
+from alcor.goalstate.router_item import FloatingIpItem, GatewayItem, RouterItem, RouterRoute
 from alcor.goalstate.scope import (
     Scope,
     addresses_scope,
@@ -29,6 +16,7 @@ from alcor.goalstate.scope import (
     router_scope,
     rules_scope,
 )
+from alcor.goalstate.security_item import FirewallItem, Member, NetworkAclItem, Prefix, RulesItem
 from alcor.store.interface import Store
 from tests.support.api import Api
 from tests.support.goalstate import A_REGION

@@ -9,7 +9,8 @@ import pytest_asyncio
 
 from alcor.agent.handler import Confirmed
 from alcor.agent.translation import StaleTranslations
-from alcor.goalstate.item import FloatingIpItem, key_of
+from alcor.goalstate.item import key_of
+from alcor.goalstate.router_item import FloatingIpItem
 from alcor.goalstate.scope import host_scope
 from alcor.pipeline.feature import ItemChange
 from alcor.pipeline.tables import ROUTER_ZONES_FROM

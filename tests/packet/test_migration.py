@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 from msgspec import structs
 
-from alcor.goalstate.item import GroupRule, Neighbour, RulesItem
+from alcor.goalstate.item import Neighbour
+from alcor.goalstate.security_item import GroupRule, RulesItem
 from alcor.model.address import Ip, Mac, ip_int, mac_bytes
 from alcor.model.port import Binding, Extra
 from alcor.pipeline.compile import flows

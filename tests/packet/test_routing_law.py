@@ -10,17 +10,8 @@ from ipaddress import ip_address, ip_network
 import hypothesis.strategies as st
 from hypothesis import given
 
-from alcor.goalstate.item import (
-    Address,
-    HostItem,
-    InterfaceAddress,
-    LocalPort,
-    Neighbour,
-    NetworkItem,
-    RouterInterface,
-    RouterItem,
-    RouterRoute,
-)
+from alcor.goalstate.item import Address, HostItem, LocalPort, Neighbour, NetworkItem
+from alcor.goalstate.router_item import InterfaceAddress, RouterInterface, RouterItem, RouterRoute
 from alcor.pipeline.compile import flows, groups
 from alcor.pipeline.icmp_error import Reason
 from alcor.pipeline.simulate import SimulatedTables

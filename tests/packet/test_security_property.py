@@ -7,7 +7,7 @@ import hypothesis.strategies as st
 import msgspec
 from hypothesis import given
 
-from alcor.goalstate.item import GroupRule, Member, Prefix, RulesItem
+from alcor.goalstate.security_item import GroupRule, Member, Prefix, RulesItem
 from alcor.pipeline.compile import flows
 from alcor.pipeline.view import View
 from tests.support.cases_security import A6, B6, A, B

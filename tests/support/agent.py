@@ -29,36 +29,27 @@ from alcor.goalstate.bgp_item import BgpRoutesItem, BgpSpeakerItem
 from alcor.goalstate.item import (
     Address,
     Claim,
-    FirewallItem,
-    FloatingIpItem,
-    GatewayItem,
-    GroupRule,
     HostItem,
     Item,
     ItemKind,
     Key,
     LocalPort,
-    Member,
     Neighbour,
-    NetworkAclItem,
     NetworkHost,
     NetworkItem,
     NetworkRelays,
     OpenHost,
-    Prefix,
     QosItem,
     RegionItem,
     RelayItem,
     ReleaseItem,
     RescueItem,
-    RouterInterface,
-    RouterItem,
-    RulesItem,
     State,
     SubnetItem,
     key_of,
     refers,
 )
+from alcor.goalstate.router_item import FloatingIpItem, GatewayItem, RouterInterface, RouterItem
 from alcor.goalstate.scope import (
     REGION,
     Scope,
@@ -72,6 +63,7 @@ from alcor.goalstate.scope import (
     rules_scope,
     shard_of,
 )
+from alcor.goalstate.security_item import FirewallItem, GroupRule, Member, NetworkAclItem, Prefix, RulesItem
 from alcor.pipeline.compile import flows
 from alcor.pipeline.flow import Flow, FlowKey
 from alcor.pipeline.resolve import closure, resolve

@@ -22,28 +22,22 @@ from dataclasses import dataclass
 
 from alcor.goalstate.bgp_item import BgpRoutesItem, BgpSpeakerItem
 from alcor.goalstate.item import (
-    FirewallItem,
-    FloatingIpItem,
-    GatewayItem,
     HostItem,
     Item,
     LocalPort,
-    Member,
     Neighbour,
-    NetworkAclItem,
     NetworkHost,
     NetworkItem,
     NetworkRelays,
-    Prefix,
     QosItem,
     RegionItem,
     RelayItem,
-    RouterItem,
-    RulesItem,
     State,
     SubnetItem,
 )
+from alcor.goalstate.router_item import FloatingIpItem, GatewayItem, RouterItem
 from alcor.goalstate.scope import Scope
+from alcor.goalstate.security_item import FirewallItem, Member, NetworkAclItem, Prefix, RulesItem
 from alcor.model.address_group import AddressGroup
 from alcor.model.firewall import FirewallGroup, FirewallPolicy, FirewallRule
 from alcor.model.floatingip import FloatingIp

@@ -11,7 +11,8 @@ from typing import NamedTuple
 from alcor.agent.answer.dispatch import Answerer
 from alcor.agent.answer.router_advertisement import INTERVAL_S_MAX, INTERVAL_S_MIN
 from alcor.agent.handler import NOTHING, Appointment, Confirmed, Frame, Outcome, PacketHandler
-from alcor.goalstate.item import ItemKind, RouterItem
+from alcor.goalstate.item import ItemKind
+from alcor.goalstate.router_item import RouterItem
 from alcor.pipeline.feature import ItemChange
 from alcor.pipeline.view import Allocation, View
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from alcor.goalstate.item import FloatingIpItem, Item, RouterItem
+from alcor.goalstate.item import Item
+from alcor.goalstate.router_item import FloatingIpItem, RouterItem
 from alcor.pipeline.view import View
 
 

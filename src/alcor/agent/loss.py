@@ -7,7 +7,7 @@ watched anew, and what a switch that was away says first, is no loss: a watch ne
 from collections.abc import Callable, Iterable
 
 from alcor.bus.interface import LossReport
-from alcor.goalstate.item import GatewayHost
+from alcor.goalstate.router_item import GatewayHost
 
 # Shorter than this is no loss that anybody acts upon for long: packets find their way back by themselves.
 STABLE_S = 1.0

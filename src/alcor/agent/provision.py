@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from alcor.agent.driver import InternalPort, PatchPort, PortSpec, TunnelPort
-from alcor.goalstate.item import ItemKind, RouterItem
+from alcor.goalstate.item import ItemKind
+from alcor.goalstate.router_item import RouterItem
 from alcor.model.address import Ip, ip_version
 from alcor.pipeline.live import is_remote
 from alcor.pipeline.on_demand import is_flooded_by_relay

@@ -7,30 +7,24 @@ from alcor.goalstate.bgp_item import BgpRoutesItem, BgpSpeakerItem
 from alcor.goalstate.item import (
     CALM,
     Claim,
-    FirewallItem,
-    FloatingIpItem,
-    GatewayItem,
     HostItem,
     Item,
     ItemKind,
     Key,
-    Member,
     Neighbour,
-    NetworkAclItem,
     NetworkHost,
     NetworkRelays,
     OpenHost,
-    Prefix,
     QosItem,
     RegionItem,
     RelayItem,
     ReleaseItem,
     RescueItem,
-    RouterItem,
-    RulesItem,
     SubnetItem,
 )
+from alcor.goalstate.router_item import FloatingIpItem, GatewayItem, RouterItem
 from alcor.goalstate.scope import Scope, ScopeKind
+from alcor.goalstate.security_item import FirewallItem, Member, NetworkAclItem, Prefix, RulesItem
 from alcor.pipeline.view import NetworkView, View
 
 _T = TypeVar("_T", bound=Item)

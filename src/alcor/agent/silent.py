@@ -16,7 +16,8 @@ from msgspec import structs
 
 from alcor.agent.driver import ConnectionProtocol, ConnectionTuple, Switch, SwitchError
 from alcor.agent.handler import Confirmed
-from alcor.goalstate.item import GroupRule, LocalPort, Member, Prefix, RulesItem
+from alcor.goalstate.item import LocalPort
+from alcor.goalstate.security_item import GroupRule, Member, Prefix, RulesItem
 from alcor.model.address import Cidr, Ip, contains, ip_version
 from alcor.pipeline.feature import ItemChange
 from alcor.pipeline.view import Allocation, View, set_of

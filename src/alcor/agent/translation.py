@@ -14,7 +14,8 @@ from typing import NamedTuple, Protocol
 
 from alcor.agent.driver import ConnectionProtocol, ConnectionTuple, SwitchError
 from alcor.agent.handler import Confirmed
-from alcor.goalstate.item import FloatingIpItem, Item, RouterItem
+from alcor.goalstate.item import Item
+from alcor.goalstate.router_item import FloatingIpItem, RouterItem
 from alcor.model.address import Ip
 from alcor.pipeline.tables import ROUTER_ZONES_FROM
 from alcor.pipeline.view import Allocation

@@ -19,6 +19,7 @@ from alcor.bus import wire_pb2 as wire
 from alcor.bus.subject import MAC_BIT, Code, code_of, code_of_ip
 from alcor.goalstate import item as goal
 from alcor.goalstate.item import Item, ItemKind, Key
+from alcor.goalstate.security_item import Member
 from alcor.goalstate.subject import subjects
 from alcor.model.ids import is_uuid
 
@@ -312,12 +313,12 @@ def _decode_neighbour(id: str, body: bytes) -> Item:
     )
 
 
-def _encode_member(item: goal.Member) -> Message:
+def _encode_member(item: Member) -> Message:
     return wire.Member(cidr=[encode_cidr(cidr) for cidr in item.cidrs])
 
 
 def _decode_member(id: str, body: bytes) -> Item:
-    return goal.Member(id=id, cidrs=tuple([decode_cidr(cidr) for cidr in wire.Member.FromString(body).cidr]))
+    return Member(id=id, cidrs=tuple([decode_cidr(cidr) for cidr in wire.Member.FromString(body).cidr]))
 
 
 def _encode_region(item: goal.RegionItem) -> Message:
@@ -352,7 +353,7 @@ _ENCODERS: dict[type, Callable[[Any], Message | bytes]] = {
     goal.SubnetItem: _encode_subnet,
     goal.NetworkHost: _encode_network_host,
     goal.Neighbour: _encode_neighbour,
-    goal.Member: _encode_member,
+    Member: _encode_member,
     goal.RegionItem: _encode_region,
 }
 _DECODERS: dict[ItemKind, Callable[[str, bytes], Item]] = {

@@ -5,6 +5,7 @@ Each page is a function of declarations in the code, so that it cannot say somet
 
 import argparse
 import inspect
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, get_args, get_type_hints
 
 import msgspec
 
-from alcor.goalstate import bgp_item, item, scope
+from alcor.goalstate import bgp_item, item, router_item, scope, security_item
 from alcor.model.catalogue import BY_NAME, RESOURCES
 from alcor.model.resource import REQUIRED, UNSET, Attribute, Resource, Who
 from alcor.runtime.agent_config import AgentConfig
@@ -164,13 +165,17 @@ def metrics_page() -> str:
 
 def goal_state_page() -> str:
     """Every scope and every kind of item."""
-    text = NOTE.format(source="src/alcor/goalstate/scope.py and item.py")
+    text = NOTE.format(source="src/alcor/goalstate/scope.py and *item.py")
     text += "# Goal state\n\n" + _text_of(scope) + "\n\n## Items\n\n" + _text_of(item) + "\n"
     text += "".join(_fields_of(kind.value, type_) for kind, type_ in item.TYPES.items())
     parts = [
         type_
-        for type_ in (vars(item) | vars(bgp_item)).values()
-        if isinstance(type_, type) and issubclass(type_, msgspec.Struct) and type_ not in item.KINDS
+        for module in (item, router_item, security_item, bgp_item)
+        for type_ in vars(module).values()
+        if isinstance(type_, type)
+        and issubclass(type_, msgspec.Struct)
+        and type_.__module__ == module.__name__
+        and type_ not in item.KINDS
     ]
     text += "\n## Parts of items\n" + "".join(_fields_of(type_.__name__, type_) for type_ in parts)
     return (
@@ -192,7 +197,7 @@ def _type_name(hint: object) -> str:
     return (
         hint.__name__
         if isinstance(hint, type) and not get_args(hint)
-        else str(hint).replace("alcor.goalstate.item.", "").replace("alcor.goalstate.bgp_item.", "")
+        else re.sub(r"alcor\.goalstate\.\w*item\.", "", str(hint))
     )
 
 

@@ -30,23 +30,24 @@ from alcor.goalstate.fact import BgpSpeakerFact, HostFact, NetworkFact, PortFact
 from alcor.goalstate.intent import Intent
 from alcor.goalstate.item import (
     Claim,
-    GatewayHost,
-    GatewayItem,
     Item,
     ItemKind,
     LocalPort,
     NetworkItem,
     NetworkRelays,
-    Prefix,
     RelayItem,
-    RouterGateway,
-    RouterInterface,
-    RouterItem,
-    RouterRoute,
     State,
     SubnetItem,
     TrunkParent,
     key_of,
+)
+from alcor.goalstate.router_item import (
+    GatewayHost,
+    GatewayItem,
+    RouterGateway,
+    RouterInterface,
+    RouterItem,
+    RouterRoute,
 )
 from alcor.goalstate.scope import (
     REGION,
@@ -62,6 +63,7 @@ from alcor.goalstate.scope import (
     router_scope,
     rules_scope,
 )
+from alcor.goalstate.security_item import Prefix
 from alcor.model.address import Cidr, network_of
 from alcor.model.route_table import DERIVED_PRIORITY, STATIC_PRIORITY
 

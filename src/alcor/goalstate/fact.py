@@ -6,17 +6,9 @@ Where a fact is all of an item, the item itself is the fact. Equal facts mean th
 import msgspec
 
 from alcor.goalstate.bgp_item import BgpPeerItem
-from alcor.goalstate.item import (
-    AclRule,
-    FirewallRuleItem,
-    Forward,
-    GroupRule,
-    HostItem,
-    Limit,
-    LocalPort,
-    NetworkItem,
-    Route,
-)
+from alcor.goalstate.item import HostItem, Limit, LocalPort, NetworkItem, Route
+from alcor.goalstate.router_item import Forward
+from alcor.goalstate.security_item import AclRule, FirewallRuleItem, GroupRule
 from alcor.model.address_claim import claim_id
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from alcor.goalstate.bgp_item import BgpRoutesItem, BgpSpeakerItem
+from alcor.goalstate.router_item import FloatingIpItem, GatewayHost, GatewayItem, RouterItem
 from alcor.goalstate.scope import (
     Scope,
     addresses_scope,
@@ -21,6 +22,7 @@ from alcor.goalstate.scope import (
     router_scope,
     scopes_of_port,
 )
+from alcor.goalstate.security_item import FirewallItem, Member, NetworkAclItem, Prefix, RulesItem
 
 
 class ItemKind(StrEnum):
@@ -221,151 +223,6 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     vtep: str
 
 
-class InterfaceAddress(msgspec.Struct, frozen=True, order=True, gc=False):
-    """One address of a router on a subnet. `cidr`: the subnet's. `gateway_ip`: the subnet's, for outer networks."""
-
-    ip: str
-    cidr: str
-    subnet_id: str
-    gateway_ip: str | None = None
-
-
-class RouterInterface(msgspec.Struct, frozen=True, order=True, gc=False):
-    """A router's interface on an inner network. id: its port's. Addresses sorted."""
-
-    id: str
-    network_id: str
-    mac: str
-    addresses: tuple[InterfaceAddress, ...]
-
-
-class RouterGateway(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A router's port on an external network. `qos`: policy of the router's gateway."""
-
-    id: str
-    network_id: str
-    mac: str
-    addresses: tuple[InterfaceAddress, ...]
-    snat: bool
-    qos: str | None = None
-
-
-class RouterRoute(msgspec.Struct, frozen=True, order=True, gc=False):
-    """A route that is not of an interface's own subnet.
-
-    Exactly one of: `nexthop` (on a subnet of an interface or gateway), `network_id` (a peered network, delivered as if
-    connected), neither (unreachable). Several of one destination with next hops: equal cost.
-    """
-
-    destination: str
-    nexthop: str | None = None
-    network_id: str | None = None
-
-
-class GatewayHost(msgspec.Struct, frozen=True, gc=False):
-    """A host that may serve a router's gateway."""
-
-    host_id: str
-    vtep: str
-
-
-class RouterItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A router, whole: interfaces and routes are one item, so that no part of a change opens a wrong way (I10).
-
-    Scope: router. `interfaces` sorted, `gateways` in the router's order (the first is the default way out),
-    `gateway_hosts` in order of preference: the first that lives serves. `interfaces` of a peered network that no router
-    serves stand in an item of their own whose id is the network's. `firewalls`: the firewall groups on its interfaces,
-    sorted: its scope is whole only with them (`parts`).
-    """
-
-    id: str
-    admin_state_up: bool
-    interfaces: tuple[RouterInterface, ...]
-    routes: tuple[RouterRoute, ...] = ()
-    gateways: tuple[RouterGateway, ...] = ()
-    gateway_hosts: tuple[GatewayHost, ...] = ()
-    firewalls: tuple[str, ...] = ()
-
-
-class GatewayItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """This host is one of a router's gateway hosts. Scope: host. id: the router's. `networks`: its external ones."""
-
-    id: str
-    networks: tuple[str, ...]
-
-
-class Forward(msgspec.Struct, frozen=True, order=True, gc=False):
-    """One port forwarding. Ports inclusive; ranges are N to N or N to 1. `protocol`: number. id: its own."""
-
-    protocol: int
-    external_first: int
-    external_last: int
-    ip: str
-    internal_first: int
-    internal_last: int
-    port_id: str
-    id: str
-
-
-class FloatingIpItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A floating IP, whole, for a host that translates it. Scope: host.
-
-    It is in the scope of the port's own host if that host reaches the external network, else in those of the router's
-    gateway hosts (`is_central`), as are floating IPs with `forwards` (then `port_id` is None).
-    `mac`: its own, so that the outside finds it wherever it is. `network_id`: the external one.
-    """
-
-    id: str
-    ip: str
-    mac: str
-    network_id: str
-    router_id: str
-    port_id: str | None = None
-    fixed_ip: str | None = None
-    fixed_network_id: str | None = None
-    is_central: bool = False
-    qos: str | None = None
-    forwards: tuple[Forward, ...] = ()
-
-
-class GroupRule(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One rule of a security group. At most one of `prefix`, `group`, `addresses`; none: anybody.
-
-    `protocol`: IP protocol number, None is any. `first`, `last`: ports, or ICMP type and code; None is any.
-    """
-
-    id: str
-    is_ingress: bool
-    ip_version: int
-    protocol: int | None = None
-    first: int | None = None
-    last: int | None = None
-    prefix: str | None = None
-    group: str | None = None
-    addresses: str | None = None
-
-
-class RulesItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A security group's rules, sorted by id, as one item. Scope: rules. id: the group's."""
-
-    id: str
-    stateful: bool
-    rules: tuple[GroupRule, ...]
-
-
-class Member(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A port of a security group, bound or not. Scope: members. id: the port's. `cidrs`: its addresses and pairs."""
-
-    id: str
-    cidrs: tuple[str, ...]
-
-
-class Prefix(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One entry of an address group. Scope: addresses. id: the prefix in canonical text."""
-
-    id: str
-
-
 class Limit(msgspec.Struct, frozen=True, order=True, gc=False):
     """An upper bound of one direction, as the VM sees it: kbit/s and kbit, or packets/s and packets; burst 0: ours."""
 
@@ -381,62 +238,6 @@ class QosItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     bandwidth: tuple[Limit, ...] = ()
     packets: tuple[Limit, ...] = ()
     dscp: int | None = None
-
-
-class AclRule(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One rule of a network ACL. The lowest `number` that matches decides. ICMP: `first`, `last` are type and code."""
-
-    id: str
-    number: int
-    is_ingress: bool
-    is_allow: bool
-    ip_version: int
-    prefix: str
-    protocol: int | None = None
-    first: int | None = None
-    last: int | None = None
-
-
-class NetworkAclItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A network ACL, whole, with the CIDRs of the subnets it guards. Scope: network. No rule matches: drop."""
-
-    id: str
-    cidrs: tuple[str, ...]
-    rules: tuple[AclRule, ...]
-
-
-class FirewallAction(StrEnum):
-    """What a firewall rule does."""
-
-    ALLOW = "allow"
-    DENY = "deny"
-    REJECT = "reject"
-
-
-class FirewallRuleItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One enabled rule of a firewall policy. Port ranges inclusive; None is any."""
-
-    id: str
-    action: FirewallAction
-    ip_version: int
-    protocol: int | None = None
-    source: str | None = None
-    destination: str | None = None
-    source_ports: tuple[int, int] | None = None
-    destination_ports: tuple[int, int] | None = None
-
-
-class FirewallItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A firewall group that is up, whole. Rules in order: the first that matches decides; none matches: drop.
-
-    Scope: router, with the router's interfaces in `ports`; or host, with the local ports in `ports`. `ingress`: towards
-    the port's network (as the reference has it); None is no policy, hence drop.
-    """
-
-    id: str
-    ports: tuple[str, ...]
-    ingress: tuple[FirewallRuleItem, ...] | None
-    egress: tuple[FirewallRuleItem, ...] | None
 
 
 class RegionItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):

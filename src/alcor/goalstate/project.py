@@ -37,15 +37,10 @@ from alcor.goalstate.fact import (
 )
 from alcor.goalstate.item import (
     CALM,
-    AclRule,
     Address,
     AddressPair,
     BridgeMapping,
     DhcpOption,
-    FirewallAction,
-    FirewallRuleItem,
-    Forward,
-    GroupRule,
     HostItem,
     Limit,
     LocalPort,
@@ -56,6 +51,8 @@ from alcor.goalstate.item import (
     Route,
     SubnetItem,
 )
+from alcor.goalstate.router_item import Forward
+from alcor.goalstate.security_item import AclRule, FirewallAction, FirewallRuleItem, GroupRule
 from alcor.model.address import parse_cidr
 from alcor.model.address_claim import AddressClaim
 from alcor.model.address_group import AddressGroup

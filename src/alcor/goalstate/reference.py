@@ -6,16 +6,9 @@ latest row that the item or its references name, unless the graph before it had 
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from alcor.goalstate.item import (
-    FloatingIpItem,
-    GatewayItem,
-    Item,
-    ItemKind,
-    LocalPort,
-    RouterItem,
-    RulesItem,
-    refers,
-)
+from alcor.goalstate.item import Item, ItemKind, LocalPort, refers
+from alcor.goalstate.router_item import FloatingIpItem, GatewayItem, RouterItem
+from alcor.goalstate.security_item import RulesItem
 
 REFERRING = frozenset(
     {

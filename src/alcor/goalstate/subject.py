@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from ipaddress import ip_address
 
-from alcor.goalstate.item import Claim, Item, Member, Neighbour
+from alcor.goalstate.item import Claim, Item, Neighbour
 from alcor.goalstate.scope import ScopeKind
+from alcor.goalstate.security_item import Member
 
 LAZY_KINDS = frozenset((ScopeKind.NEIGHBOURS, ScopeKind.MEMBERS))
 """Scopes that are held on demand when they are large."""

@@ -8,14 +8,7 @@ is nobody's own (VRRP has MACs of its own). NEXT_HOP of claims is the router's (
 
 from collections.abc import Iterable, Iterator
 
-from alcor.goalstate.item import (
-    AddressPair,
-    Claim,
-    HostItem,
-    LocalPort,
-    Neighbour,
-    NetworkItem,
-)
+from alcor.goalstate.item import AddressPair, Claim, HostItem, LocalPort, Neighbour, NetworkItem
 from alcor.model.address import Cidr, Ip, Mac, contains, ip_int, ip_version, mac_int, network_of
 from alcor.pipeline import arp_nd, l2
 from alcor.pipeline.feature import Feature, ItemChange, Local, LocalChange

@@ -3,15 +3,8 @@
 from collections.abc import Hashable, Iterable, Iterator
 
 from alcor.goalstate.bgp_item import BgpRoutesItem
-from alcor.goalstate.item import (
-    FloatingIpItem,
-    GatewayItem,
-    HostItem,
-    LocalPort,
-    NetworkItem,
-    QosItem,
-    RouterItem,
-)
+from alcor.goalstate.item import HostItem, LocalPort, NetworkItem, QosItem
+from alcor.goalstate.router_item import FloatingIpItem, GatewayItem, RouterItem
 from alcor.pipeline import floating_ip, gateway
 from alcor.pipeline.feature import Feature, ItemChange, Local, LocalChange
 from alcor.pipeline.flow import Meter, MeterSpec, Resubmit, match

@@ -14,7 +14,8 @@ groups do (see `security_group`), by a mark of their own.
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from alcor.goalstate.item import FirewallAction, FirewallItem, FirewallRuleItem, RouterInterface, RouterItem
+from alcor.goalstate.router_item import RouterInterface, RouterItem
+from alcor.goalstate.security_item import FirewallAction, FirewallItem, FirewallRuleItem
 from alcor.model.address import Cidr, Ip, contains
 from alcor.pipeline.feature import Feature, ItemChange
 from alcor.pipeline.flow import Action, Conntrack, CtState, Field, Move, Resubmit, SetField, match

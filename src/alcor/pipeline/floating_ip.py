@@ -8,7 +8,7 @@ floating IP sends leaves by the floating IP's network, also where the router's r
 
 from collections.abc import Iterator
 
-from alcor.goalstate.item import FloatingIpItem, Forward
+from alcor.goalstate.router_item import FloatingIpItem, Forward
 from alcor.model.address import Cidr, Ip, Mac, contains, ip_version, mac_int
 from alcor.pipeline.flow import Nat, Resubmit, SetField
 from alcor.pipeline.live import LiveNetwork, live_network, live_port

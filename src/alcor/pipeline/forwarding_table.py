@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import NamedTuple
 
-from alcor.goalstate.item import RouterItem, RouterRoute
+from alcor.goalstate.router_item import RouterItem, RouterRoute
 from alcor.model.address import Cidr, IpNetwork, network_of
 
 EVERYWHERE = ("0.0.0.0/0", "::/0")

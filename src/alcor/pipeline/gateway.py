@@ -12,7 +12,7 @@ advertises with the gateway as next hop go on to their own MAC, if this host doe
 
 from collections.abc import Iterator
 
-from alcor.goalstate.item import GatewayHost, RouterGateway, RouterInterface
+from alcor.goalstate.router_item import GatewayHost, RouterGateway, RouterInterface
 from alcor.model.address import Cidr, Ip, Mac, contains, ip_int, ip_version, mac_int, network_of
 from alcor.pipeline.flow import (
     Action,

@@ -11,7 +11,8 @@ them: the first is judged, and they are of no use without it.
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from alcor.goalstate.item import AclRule, NetworkAclItem, NetworkItem
+from alcor.goalstate.item import NetworkItem
+from alcor.goalstate.security_item import AclRule, NetworkAclItem
 from alcor.pipeline.feature import Feature, ItemChange, Local, LocalChange
 from alcor.pipeline.flow import Action, Resubmit, match
 from alcor.pipeline.live import LiveNetwork, live_network

@@ -7,7 +7,8 @@ Addresses on external networks are the edge's.
 
 from collections.abc import Iterator
 
-from alcor.goalstate.item import Neighbour, RouterItem
+from alcor.goalstate.item import Neighbour
+from alcor.goalstate.router_item import RouterItem
 from alcor.model.address import Ip, Mac, ip_int, ip_version, mac_int
 from alcor.pipeline.flow import (
     Action,

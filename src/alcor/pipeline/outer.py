@@ -8,7 +8,7 @@ translation did not change ends in SNAT, where only addresses of the packet's ow
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from alcor.goalstate.item import RouterItem
+from alcor.goalstate.router_item import RouterItem
 from alcor.model.address import Ip, Mac, ip_int, ip_version, mac_int
 from alcor.pipeline.flow import (
     Action,

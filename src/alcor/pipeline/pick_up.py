@@ -14,7 +14,8 @@ Not for datagrams: of those nobody can see whether they open anything.
 
 from collections.abc import Iterator
 
-from alcor.goalstate.item import GroupRule, LocalPort, RulesItem
+from alcor.goalstate.item import LocalPort
+from alcor.goalstate.security_item import GroupRule, RulesItem
 from alcor.pipeline.feature import Feature, ItemChange, Local, LocalChange
 from alcor.pipeline.flow import CtState, Match, Resubmit, match
 from alcor.pipeline.prefix import entry_of

@@ -14,7 +14,8 @@ arrives.
 
 from collections.abc import Iterator
 
-from alcor.goalstate.item import NetworkRelays, RelayItem, RouterItem
+from alcor.goalstate.item import NetworkRelays, RelayItem
+from alcor.goalstate.router_item import RouterItem
 from alcor.model.address import Ip, ip_int, ip_version, mac_int
 from alcor.pipeline import arp_nd, l2
 from alcor.pipeline.feature import Feature, ItemChange, Local, LocalChange

@@ -8,8 +8,8 @@ Networks overlap, so an address is always matched with the network of the local 
 
 from collections.abc import Iterable, Iterator
 
-from alcor.goalstate.item import RulesItem
 from alcor.goalstate.scope import Scope
+from alcor.goalstate.security_item import RulesItem
 from alcor.pipeline.flow import Action, Resubmit, SetField, match
 from alcor.pipeline.live import live_network
 from alcor.pipeline.prefix import Entry, entry_of

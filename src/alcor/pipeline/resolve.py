@@ -10,34 +10,28 @@ from alcor.goalstate.bgp_item import BgpRoutesItem, BgpSpeakerItem
 from alcor.goalstate.item import (
     CALM,
     Claim,
-    FirewallItem,
-    FloatingIpItem,
-    GatewayItem,
     HostItem,
     Item,
     ItemKind,
     Key,
     LocalPort,
-    Member,
     Neighbour,
-    NetworkAclItem,
     NetworkHost,
     NetworkItem,
     NetworkRelays,
     OpenHost,
-    Prefix,
     QosItem,
     RegionItem,
     RelayItem,
     ReleaseItem,
     RescueItem,
-    RouterItem,
-    RulesItem,
     SubnetItem,
     parts,
     refers,
 )
+from alcor.goalstate.router_item import FloatingIpItem, GatewayItem, RouterItem
 from alcor.goalstate.scope import REGION, Scope, ScopeKind, host_scope
+from alcor.goalstate.security_item import FirewallItem, Member, NetworkAclItem, Prefix, RulesItem
 from alcor.pipeline.view import NetworkView, View
 
 _Items = Mapping[Key, Item]

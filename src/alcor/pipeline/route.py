@@ -9,7 +9,8 @@ shorter prefix (I10).
 from collections.abc import Iterable, Iterator
 from zlib import crc32
 
-from alcor.goalstate.item import Claim, LocalPort, Neighbour, NetworkItem, RouterItem
+from alcor.goalstate.item import Claim, LocalPort, Neighbour, NetworkItem
+from alcor.goalstate.router_item import RouterItem
 from alcor.model.address import Mac, mac_int
 from alcor.pipeline import icmp_error, next_hop, router_address
 from alcor.pipeline.feature import Feature, ItemChange, Local, LocalChange

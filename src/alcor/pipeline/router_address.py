@@ -8,7 +8,7 @@ interface was routed where it came from, and is not admitted. An address or a MA
 from collections.abc import Hashable, Iterator
 from typing import NamedTuple
 
-from alcor.goalstate.item import RouterInterface, RouterItem
+from alcor.goalstate.router_item import RouterInterface, RouterItem
 from alcor.model.address import Ip, Mac, ip_int, ip_version, link_local, mac_int
 from alcor.pipeline.arp_nd import answer
 from alcor.pipeline.flow import Action, Field, Fragment, Match, Pop, Push, Resubmit, SetField, match

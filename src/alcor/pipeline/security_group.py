@@ -12,7 +12,8 @@ connections. Where a port's groups are not all known it has no flows: it drops, 
 
 from collections.abc import Iterable, Iterator
 
-from alcor.goalstate.item import LocalPort, Member, NetworkItem, Prefix, RulesItem
+from alcor.goalstate.item import LocalPort, NetworkItem
+from alcor.goalstate.security_item import Member, Prefix, RulesItem
 from alcor.pipeline import on_demand
 from alcor.pipeline.feature import Feature, ItemChange, Local, LocalChange
 from alcor.pipeline.flow import (

@@ -16,8 +16,10 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
 
-from alcor.goalstate.item import GroupRule, LocalPort, RouterInterface, RulesItem
+from alcor.goalstate.item import LocalPort
+from alcor.goalstate.router_item import RouterInterface
 from alcor.goalstate.scope import Scope
+from alcor.goalstate.security_item import GroupRule, RulesItem
 from alcor.model.address import Cidr, Ip, contains
 from alcor.pipeline.flow import Field, Match, SetField, match
 from alcor.pipeline.prefix import entry_of

@@ -11,30 +11,23 @@ from alcor.goalstate.bgp_item import BgpRoutesItem, BgpSpeakerItem
 from alcor.goalstate.indexed import Indexed
 from alcor.goalstate.item import (
     Claim,
-    FirewallItem,
-    FloatingIpItem,
-    GatewayItem,
-    GroupRule,
     HostItem,
     LocalPort,
-    Member,
     Neighbour,
-    NetworkAclItem,
     NetworkHost,
     NetworkItem,
     NetworkRelays,
     OpenHost,
-    Prefix,
     QosItem,
     RegionItem,
     RelayItem,
     ReleaseItem,
     RescueItem,
-    RouterItem,
-    RulesItem,
     SubnetItem,
 )
+from alcor.goalstate.router_item import FloatingIpItem, GatewayItem, RouterItem
 from alcor.goalstate.scope import Scope, ScopeKind, addresses_scope, members_scope
+from alcor.goalstate.security_item import FirewallItem, GroupRule, Member, NetworkAclItem, Prefix, RulesItem
 from alcor.pipeline.prefix import Entry, entry_of
 
 

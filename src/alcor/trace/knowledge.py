@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 
-from alcor.goalstate.item import FloatingIpItem, Item, Key, Member, Neighbour, RouterItem, refers
+from alcor.goalstate.item import Item, Key, Neighbour, refers
+from alcor.goalstate.router_item import FloatingIpItem, RouterItem
 from alcor.goalstate.scope import REGION, Scope, ScopeKind, host_scope
+from alcor.goalstate.security_item import Member
 
 # A scope with more items is cut to the addresses that matter: a trace must not take longer in a larger network.
 ITEMS_MAX = 2_000

@@ -4,15 +4,8 @@ from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 from alcor.goalstate.graph import Graph
-from alcor.goalstate.item import (
-    FloatingIpItem,
-    Item,
-    ItemKind,
-    Key,
-    LocalPort,
-    NetworkItem,
-    RouterItem,
-)
+from alcor.goalstate.item import Item, ItemKind, Key, LocalPort, NetworkItem
+from alcor.goalstate.router_item import FloatingIpItem, RouterItem
 from alcor.goalstate.scope import Scope, ScopeKind, host_scope, network_scope, router_scope
 
 

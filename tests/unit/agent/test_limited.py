@@ -4,14 +4,12 @@ import msgspec
 
 from alcor.agent.limited import limited_in, limited_of
 from alcor.agent.simulated import SimulatedSwitch
-from alcor.goalstate.item import (
-    BridgeMapping,
+from alcor.goalstate.item import BridgeMapping, Limit, QosItem
+from alcor.goalstate.router_item import (
     FloatingIpItem,
     GatewayHost,
     GatewayItem,
     InterfaceAddress,
-    Limit,
-    QosItem,
     RouterGateway,
 )
 from alcor.pipeline.qos import EGRESS_RATE, limit_meter_id

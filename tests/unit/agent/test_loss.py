@@ -2,7 +2,7 @@
 
 from alcor.agent.loss import STABLE_S, Losses
 from alcor.bus.interface import LossReport
-from alcor.goalstate.item import GatewayHost
+from alcor.goalstate.router_item import GatewayHost
 
 A, B = GatewayHost("a", "192.0.2.1"), GatewayHost("b", "192.0.2.2")
 

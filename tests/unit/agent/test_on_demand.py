@@ -17,8 +17,9 @@ from alcor.agent.on_demand import (
 )
 from alcor.agent.view import Changes
 from alcor.bus.interface import AgentMessage, Confirm, Forget, Lookup
-from alcor.goalstate.item import Claim, Item, Key, Member, key_of
+from alcor.goalstate.item import Claim, Item, Key, key_of
 from alcor.goalstate.scope import Scope, members_scope, neighbours_scope
+from alcor.goalstate.security_item import Member
 from alcor.pipeline.feature import ItemChange
 from tests.support.agent import neighbour
 

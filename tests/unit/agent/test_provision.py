@@ -2,15 +2,8 @@
 
 from alcor.agent.driver import InternalPort, PatchPort, TunnelPort
 from alcor.agent.provision import probed_vteps, provisions
-from alcor.goalstate.item import (
-    BridgeMapping,
-    GatewayHost,
-    GatewayItem,
-    HostItem,
-    NetworkHost,
-    NetworkRelays,
-    RelayItem,
-)
+from alcor.goalstate.item import BridgeMapping, HostItem, NetworkHost, NetworkRelays, RelayItem
+from alcor.goalstate.router_item import GatewayHost, GatewayItem
 from alcor.model.address import Ip
 from alcor.pipeline.view import Allocation, NetworkView, View
 from tests.support.agent import HOST, VTEP, network, router

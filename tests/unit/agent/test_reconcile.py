@@ -16,19 +16,8 @@ from alcor.agent.reconcile import Reconciler
 from alcor.agent.simulated import SimulatedSwitch
 from alcor.agent.view import HostView
 from alcor.bus.interface import ScopeUpdate
-from alcor.goalstate.item import (
-    BridgeMapping,
-    GatewayHost,
-    GatewayItem,
-    Item,
-    ItemKind,
-    Key,
-    Limit,
-    Member,
-    NetworkHost,
-    QosItem,
-    TrunkParent,
-)
+from alcor.goalstate.item import BridgeMapping, Item, ItemKind, Key, Limit, NetworkHost, QosItem, TrunkParent
+from alcor.goalstate.router_item import GatewayHost, GatewayItem
 from alcor.goalstate.scope import (
     REGION,
     Scope,
@@ -38,6 +27,7 @@ from alcor.goalstate.scope import (
     router_scope,
     rules_scope,
 )
+from alcor.goalstate.security_item import Member
 from alcor.model.address import Ip
 from alcor.pipeline.compile import flows, groups, meters
 from alcor.pipeline.resolve import resolve

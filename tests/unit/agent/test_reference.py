@@ -13,24 +13,8 @@ from alcor.agent.show import IF_RESOLVED
 from alcor.agent.view import HostView
 from alcor.bus.interface import Dropped, Heads, ScopeUpdate
 from alcor.goalstate.bgp_item import BgpRoutesItem, BgpSpeakerItem
-from alcor.goalstate.item import (
-    Claim,
-    FirewallItem,
-    FloatingIpItem,
-    GatewayHost,
-    GatewayItem,
-    Item,
-    ItemKind,
-    Key,
-    Member,
-    NetworkAclItem,
-    NetworkRelays,
-    Prefix,
-    QosItem,
-    RelayItem,
-    RouterGateway,
-    key_of,
-)
+from alcor.goalstate.item import Claim, Item, ItemKind, Key, NetworkRelays, QosItem, RelayItem, key_of
+from alcor.goalstate.router_item import FloatingIpItem, GatewayHost, GatewayItem, RouterGateway
 from alcor.goalstate.scope import (
     REGION,
     Scope,
@@ -45,6 +29,7 @@ from alcor.goalstate.scope import (
     rules_scope,
     shard_of,
 )
+from alcor.goalstate.security_item import FirewallItem, Member, NetworkAclItem, Prefix
 from alcor.pipeline.resolve import closure, resolve
 from alcor.pipeline.view import View
 from tests.support.agent import (

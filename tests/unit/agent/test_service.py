@@ -9,17 +9,8 @@ from alcor.agent.driver import PacketIn
 from alcor.agent.loss import STABLE_S
 from alcor.agent.simulated import SimulatedSwitch
 from alcor.bus.interface import Ack, Envelope, LossReport, PortReport, ScopeUpdate
-from alcor.goalstate.item import (
-    BridgeMapping,
-    FloatingIpItem,
-    GatewayHost,
-    GatewayItem,
-    HostItem,
-    ItemKind,
-    Key,
-    NetworkHost,
-    RouterGateway,
-)
+from alcor.goalstate.item import BridgeMapping, HostItem, ItemKind, Key, NetworkHost
+from alcor.goalstate.router_item import FloatingIpItem, GatewayHost, GatewayItem, RouterGateway
 from alcor.goalstate.scope import REGION, host_scope, neighbours_scope, network_scope
 from alcor.model.address import Ip
 from alcor.pipeline.conntrack import Connections

@@ -5,8 +5,9 @@ import pytest
 from alcor.agent.driver import ConnectionProtocol, ConnectionTuple
 from alcor.agent.silent import could_allow, parse_connection
 from alcor.agent.simulated import SimulatedSwitch
-from alcor.goalstate.item import AddressPair, GroupRule, ItemKind, Key, Member, RulesItem
+from alcor.goalstate.item import AddressPair, ItemKind, Key
 from alcor.goalstate.scope import members_scope
+from alcor.goalstate.security_item import GroupRule, Member, RulesItem
 from alcor.model.address import Ip
 from tests.support.agent import FakeNcm, a_site, an_agent, local_port, mac_of, open_group, running, settled
 from tests.support.packets import udp

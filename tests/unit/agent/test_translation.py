@@ -8,7 +8,8 @@ import pytest
 from alcor.agent.driver import ConnectionProtocol, ConnectionTuple, SwitchError
 from alcor.agent.handler import Confirmed
 from alcor.agent.translation import StaleTranslations, parse, stale
-from alcor.goalstate.item import FloatingIpItem, InterfaceAddress, RouterGateway, RouterItem, key_of
+from alcor.goalstate.item import key_of
+from alcor.goalstate.router_item import FloatingIpItem, InterfaceAddress, RouterGateway, RouterItem
 from alcor.goalstate.scope import host_scope
 from alcor.model.address import Ip
 from alcor.pipeline.feature import ItemChange

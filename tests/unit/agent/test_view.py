@@ -6,8 +6,9 @@ import pytest
 
 from alcor.agent.view import Changes, HostView
 from alcor.bus.interface import Dropped, Envelope, Heads, Resume, ScopeUpdate
-from alcor.goalstate.item import Item, Key, NetworkAclItem, key_of
+from alcor.goalstate.item import Item, Key, key_of
 from alcor.goalstate.scope import REGION, Scope, host_scope, neighbours_scope, network_scope, shard_of
+from alcor.goalstate.security_item import NetworkAclItem
 from tests.support.agent import (
     A_HOST,
     A_REGION,

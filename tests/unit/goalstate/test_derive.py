@@ -1,7 +1,8 @@
 """What routers, gateways, floating IPs, members and claims are made of, where the scenarios do not say it."""
 
-from alcor.goalstate.item import Claim, GatewayItem, Item, ItemKind, Key, LocalPort, RouterItem, RouterRoute
+from alcor.goalstate.item import Claim, Item, ItemKind, Key, LocalPort
 from alcor.goalstate.project import host_mac
+from alcor.goalstate.router_item import GatewayItem, RouterItem, RouterRoute
 from alcor.goalstate.scope import (
     Scope,
     host_scope,

@@ -1,7 +1,7 @@
 """A node's table: items, and what they are made of when somebody asks."""
 
-from alcor.goalstate.item import Prefix
 from alcor.goalstate.node.contract import Table, Unmade
+from alcor.goalstate.security_item import Prefix
 
 
 class _Recipe:

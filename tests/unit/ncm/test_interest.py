@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from alcor.bus.interface import Envelope
 from alcor.bus.subject import code_of
-from alcor.goalstate.item import Claim, Item, Key, Member, Neighbour, key_of
+from alcor.goalstate.item import Claim, Item, Key, Neighbour, key_of
+from alcor.goalstate.security_item import Member
 from alcor.goalstate.subject import subjects
 from alcor.ncm.interest import ABSENT_MAX, Holder, Interest
 from tests.support import bus as support

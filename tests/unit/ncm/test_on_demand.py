@@ -5,17 +5,7 @@ from zlib import crc32
 import pytest
 
 from alcor.bus.interface import Confirm, Forget, Hasten, Heads, Lookup, Resume, ScopeUpdate
-from alcor.goalstate.item import (
-    GroupRule,
-    Item,
-    ItemKind,
-    Key,
-    Member,
-    Neighbour,
-    RelayItem,
-    RulesItem,
-    key_of,
-)
+from alcor.goalstate.item import Item, ItemKind, Key, Neighbour, RelayItem, key_of
 from alcor.goalstate.scope import (
     REGION,
     Scope,
@@ -26,6 +16,7 @@ from alcor.goalstate.scope import (
     rules_scope,
     shard_of,
 )
+from alcor.goalstate.security_item import GroupRule, Member, RulesItem
 from alcor.ncm import scope_cache
 from alcor.telemetry.metrics import KEYS_HELD, LOOKUPS, SCOPES_LAZY
 from tests.support.bus import EPOCH, a_local_port, a_neighbour, a_network

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alcor.goalstate.item import GatewayHost, GatewayItem, Limit, NetworkItem, QosItem
+from alcor.goalstate.item import Limit, NetworkItem, QosItem
+from alcor.goalstate.router_item import GatewayHost, GatewayItem
 from alcor.pipeline.compile import groups, meters, unit_flows
 from alcor.pipeline.external import floating_ip_unit, gateway_unit
 from alcor.pipeline.floating_ip import masks

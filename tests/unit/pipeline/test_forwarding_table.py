@@ -2,7 +2,7 @@
 
 from ipaddress import ip_network
 
-from alcor.goalstate.item import (
+from alcor.goalstate.router_item import (
     InterfaceAddress,
     RouterGateway,
     RouterInterface,

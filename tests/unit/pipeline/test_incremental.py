@@ -8,35 +8,24 @@ import msgspec
 from hypothesis import given, settings
 
 from alcor.goalstate.item import (
-    AclRule,
     Address,
     AddressPair,
     Claim,
-    FirewallAction,
-    FirewallItem,
-    FirewallRuleItem,
-    GroupRule,
     HostItem,
-    InterfaceAddress,
     Item,
     Limit,
     LocalPort,
-    Member,
     Neighbour,
-    NetworkAclItem,
     NetworkHost,
     NetworkItem,
     OpenHost,
-    Prefix,
     QosItem,
     RegionItem,
-    RouterInterface,
-    RouterItem,
-    RulesItem,
     SubnetItem,
     TrunkParent,
     key_of,
 )
+from alcor.goalstate.router_item import InterfaceAddress, RouterInterface, RouterItem
 from alcor.goalstate.scope import (
     REGION,
     Scope,
@@ -48,6 +37,17 @@ from alcor.goalstate.scope import (
     qos_scope,
     router_scope,
     rules_scope,
+)
+from alcor.goalstate.security_item import (
+    AclRule,
+    FirewallAction,
+    FirewallItem,
+    FirewallRuleItem,
+    GroupRule,
+    Member,
+    NetworkAclItem,
+    Prefix,
+    RulesItem,
 )
 from alcor.pipeline.compile import (
     affected,

@@ -7,16 +7,13 @@ import hypothesis.strategies as st
 from hypothesis import given, settings
 
 from alcor.goalstate.bgp_item import BgpRoute, BgpRoutesItem
-from alcor.goalstate.item import (
+from alcor.goalstate.item import HostItem, Limit, NetworkItem, QosItem
+from alcor.goalstate.router_item import (
     FloatingIpItem,
     Forward,
     GatewayHost,
     GatewayItem,
-    HostItem,
     InterfaceAddress,
-    Limit,
-    NetworkItem,
-    QosItem,
     RouterGateway,
     RouterInterface,
     RouterItem,

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alcor.goalstate.item import GatewayHost, NetworkHost, NetworkRelays, RelayItem
+from alcor.goalstate.item import NetworkHost, NetworkRelays, RelayItem
+from alcor.goalstate.router_item import GatewayHost
 from alcor.goalstate.scope import (
     Scope,
     host_scope,

@@ -6,15 +6,13 @@ import hypothesis.strategies as st
 import msgspec
 from hypothesis import given, settings
 
-from alcor.goalstate.item import (
+from alcor.goalstate.item import LocalPort, Neighbour, key_of
+from alcor.goalstate.router_item import (
     InterfaceAddress,
-    LocalPort,
-    Neighbour,
     RouterGateway,
     RouterInterface,
     RouterItem,
     RouterRoute,
-    key_of,
 )
 from alcor.goalstate.scope import neighbours_scope, router_scope
 from alcor.pipeline.compile import affected, flows, groups, unit_flows, units

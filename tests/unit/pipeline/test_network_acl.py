@@ -1,6 +1,6 @@
 """What closes a subnet."""
 
-from alcor.goalstate.item import AclRule, NetworkAclItem
+from alcor.goalstate.security_item import AclRule, NetworkAclItem
 from alcor.pipeline.compile import unit_flows, unit_rules
 from alcor.pipeline.network_acl import RULES_FROM, acl_unit
 from alcor.pipeline.tables import Table

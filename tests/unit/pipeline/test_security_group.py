@@ -3,8 +3,9 @@
 import msgspec
 import pytest
 
-from alcor.goalstate.item import GroupRule, LocalPort, Member, RulesItem, key_of
+from alcor.goalstate.item import LocalPort, key_of
 from alcor.goalstate.scope import host_scope, members_scope, rules_scope
+from alcor.goalstate.security_item import GroupRule, Member, RulesItem
 from alcor.pipeline.compile import affected, flows, unit_flows, unit_rules
 from alcor.pipeline.feature import ItemChange
 from alcor.pipeline.pick_up import arrival_unit

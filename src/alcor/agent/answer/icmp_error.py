@@ -19,7 +19,8 @@ from alcor.agent.answer.frame import (
     build_icmpv6,
 )
 from alcor.agent.handler import Frame, Outcome, PacketHandler, Punt, Tools
-from alcor.goalstate.item import InterfaceAddress, LocalPort, RouterInterface, RouterItem
+from alcor.goalstate.item import LocalPort
+from alcor.goalstate.router_item import InterfaceAddress, RouterInterface, RouterItem
 from alcor.model.address import Cidr, Ip, Mac, ip_bytes, ip_version, mac_bytes, network_of
 from alcor.pipeline.icmp_error import Reason
 from alcor.pipeline.live import ofport_of

@@ -6,7 +6,8 @@ from functools import lru_cache
 from ipaddress import ip_address
 
 from alcor.agent.answer.dhcp_option import encode_name
-from alcor.goalstate.item import LocalPort, RegionItem, RouterItem, SubnetItem
+from alcor.goalstate.item import LocalPort, RegionItem, SubnetItem
+from alcor.goalstate.router_item import RouterItem
 from alcor.model.address import Ip, ip_bytes, ip_version
 from alcor.pipeline.host_service import SERVICE_IPV4, SERVICE_IPV6
 from alcor.pipeline.view import NetworkView

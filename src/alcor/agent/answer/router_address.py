@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 from alcor.agent.answer.claim import Said, announcement
 from alcor.agent.handler import NOTHING, Confirmed, Frame, Outcome, PacketHandler, Tools
-from alcor.goalstate.item import Item, RouterItem
+from alcor.goalstate.item import Item
+from alcor.goalstate.router_item import RouterItem
 from alcor.pipeline.live import live_port
 from alcor.pipeline.view import Allocation, View
 

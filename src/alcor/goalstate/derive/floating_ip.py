@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from alcor.goalstate.derive.router import gateway_hosts, reaches
 from alcor.goalstate.fact import FloatingIpFact, HostFact, NetworkFact
 from alcor.goalstate.intent import By, Intent
-from alcor.goalstate.item import FloatingIpItem, Forward
+from alcor.goalstate.router_item import FloatingIpItem, Forward
 
 
 def is_distributed(host: HostFact | None, outer: NetworkFact | None) -> bool:

@@ -6,8 +6,9 @@ import msgspec
 
 from alcor.goalstate.fact import HostFact, PortFact
 from alcor.goalstate.intent import By, Intent
-from alcor.goalstate.item import Claim, LocalPort, Member, Neighbour, NetworkHost, OpenHost, TrunkParent
+from alcor.goalstate.item import Claim, LocalPort, Neighbour, NetworkHost, OpenHost, TrunkParent
 from alcor.goalstate.project import cidr_of
+from alcor.goalstate.security_item import Member
 
 
 def vtep_of(host: HostFact) -> str | None:

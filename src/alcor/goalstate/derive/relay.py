@@ -11,7 +11,7 @@ from alcor.goalstate.derive.port import vtep_of
 from alcor.goalstate.derive.router import chosen
 from alcor.goalstate.fact import HostFact, NetworkFact, StandingFact
 from alcor.goalstate.intent import By, Intent
-from alcor.goalstate.item import GatewayHost
+from alcor.goalstate.router_item import GatewayHost
 
 # One may die while the other takes over; each costs the network's neighbours once more in memory.
 RELAYS_PER_NETWORK_MAX = 2

@@ -13,7 +13,8 @@ from ipaddress import ip_address
 from alcor.goalstate.derive.port import routers_of, vtep_of
 from alcor.goalstate.fact import HostFact, PortFact, RouterFact, RouteTableFact, StandingFact
 from alcor.goalstate.intent import By, Intent
-from alcor.goalstate.item import (
+from alcor.goalstate.item import SubnetItem
+from alcor.goalstate.router_item import (
     GatewayHost,
     GatewayItem,
     InterfaceAddress,
@@ -21,7 +22,6 @@ from alcor.goalstate.item import (
     RouterInterface,
     RouterItem,
     RouterRoute,
-    SubnetItem,
 )
 from alcor.model.address import Cidr, network_of
 from alcor.model.gateway_standing import standing_id

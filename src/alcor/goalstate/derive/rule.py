@@ -6,15 +6,8 @@ import msgspec
 
 from alcor.goalstate.fact import AclFact, FirewallGroupFact, GroupFact, GroupRuleFact, QosRuleFact
 from alcor.goalstate.intent import By, Intent
-from alcor.goalstate.item import (
-    AclRule,
-    FirewallItem,
-    FirewallRuleItem,
-    NetworkAclItem,
-    NetworkItem,
-    QosItem,
-    RulesItem,
-)
+from alcor.goalstate.item import NetworkItem, QosItem
+from alcor.goalstate.security_item import AclRule, FirewallItem, FirewallRuleItem, NetworkAclItem, RulesItem
 
 FirewallRules = tuple[FirewallRuleItem, ...] | None
 

@@ -34,22 +34,11 @@ from alcor.goalstate.fact import (
     TrunkFact,
 )
 from alcor.goalstate.intent import By, Input, Intent
-from alcor.goalstate.item import (
-    Claim,
-    FirewallItem,
-    FloatingIpItem,
-    GatewayItem,
-    ItemKind,
-    NetworkAclItem,
-    NetworkItem,
-    QosItem,
-    RegionItem,
-    RouterItem,
-    RulesItem,
-    SubnetItem,
-)
+from alcor.goalstate.item import Claim, ItemKind, NetworkItem, QosItem, RegionItem, SubnetItem
 from alcor.goalstate.node.keyed import KeyedNode
+from alcor.goalstate.router_item import FloatingIpItem, GatewayItem, RouterItem
 from alcor.goalstate.scope import ScopeKind
+from alcor.goalstate.security_item import FirewallItem, NetworkAclItem, RulesItem
 
 # --- what a change can matter to ---------------------------------------------------------------------------
 

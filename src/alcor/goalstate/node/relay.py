@@ -7,8 +7,9 @@ from typing import Generic, TypeVar
 from alcor.goalstate.derive.port import vtep_of
 from alcor.goalstate.derive.relay import has_relays, relays_of
 from alcor.goalstate.intent import By, Input, Intent
-from alcor.goalstate.item import GatewayHost, Item, ItemKind, NetworkRelays, RelayItem
+from alcor.goalstate.item import Item, ItemKind, NetworkRelays, RelayItem
 from alcor.goalstate.node.contract import Handler, Table, Turn
+from alcor.goalstate.router_item import GatewayHost
 from alcor.goalstate.scope import ScopeKind
 
 I = TypeVar("I", bound=Item)  # noqa: E741 - the usual letter for "item" here

@@ -5,19 +5,10 @@ from typing import Any, Generic, TypeVar
 
 from alcor.goalstate.derive.port import groups_enforced, member, members
 from alcor.goalstate.intent import Input, Intent
-from alcor.goalstate.item import (
-    HostItem,
-    Item,
-    ItemKind,
-    LocalPort,
-    Member,
-    Prefix,
-    ReleaseItem,
-    RescueItem,
-    SubnetItem,
-)
+from alcor.goalstate.item import HostItem, Item, ItemKind, LocalPort, ReleaseItem, RescueItem, SubnetItem
 from alcor.goalstate.node.contract import Handler, Table, Turn, Unmade
 from alcor.goalstate.scope import REGION, ScopeKind
+from alcor.goalstate.security_item import Member, Prefix
 
 I = TypeVar("I", bound=Item)  # noqa: E741 - the usual letter for "item" here
 

@@ -29,13 +29,8 @@ from alcor.agent.answer.icmp_error import handle, icmp_error_handler
 from alcor.agent.answer.registry import MAKERS
 from alcor.agent.driver import PacketIn
 from alcor.agent.handler import Outcome, Punt
-from alcor.goalstate.item import (
-    InterfaceAddress,
-    LocalPort,
-    NetworkItem,
-    RouterInterface,
-    RouterItem,
-)
+from alcor.goalstate.item import LocalPort, NetworkItem
+from alcor.goalstate.router_item import InterfaceAddress, RouterInterface, RouterItem
 from alcor.pipeline.icmp_error import Reason
 from alcor.pipeline.tables import Table
 from alcor.pipeline.view import Allocation, NetworkView, View

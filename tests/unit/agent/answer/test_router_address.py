@@ -11,7 +11,8 @@ import pytest
 from alcor.agent.answer.claim import Said, announcement
 from alcor.agent.answer.router_address import router_address_handler
 from alcor.agent.handler import Confirmed, Outcome, PacketHandler, Tools
-from alcor.goalstate.item import ItemKind, Key, RouterItem
+from alcor.goalstate.item import ItemKind, Key
+from alcor.goalstate.router_item import RouterItem
 from alcor.goalstate.scope import router_scope
 from alcor.pipeline.feature import ItemChange
 from tests.support.cases_routing import ROUTED

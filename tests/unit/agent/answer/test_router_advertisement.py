@@ -21,7 +21,8 @@ with warnings.catch_warnings():
     from scapy.layers.l2 import Ether
 
 from alcor.agent.answer.dispatch import Answerer
-from alcor.goalstate.item import Address, InterfaceAddress, RouterInterface, RouterItem, SubnetItem
+from alcor.goalstate.item import Address, SubnetItem
+from alcor.goalstate.router_item import InterfaceAddress, RouterInterface, RouterItem
 from alcor.pipeline.view import Allocation, View
 from tests.support.agent import RESPONDER_MAC, Clock, subnet
 from tests.support.answers import (

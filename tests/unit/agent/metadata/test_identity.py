@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from alcor.agent.metadata.identity import find_document
-from alcor.goalstate.item import Address, FloatingIpItem, Route
+from alcor.goalstate.item import Address, Route
+from alcor.goalstate.router_item import FloatingIpItem
 from alcor.pipeline.view import View
 from tests.support.agent import local_port, network, subnet
 from tests.support.desk import PORT, a_desk

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alcor.agent.names.zone import Elsewhere, encode, parse_question, respond
-from alcor.goalstate.item import InterfaceAddress, RouterInterface, RouterItem
+from alcor.goalstate.router_item import InterfaceAddress, RouterInterface, RouterItem
 from alcor.pipeline.view import NetworkView, View
 from tests.support.agent import A_REGION, local_port, neighbour, network, subnet
 
