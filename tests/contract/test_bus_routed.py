@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -256,6 +257,32 @@ async def test_who_begins_to_hear_of_hosts_is_told_all() -> None:
 
         assert (told["stays"].ports, told["stays"].realized) == ((up,), {1: 7})
         assert not told["goes"].alive
+
+
+async def test_who_hears_of_hosts_again_knows_nothing_of_the_time_before() -> None:
+    """What a dataplane was told and did not read before another one heard of hosts is void: a host that was lost in
+    between is told of by nobody, and would be alive for ever."""
+    goes, stays = (
+        HostReport(host_id=id, epoch=EPOCH, alive=True, at_ms=1, session=3) for id in ("goes", "stays")
+    )
+    async with a_region(2) as region, a_client(region.addresses) as client, being_read(client):
+        first, second = region.replicas
+        first.hold(ALL, realizes=1)
+        client.report(goes)
+        client.report(stays)
+        await until(lambda: {"goes", "stays"} <= first.server._speakers.keys())
+        first.hold(ALL)
+        second.hold({}, realizes=2)
+        others = second.server.reports()
+        await anext(others)
+        client.report(msgspec.structs.replace(goes, alive=False, at_ms=2))
+        await anext(others)
+        second.hold({})
+        first.hold(ALL, realizes=3)
+
+        told = await anext(first.server.reports())
+
+        assert [report.host_id for report in told] == ["stays"]
 
 
 # --- with the ncm's cache ----------------------------------------------------------------------------------

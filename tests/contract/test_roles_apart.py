@@ -82,6 +82,13 @@ class Tenant:
             return ""
 
 
+def head_of(region: Apart, api: str) -> float:
+    """The last revision that an API process knows of, by its metrics; -1 if it tells none."""
+    lines = httpx.get(f"{region.processes[api].facts['operations']}/metrics", timeout=10).text.splitlines()
+    name = 'alcor_revision{part="store"} '
+    return next((float(line.removeprefix(name)) for line in lines if line.startswith(name)), -1.0)
+
+
 def has_flows_of(switch: SimulatedSwitch, port: dict[str, Any]) -> bool:
     """Whether frames of the port's MAC have a flow of their own in the switch."""
     return any(port["mac_address"] in render(flow) for flow in switch.tables.flows.values())
@@ -123,6 +130,12 @@ async def test_what_one_process_takes_another_delivers_and_a_third_shows(region:
         assert {name: process.health() for name, process in region.processes.items()} == dict.fromkeys(
             region.processes, (200, {})
         )
+        # Whoever numbers the commits, each API process knows the head: tools that see only one measure by it.
+        await until(
+            "both API processes to tell one head",
+            lambda: len({head_of(region, api) for api in ("api-1", "api-2")}) == 1,
+        )
+        assert head_of(region, "api-1") > 1
     statuses = [await asyncio.to_thread(process.stop) for process in region.processes.values()]
     assert statuses == [0, 0, 0, 0]
 

@@ -270,6 +270,8 @@ class GoalServer:
             channel.bus.stir()
 
     def _forget_hosts(self) -> None:
+        # Also what came and was not read: of a host that was lost while another dataplane heard, nobody would tell.
+        self._inbox.forget_reports()
         self._speakers.clear()
         for channel in (*self._channels, *self._graces):
             channel.hosts.clear()

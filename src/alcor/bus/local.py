@@ -427,6 +427,10 @@ class LocalBus:
         self._reports[report.host_id] = report if before is None else merge_reports(before, report)
         self._reported.set()
 
+    def forget_reports(self) -> None:
+        """What was reported and not read yet is void."""
+        self._reports = {}
+
 
 def encode_puts(codec: ItemCodec, puts: Iterable[Put]) -> tuple[Envelope, ...]:
     """Items as they travel. Raises: ValueError if one has no wire form."""

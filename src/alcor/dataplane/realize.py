@@ -152,8 +152,8 @@ class Realizer:
         """`now_ms`: unix milliseconds, one clock for when all hosts were heard. `told`: as `Dataplane`.
         `term`: the generation of the lease to be the one writer; the store refuses what a lower one writes.
 
-        `silence_s`: how long hosts that were alive by an earlier run's word still count as alive. `rescue_after_s`: as
-        `Rescues`; `epoch_wait_s`: as `Calm`.
+        `silence_s`: so long, while it listens, hosts that were alive by an earlier run's word still count as alive.
+        `rescue_after_s`: as `Rescues`; `epoch_wait_s`: as `Calm`.
         """
         self._silence_s = silence_s
         self._silence: asyncio.TimerHandle | None = None
@@ -225,6 +225,8 @@ class Realizer:
 
     async def listen(self) -> None:
         """Take in what hosts report, until cancelled. A report is one piece, whatever it says."""
+        # Not before: what was written of many hosts may take longer to read than silence may last.
+        self._silence = asyncio.get_running_loop().call_later(self._silence_s, self._end_silence)
         pace = Pace(JUDGED_MAX)
         async for batch in self._bus.reports():
             for report in batch:
@@ -303,7 +305,6 @@ class Realizer:
                 settled=seen.settled,
             )
             self._hosts[id] = facts
-        self._silence = asyncio.get_running_loop().call_later(self._silence_s, self._end_silence)
         for id in list(self._hosts):
             for port in await observations.ports_of_host(id):
                 self._remember(port)

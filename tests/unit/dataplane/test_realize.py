@@ -116,6 +116,7 @@ async def a_site(
     *rows: Entity,
     observations: RecordingObservations | None = None,
     bus: RecordingBus | None = None,
+    listens: bool = True,
     **options: Any,
 ) -> AsyncIterator[Site]:
     """A site with two hosts, a network and the rows given."""
@@ -134,7 +135,8 @@ async def a_site(
     )
     graph = a_graph(H1, H2, N, *rows, revision=LOADED)
     await realizer.begin(EPOCH, graph, anew=True)
-    tasks = [asyncio.create_task(realizer.listen()), asyncio.create_task(realizer.write())]
+    tasks = [asyncio.create_task(realizer.write())]
+    tasks += [asyncio.create_task(realizer.listen())] if listens else []
     try:
         yield Site(realizer, graph, bus, seen, lost)
     finally:
@@ -464,6 +466,28 @@ async def test_what_an_earlier_run_wrote_is_compared() -> None:
 
         await site.report()
         assert site.status() == "DOWN"
+
+
+class SlowObservations(RecordingObservations):
+    """Facts that take longer to be read than silence lasts."""
+
+    async def ports_of_host(self, host_id: str) -> list[PortObservation]:
+        """As ever, later."""
+        read = asyncio.Event()
+        asyncio.get_running_loop().call_later(0.01, read.set)
+        await read.wait()
+        return await super().ports_of_host(host_id)
+
+
+async def test_silence_begins_when_somebody_listens() -> None:
+    """A dataplane that reads for long what others wrote takes nobody for lost meanwhile: nobody was heard yet."""
+    seen = SlowObservations()
+    seen.host_facts = {"h1": HostObservation("h1", True, 700, "1.0")}
+    async with a_site(P, observations=seen, silence_s=0.001, listens=False):
+        for _ in range(5):
+            await asyncio.sleep(0)  # the writer's turns
+
+        assert seen.host_facts["h1"].alive
 
 
 async def test_who_is_told_of_at_once_was_never_away() -> None:

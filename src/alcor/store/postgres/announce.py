@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from alcor.model.change import Position
 from alcor.store.postgres.snapshot import Snapshot
+from alcor.telemetry import metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ class Waiters:
         if (now.epoch, now.revision) <= (before.epoch, before.revision):
             return
         self.head = now
+        metrics.REVISION.labels("store").set(now.revision)
         if announced.snapshot is None or now.revision != before.revision + 1:
             # The numbers of those who wait are asked of the database.
             self._recent.clear()

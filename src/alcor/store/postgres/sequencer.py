@@ -19,7 +19,6 @@ from alcor.store.postgres.announce import Announced, Waiters
 from alcor.store.postgres.connection import KEEPER, LOST, Connect, discard
 from alcor.store.postgres.identity import FORGET, check_identity
 from alcor.store.postgres.snapshot import Snapshot, Xids
-from alcor.telemetry import metrics
 from alcor.telemetry.log import get_log
 
 _LEASE = 0x616C6301
@@ -204,7 +203,6 @@ class Sequencer:
             return False
         revision, snap, epoch = rows[0]
         self._since_maintenance += 1
-        metrics.REVISION.labels("store").set(revision)
         self._waiters.hear(Announced(Position(epoch, revision), Snapshot.of(snap)))
         await self.announce(Position(epoch, revision), snap)
         return True
