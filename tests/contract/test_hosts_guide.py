@@ -17,7 +17,7 @@ GUIDE = Path("docs/guides/hosts.md")
 BETWEEN = {
     "alcor-agent run &": "agent=$!; until_host web-1 UP",
     "alcor host revoke web-1": "until_host web-1 DOWN",
-    "alcor host undrain web-1": "kill $agent; wait $agent; until_host web-1 DOWN",
+    "alcor host undrain web-1": "kill $agent; wait $agent; until_host web-1 DOWN; mkdir /etc/alcor/identity/beside",
 }
 PRELUDE = """set -eu
 until_host() {
@@ -106,6 +106,8 @@ def test_every_command_of_the_guide_works(region: RegionProcess, tmp_path: Path)
         "ncm.key and ca.pem are written",
     ):
         assert sentence in done.stdout, told
+    # What is beside an identity is not the agent's to remove.
+    assert [one.name for one in (tmp_path / "identity").iterdir()] == ["beside"]
     assert [row for row in ("web-1", "web-2") if row in done.stdout.splitlines()[-1]] == []
     with region.client() as client:
         assert sorted(one["name"] for one in client.show("hosts")["hosts"]) == ["db-1", "db-2"]

@@ -100,7 +100,7 @@ def leave(
     """
     import asyncio
 
-    from alcor.agent.joining import JoinError
+    from alcor.agent.joining import JOINED, JoinError
     from alcor.agent.joining import leave as leave_region
     from alcor.runtime.leaving import clear_switch, is_running
 
@@ -113,15 +113,21 @@ def leave(
         leave_region(folder, joined, now_ms=time.time_ns() // 1_000_000)
     except (JoinError, ValueError, OSError) as error:
         _fail(str(error))
-    for file in sorted(folder.path.iterdir()):
-        file.unlink()
     print(f"host {joined.name} has left the region")
+    try:
+        folder.remove(JOINED)
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}. Remove it by hand: it is worth nothing any more.")
     if keep:
         return
     try:
         print(asyncio.run(clear_switch(settings.agent)))
     except OSError as error:
-        _fail(f"the switch was not cleared: {error}")
+        bridge = settings.agent.bridge
+        _fail(
+            f"the switch was not cleared: {error}. Its flows stay until the bridge is removed "
+            f"(ovs-vsctl --if-exists del-br {bridge})."
+        )
 
 
 def _joined(folder: Any) -> Any:

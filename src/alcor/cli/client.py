@@ -3,7 +3,8 @@
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
@@ -30,13 +31,30 @@ Format = Literal["table", "json"]
 FormatOption = Annotated[Format, typer.Option("--format", "-f", help="For people, or for programs.")]
 
 
-def open_client(endpoint: str | None, token: str | None, data: Path | None) -> httpx.Client:
-    """A client of the region: the one named, or the one that runs on this machine."""
+@contextmanager
+def open_client(endpoint: str | None, token: str | None, data: Path | None) -> Iterator[httpx.Client]:
+    """A client of the region: the one named, or the one that runs on this machine.
+
+    A region that is not reached, or breaks off, ends the command with a sentence.
+    """
     if endpoint is None or token is None:
         here = _here(data)
         endpoint, token = endpoint or here["endpoint"], token or here["token"]
     base = endpoint.rstrip("/").removesuffix("/v2.0")
-    return httpx.Client(base_url=base, headers={"X-Auth-Token": token}, timeout=TIMEOUT_S)
+    try:
+        with httpx.Client(base_url=base, headers={"X-Auth-Token": token}, timeout=TIMEOUT_S) as client:
+            yield client
+    except (httpx.TransportError, httpx.InvalidURL) as error:
+        fail(
+            f"the region at {base} {unreached(error)}. Does it run? `alcor up` starts one; --endpoint names another."
+        )
+
+
+def unreached(error: httpx.TransportError | httpx.InvalidURL) -> str:
+    """Why there is no answer, to follow the name of who was asked."""
+    if isinstance(error, httpx.TimeoutException):
+        return f"did not answer within {TIMEOUT_S:g} s"
+    return f"cannot be reached: {error}"
 
 
 def connected(command: Callable[..., None]) -> Callable[..., None]:
@@ -87,7 +105,10 @@ def checked(answer: httpx.Response) -> dict[str, Any]:
         except ValueError:
             message = answer.text
         fail(f"{message} (HTTP {answer.status_code})")
-    body: dict[str, Any] = answer.json()
+    try:
+        body: dict[str, Any] = answer.json()
+    except ValueError:
+        fail(f"{answer.url} is not the API of an Alcor region: it does not answer JSON")
     return body
 
 

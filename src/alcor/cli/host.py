@@ -3,9 +3,9 @@
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import httpx
 import orjson
@@ -19,13 +19,15 @@ from alcor.cli.client import (
     print_json,
     print_table,
 )
-from alcor.identity.key import write_file
 from alcor.model.errors import InvalidInput
+
+T = TypeVar("T")
 
 host_app = typer.Typer(help="Hosts: invite, list, drain, remove, import.", no_args_is_help=True)
 
 HostArgument = Annotated[str, typer.Argument(help="The host's name or ID.")]
 DRAIN_LOOK_S = 1.0
+NAMED_MAX = 5
 _DURATION = re.compile(r"(\d+)([smhd])\Z")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -131,9 +133,10 @@ def show(
     if format == "json":
         print_json({**row, "health": health, "drain": left})
         return
-    told = {**row, **{name: health[name] for name in ("seen_at", "agent_version", "detail")}}
+    told = {**row, **{name: health[name] for name in ("seen_at", "agent_version")}}
     cells = [[name, _text(value)] for name, value in sorted(told.items())]
-    print_table([*cells, ["ports", str(left["ports_left"])]], ("attribute", "value"))
+    wrong = [["wrong", complaint] for complaint in health["complaints"]]
+    print_table([*cells, ["ports", str(left["ports_left"])], *wrong], ("attribute", "value"))
 
 
 @host_app.command()
@@ -146,8 +149,11 @@ def drain(
 ) -> None:
     """Let nothing new come to a host, and its gateways be served by others; say what is left on it."""
     row = _find(client, host)
-    checked(client.put(f"/hosts/{row['id']}/drain"))
-    print(f"host {row['name']} drains: nothing new comes, routers' gateways move to other hosts")
+    changed = checked(client.put(f"/hosts/{row['id']}/drain"))["host"]
+    if changed["rotation"] == "out":
+        print(f"host {row['name']} is out of rotation already: nothing new comes")
+    else:
+        print(f"host {row['name']} drains: nothing new comes, routers' gateways move to other hosts")
     deadline = time.monotonic() + timeout_s if timeout_s else float("inf")
     told = -1
     while True:
@@ -170,7 +176,12 @@ def undrain(
 ) -> None:
     """Let work come to a host again."""
     row = _find(client, host)
-    checked(client.put(f"/hosts/{row['id']}/undrain"))
+    changed = checked(client.put(f"/hosts/{row['id']}/undrain"))["host"]
+    if not changed["admin_state_up"]:
+        fail(
+            f"host {row['name']} takes no work still: its administrative state is down. Set it up: "
+            f"openstack network agent set --enable {row['id']}"
+        )
     print(f"host {row['name']} takes work again")
 
 
@@ -226,12 +237,9 @@ def import_hosts(
     ] = None,
 ) -> None:
     """Add and change hosts as an inventory file says. Again changes nothing; hosts it does not name stay."""
-    from alcor.cli.host_import import apply, plan, read_file
+    from alcor.cli.host_import import apply, plan, read_file, read_tokens, write_tokens
 
-    try:
-        rows = read_file(file)
-    except (InvalidInput, OSError) as error:
-        fail(f"{file}: {error}")
+    rows = _read(file, read_file)
     made = plan(rows, all_hosts(client))
     if made.errors:
         for wrong in made.errors:
@@ -240,9 +248,18 @@ def import_hosts(
     print(f"{len(made.added)} to add, {len(made.changed)} to change, {len(made.same)} as they should be")
     if dry_run:
         return
-    given, failed = apply(client, made, lambda done, total: print(f"  {done} of {total}"))
+    given: dict[str, str] = {}
     if tokens is not None:
-        write_file(tokens, orjson.dumps(given, option=orjson.OPT_INDENT_2), 0o600)
+        given = _read(tokens, read_tokens)
+        # Before any host is added: a token is said once.
+        _read(tokens, lambda path: write_tokens(path, given))
+
+    def keep(new: Mapping[str, str]) -> None:
+        given.update(new)
+        if tokens is not None:
+            write_tokens(tokens, given)
+
+    failed = apply(client, made, lambda done, total: print(f"  {done} of {total}"), keep)
     if failed:
         for reason in failed:
             print(reason, file=sys.stderr)
@@ -250,6 +267,28 @@ def import_hosts(
     print("done")
     if given and tokens is None:
         print(f"the new hosts join by an invitation: alcor host invite --uses {len(given)}")
+    elif tokens is not None:
+        _tell_without([row.values["name"] for row in rows if row.values["name"] not in given], tokens)
+
+
+def _read(path: Path, read: Callable[[Path], T]) -> T:
+    """Do something with a file; ends the command if it cannot be."""
+    try:
+        return read(path)
+    except InvalidInput as error:
+        fail(f"{path}: {error.message}")
+    except OSError as error:
+        fail(f"{path}: {error.strerror or error}")
+
+
+def _tell_without(names: Sequence[str], tokens: Path) -> None:
+    """Hosts that were there before have a token that nobody can read any more, or a key."""
+    if names:
+        more = f" and {len(names) - NAMED_MAX} more" if len(names) > NAMED_MAX else ""
+        print(
+            f"{tokens} has no token of {', '.join(names[:NAMED_MAX])}{more}, which were there before: they join by an "
+            f"invitation (alcor host invite --uses {len(names)})"
+        )
 
 
 def all_hosts(client: httpx.Client) -> Iterator[dict[str, Any]]:
@@ -271,8 +310,8 @@ def _find(client: httpx.Client, host: str) -> dict[str, Any]:
 def _left(left: dict[str, Any]) -> str:
     if not left["ports_left"]:
         return "no port is left on it"
-    names = ", ".join([one["name"] or one["id"] for one in left["ports"][:5]])
-    more = left["ports_left"] - min(5, len(left["ports"]))
+    names = ", ".join([one["name"] or one["id"] for one in left["ports"][:NAMED_MAX]])
+    more = left["ports_left"] - min(NAMED_MAX, len(left["ports"]))
     return f"{left['ports_left']} ports left: {names}" + (f" and {more} more" if more else "")
 
 

@@ -117,3 +117,8 @@ class HostFolder:
         """Keep what the region answered. Raises: OSError."""
         write_file(self.path / CA, trusted, 0o644)
         write_file(self.path / HOST, certificate, 0o644)
+
+    def remove(self, *beside: str) -> None:
+        """Remove the identity and these files beside it, and no other: the folder may be shared. Raises: OSError."""
+        for name in (*beside, HOST, CA, HOST_KEY):
+            (self.path / name).unlink(missing_ok=True)

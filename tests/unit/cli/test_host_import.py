@@ -1,11 +1,13 @@
 """An inventory file compared with a region's hosts, without a region."""
 
+import json
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from alcor.cli.host_import import plan, read_file
+from alcor.cli.host_import import apply, plan, read_file
 from alcor.model.errors import InvalidInput
 
 YAML = """
@@ -96,3 +98,24 @@ def test_what_is_no_inventory_says_so(tmp_path: Path) -> None:
     """The ending says how a file is read."""
     with pytest.raises(InvalidInput, match=r"other endings are \.yaml and \.csv"):
         read_file(a_file(tmp_path, YAML, "hosts.txt"))
+
+
+def test_an_import_that_breaks_off_keeps_what_it_was_told(tmp_path: Path) -> None:
+    """Tokens of the parts that were done are kept, what was not tried is said, and nothing is raised."""
+    lines = [f"n{number},10.{number // 250}.{number % 250}.1" for number in range(1_200)]
+    made = plan(read_file(a_file(tmp_path, "\n".join(["name,vtep_addresses", *lines]), "hosts.csv")), [])
+    kept: dict[str, str] = {}
+    parts: list[int] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if parts:
+            raise httpx.ReadError("the connection broke", request=request)
+        hosts = json.loads(request.content)["hosts"]
+        return httpx.Response(201, json={"hosts": [one | {"token": f"t-{one['name']}"} for one in hosts]})
+
+    with httpx.Client(transport=httpx.MockTransport(answer), base_url="http://region") as client:
+        failed = apply(client, made, lambda done, _total: parts.append(done), kept.update)
+
+    assert parts == [500]
+    assert kept == {f"n{number}": f"t-n{number}" for number in range(500)}
+    assert failed == ["the region cannot be reached: the connection broke; the rest was not tried"]
