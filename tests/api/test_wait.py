@@ -19,12 +19,21 @@ class FakeDataPlane:
 
     def __init__(self) -> None:
         self.waits: list[tuple[int, float]] = []
+        self.wanted: list[tuple[Sequence[int] | None, list[tuple[str, str]]]] = []
         self.asked: list[tuple[str, list[str]]] = []
         self.missing: tuple[MissingHost, ...] = MISSING
         self.error = ""
 
-    async def wait(self, revision: int, within_s: float) -> Realized:
+    async def wait(
+        self,
+        revision: int,
+        within_s: float,
+        *,
+        revisions: Sequence[int] | None = None,
+        rows: Sequence[tuple[str, str]] = (),
+    ) -> Realized:
         """As `DataPlane`."""
+        self.wanted.append((revisions, list(rows)))
         self.waits.append((revision, within_s))
         if self.error:
             raise Unavailable(self.error)
@@ -186,6 +195,29 @@ async def test_every_kind_of_write_waits(admin: Api, plane: FakeDataPlane) -> No
     assert (answer.status_code, answer.content, answer.headers["x-alcor-realized"]) == (204, b"", "2/4")
     assert revisions == sorted(revisions)
     assert [revision for revision, _ in plane.waits][:-1] == revisions
+
+
+async def test_every_part_of_a_partial_bulk_is_waited_for(admin: Api, plane: FakeDataPlane) -> None:
+    """Each item is a transaction of its own: the hosts of all of them count, and not only those of the last."""
+    body = {"networks": [{"name": "a"}, {"name": "b"}]}
+
+    answer = await admin.request("POST", "/v2.0/networks?partial=true&wait=2", json=body)
+
+    last = int(answer.headers["x-alcor-revision"])
+    assert answer.status_code == 207
+    assert plane.wanted == [([last - 1, last], [])]
+
+
+async def test_a_write_that_changes_nothing_is_told_of_its_row(admin: Api, plane: FakeDataPlane) -> None:
+    """Whoever says the same again, because the hosts did not have it in time, is not told of another change's hosts."""
+    network = await admin.a_network()
+    await admin.a_network(name="another")
+    said = {"network": {"name": network["name"]}}
+
+    answer = await admin.request("PUT", f"/v2.0/networks/{network['id']}?wait=2", json=said)
+
+    assert answer.json()["network"]["revision_number"] == network["revision_number"]
+    assert plane.wanted == [([], [("network", network["id"])])]
 
 
 async def test_a_refused_write_waits_for_nothing(admin: Api, plane: FakeDataPlane) -> None:

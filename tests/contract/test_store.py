@@ -226,7 +226,9 @@ class TestTransaction:
             tx.update(a_network(revision_number=5, updated_at="x"))
             tx.update(a_port(binding_profile={"a": [True, None], "b": 1}))
 
-        assert (await store.write(work)).revision == 1
+        done = await store.write(work)
+
+        assert (done.revision, done.unchanged) == (1, (("network", "net-1"), ("port", a_port().id)))
         row = await store.reader.find(Network, "net-1")
         assert row is not None
         assert row.revision_number == 0

@@ -216,6 +216,38 @@ async def test_the_time_ends_a_wait(site: Site) -> None:
     await _until_everywhere(site, answer.json()["port"])
 
 
+async def test_every_part_of_a_partial_bulk_is_waited_for(site: Site) -> None:
+    """The first item's host has it not, the last one concerns nobody."""
+    site.switches["compute-3"].stop("a test")
+    port = {"network_id": site.network["id"], "binding:host_id": "compute-3"}
+    others = await site.make("/v2.0/networks", "network", name="others")
+
+    answer = await site.ask(
+        "POST", "/v2.0/ports", {"ports": [port, {"network_id": others["id"]}]}, wait=0.5, partial=True
+    )
+
+    first = answer.json()["ports"][0]["port"]
+    assert answer.headers["x-alcor-wait"] == "incomplete"
+    assert answer.headers["x-alcor-missing"].startswith("compute-3 (behind by ")
+    site.switches["compute-3"].start()
+    await _until_everywhere(site, first)
+
+
+async def test_a_write_that_changes_nothing_is_told_of_its_row(site: Site) -> None:
+    """Who says it again is told of the hosts that lack it, though something else was written meanwhile."""
+    site.switches["compute-3"].stop("a test")
+    path, said = f"/v2.0/networks/{site.network['id']}", {"network": {"mtu": 1400}}
+    first = await site.ask("PUT", path, said, wait=0.2)
+    await site.make("/v2.0/networks", "network", name="unused")
+
+    again = await site.ask("PUT", path, said, wait=0.2)
+    site.switches["compute-3"].start()
+    at_last = await site.ask("PUT", path, said, wait=FOREVER_S)
+
+    realized = [answer.headers["x-alcor-realized"] for answer in (first, again, at_last)]
+    assert realized == ["2/3", "2/3", "3/3"]
+
+
 async def _until_everywhere(site: Site, port: Mapping[str, Any]) -> None:
     """Wait until no host lacks a port."""
     async with asyncio.timeout(FOREVER_S):

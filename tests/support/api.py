@@ -125,7 +125,14 @@ async def add_token(store: Store, text: str, project_id: str, *, is_admin: bool)
 class NoHosts:
     """A data plane without hosts: everything is everywhere at once."""
 
-    async def wait(self, revision: int, within_s: float) -> Realized:
+    async def wait(
+        self,
+        revision: int,
+        within_s: float,
+        *,
+        revisions: Sequence[int] | None = None,
+        rows: Sequence[tuple[str, str]] = (),
+    ) -> Realized:
         return Realized(revision=revision)
 
     async def standing(self, kind: str, ids: Sequence[str]) -> list[Realized]:

@@ -32,9 +32,18 @@ class DataPlane(Protocol):
     Law: of a revision that `wait` calls complete, every host that must have it has it in its switch.
     """
 
-    async def wait(self, revision: int, within_s: float) -> Realized:
+    async def wait(
+        self,
+        revision: int,
+        within_s: float,
+        *,
+        revisions: Sequence[int] | None = None,
+        rows: Sequence[tuple[str, str]] = (),
+    ) -> Realized:
         """Who has a revision, once every living host that must have it does, or after `within_s` seconds.
 
+        revisions: those that hosts must have, if it is not `revision` alone, which is the last of them or after them.
+        rows: (kind, id) of rows that hosts must have too, as they are at `revision`.
         Raises: Unavailable if nobody can tell.
         """
 

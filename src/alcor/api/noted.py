@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from alcor.model.change import SYSTEM, Cut, Origin, Position
@@ -15,9 +15,14 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Note:
-    """What one request wrote: the last revision (0: nothing), and the seconds until it was durable and numbered."""
+    """What one request wrote: the last revision (0: nothing), and the seconds until it was durable and numbered.
+
+    `revisions`: those that hold changes of its. `unchanged`: rows (kind, id) that were already as it wanted them.
+    """
 
     revision: int = 0
+    revisions: list[int] = field(default_factory=list)
+    unchanged: list[tuple[str, str]] = field(default_factory=list)
     commit_s: float = 0.0
 
 
@@ -50,6 +55,10 @@ class NotedStore:
         done = await self._store.write(work, origin)
         note.commit_s += time.perf_counter() - begun
         note.revision = max(note.revision, done.revision)
+        if done.unchanged is None:
+            note.revisions.append(done.revision)
+        else:
+            note.unchanged += done.unchanged
         return done
 
     async def head(self) -> Position:

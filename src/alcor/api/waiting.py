@@ -61,7 +61,7 @@ class Waits:
         if within_s is None:
             return response
         named = self._names.allows(call.caller, {})
-        told = await self._told(note.revision, within_s, named=named)
+        told = await self._told(note, within_s, named=named)
         stages_ms = {"commit": round(note.commit_s * 1000, 3), **told.stages_ms}
         stages_ms["total"] = round((time.perf_counter() - begun) * 1000, 3)
         if details and response.status_code != 204:
@@ -70,11 +70,14 @@ class Waits:
         _say(response, told, stages_ms, named=named)
         return response
 
-    async def _told(self, revision: int, within_s: float, *, named: bool) -> Realized:
+    async def _told(self, note: Note, within_s: float, *, named: bool) -> Realized:
+        revision = note.revision
         if self._plane is None:
             return Realized(revision=revision, reason=NO_DATA_PLANE)
+        revisions = None if note.revisions == [revision] else sorted(set(note.revisions))
+        rows = [(kind, id) for kind, id in dict.fromkeys(note.unchanged) if kind in REACHING]
         try:
-            return await self._plane.wait(revision, within_s)
+            return await self._plane.wait(revision, within_s, revisions=revisions, rows=rows)
         except AlcorError as error:
             # The write is committed: that nobody can tell of hosts is no failure of it.
             log.warning("wait_unanswered", revision=revision, reason=error.message)

@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 
 from alcor.bus.interface import HostReport
 from alcor.goalstate.graph import Graph, Outcome
-from alcor.goalstate.scope import Scope, shard_of
+from alcor.goalstate.scope import Scope, host_scope, shard_of
 from alcor.goalstate.subject import LAZY_KINDS
 from alcor.goalstate.told import scopes_of
 from alcor.model.errors import Unavailable
@@ -87,12 +87,19 @@ class _Ack(NamedTuple):
 
 @dataclass(eq=False, slots=True)
 class _Wait:
-    """Somebody waits. `needs` None: the revision has not been computed. `open`: living hosts that lack it."""
+    """Somebody waits. `needs` None: the revision has not been computed. `open`: living hosts that lack it.
+
+    `revision`: until which everything must be computed. `revisions`, `rows`: what hosts must have (`Barriers.wait`).
+    `last`: the confirmation by which a host came to have it, of the host that was last.
+    """
 
     revision: int
+    revisions: Sequence[int]
+    rows: Sequence[tuple[str, str]]
     over: asyncio.Event
     needs: dict[str, _Need] | None = None
     open: set[str] = field(default_factory=set)
+    last: _Ack | None = None
 
 
 class Barriers:
@@ -117,6 +124,8 @@ class Barriers:
         self._rows_floor = 0
         self._rows: dict[str, int] = {}
         self._acks: dict[str, deque[_Ack]] = {}
+        # Host → the last revision in which it may have come to hold fewer scopes.
+        self._parted: dict[str, int] = {}
         self._waits: dict[_Wait, None] = {}
         self._by_host: dict[str, set[_Wait]] = {}
 
@@ -127,6 +136,7 @@ class Barriers:
         self._graph = graph
         self._turns.clear()
         self._rows.clear()
+        self._parted.clear()
         self._scopes = 0
         self._floor = self._rows_floor = graph.revision
         self._reached()
@@ -147,8 +157,14 @@ class Barriers:
             self._rows[id] = graph.revision
         while len(self._rows) > ROWS_MAX:
             self._rows_floor = self._rows.pop(next(iter(self._rows)))
+        for id in outcome.hosts_parted:
+            self._parted[id] = graph.revision
+            for wait in list(self._by_host.get(id, ())):
+                if wait.needs is not None and id in wait.needs:
+                    wait.needs[id] = self._still(wait, id, wait.needs[id])
         for id in outcome.hosts_gone:
             self._acks.pop(id, None)
+            self._parted.pop(id, None)
             for wait in list(self._by_host.get(id, ())):
                 if wait.needs is not None:
                     wait.needs.pop(id, None)
@@ -164,18 +180,28 @@ class Barriers:
                 _Ack(through, asyncio.get_running_loop().time(), report.receive_ms, report.install_ms)
             )
         for wait in list(self._by_host.get(report.host_id, ())):
-            self._settle(wait, report.host_id)
+            if self._settle(wait, report.host_id) and report.realized:
+                wait.last = acks[-1]
 
     # --- questions -------------------------------------------------------------------------------------
 
-    async def wait(self, revision: int, within_s: float) -> Realized:
+    async def wait(
+        self,
+        revision: int,
+        within_s: float,
+        *,
+        revisions: Sequence[int] | None = None,
+        rows: Sequence[tuple[str, str]] = (),
+    ) -> Realized:
         """Who has a revision, as soon as every living host that must have it does, or the time is over.
 
+        revisions: those that hosts must have, if it is not `revision` alone, which is the last of them or after them.
+        rows: (kind, id) of rows that hosts must have too, as they are at `revision`.
         Raises: Unavailable if too many wait.
         """
         if len(self._waits) >= WAITS_MAX:
             raise Unavailable(f"{WAITS_MAX} requests wait for hosts already; try again in a moment")
-        wait = _Wait(revision, asyncio.Event())
+        wait = _Wait(revision, (revision,) if revisions is None else revisions, rows, asyncio.Event())
         self._waits[wait] = None
         try:
             self._look(wait)
@@ -196,11 +222,8 @@ class Barriers:
         The revision is that in which it last changed, or the newest of which that is no longer known.
         Raises: Unavailable while no graph is loaded. Cost: O(hosts that hold it).
         """
-        graph = self._present()
-        revision = self._rows.get(id, self._rows_floor)
-        scopes = scopes_of(graph, kind, id) or ()
-        needs = self._needs(revision, [(scope, graph.shards_about(scope, id)) for scope in scopes])
-        return self._counted(revision, needs, {})
+        revision = self._revision_of(id)
+        return self._counted(revision, self._needs(revision, self._about(kind, id), {}), {})
 
     # --- how -------------------------------------------------------------------------------------------
 
@@ -217,23 +240,25 @@ class Barriers:
         """Find who must have the revision, once it is computed."""
         if self._graph is None or self._graph.revision < wait.revision:
             return
-        wait.needs = self._needs_of(wait.revision)
-        for id in wait.needs:
-            if not self._has(id, wait.needs[id]):
+        wait.needs, scopes = self._needs_of(wait)
+        for id, need in wait.needs.items():
+            if not self._has(id, need):
+                wait.needs[id] = self._still(wait, id, need)
+                if self._has(id, wait.needs[id]):
+                    continue
                 self._by_host.setdefault(id, set()).add(wait)
                 if self._is_alive(id):
                     wait.open.add(id)
         if not wait.open:
             wait.over.set()
-        elif wait.revision > self._floor and (turn := self._turn_of(wait.revision)) is not None:
-            scopes = [scope for scope, _ in turn.told if scope.kind in LAZY_KINDS]
-            if scopes:
-                self._hasten(scopes, turn.through)
+        elif lazy := [scope for scope in scopes if scope.kind in LAZY_KINDS]:
+            self._hasten(list(dict.fromkeys(lazy)), max(need.revision for need in wait.needs.values()))
 
-    def _settle(self, wait: _Wait, id: str) -> None:
-        """Something became known of a host that a wait is for."""
+    def _settle(self, wait: _Wait, id: str) -> bool:
+        """Something became known of a host that a wait is for. Returns whether it has what it must have."""
         need = wait.needs.get(id) if wait.needs is not None else None
-        if need is None or self._has(id, need):
+        has = need is not None and self._has(id, need)
+        if need is None or has:
             self._leave(wait, id)
             wait.open.discard(id)
         elif self._is_alive(id):
@@ -242,6 +267,7 @@ class Barriers:
             wait.open.discard(id)
         if not wait.open:
             wait.over.set()
+        return has
 
     def _leave(self, wait: _Wait, id: str) -> None:
         waits = self._by_host.get(id)
@@ -250,17 +276,51 @@ class Barriers:
             if not waits:
                 del self._by_host[id]
 
-    def _needs_of(self, revision: int) -> dict[str, _Need]:
-        graph = self._present()
-        if revision > self._floor:
-            turn = self._turn_of(revision)
-            return self._needs(revision, turn.told if turn is not None else ())
-        # Which scopes changed is not known (the dataplane began after that): everybody is to have everything.
-        return {id: _Need(frozenset(map(shard_of, graph.closure(id))), revision) for id in graph.intent.hosts}
-
-    def _needs(self, revision: int, told: Iterable[tuple[Scope, frozenset[int]]]) -> dict[str, _Need]:
-        graph = self._present()
+    def _needs_of(self, wait: _Wait) -> tuple[dict[str, _Need], list[Scope]]:
+        """What hosts must confirm for a wait, and the scopes that this is about, as far as they are known."""
+        graph, scopes = self._present(), list[Scope]()
         needs: dict[str, _Need] = {}
+        old = [revision for revision in wait.revisions if revision <= self._floor]
+        if old:
+            # Which scopes changed is not known (the dataplane began after that): everybody is to have everything.
+            for id in graph.intent.hosts:
+                needs[id] = _Need(frozenset(map(shard_of, graph.closure(id))), max(old))
+        # Of one turn they concern the same hosts, and its last is the last of them here.
+        turns = {turn.through: (one, turn) for one in sorted(wait.revisions) if (turn := self._turn_of(one))}
+        for revision, turn in turns.values():
+            scopes += [scope for scope, _ in turn.told]
+            self._needs(revision, turn.told, needs)
+        for kind, id in wait.rows:
+            about = self._about(kind, id)
+            scopes += [scope for scope, _ in about]
+            self._needs(self._revision_of(id), about, needs)
+        return needs, scopes
+
+    def _still(self, wait: _Wait, id: str, need: _Need) -> _Need:
+        """What a host must confirm of this that it still holds. What it holds no longer it is told nothing of any more:
+        that is gone from its switch with the revision in which it let go of it."""
+        parted = self._parted.get(id, 0)
+        if parted < min(wait.revisions, default=0):
+            return need
+        held = {shard_of(scope) for scope in self._present().closure(id)}
+        if need.shards <= held:
+            return need
+        return _Need(need.shards & held | {shard_of(host_scope(id))}, max(need.revision, parted))
+
+    def _revision_of(self, id: str) -> int:
+        """In which a row last changed, or the newest of which that is no longer known."""
+        return self._rows.get(id, self._rows_floor)
+
+    def _about(self, kind: str, id: str) -> list[tuple[Scope, frozenset[int]]]:
+        """The scopes that speak of a row, and the shards of all that this refers to."""
+        graph = self._present()
+        return [(scope, graph.shards_about(scope, id)) for scope in scopes_of(graph, kind, id) or ()]
+
+    def _needs(
+        self, revision: int, told: Iterable[tuple[Scope, frozenset[int]]], needs: dict[str, _Need]
+    ) -> dict[str, _Need]:
+        """Add what hosts must confirm to have a revision of these scopes."""
+        graph = self._present()
         for scope, shards in told:
             for id, since in graph.hosts_of(scope).items():
                 before = needs.get(id)
@@ -268,10 +328,12 @@ class Barriers:
                     needs[id] = _Need(shards, max(revision, since))
                 else:
                     union = before.shards if shards <= before.shards else before.shards | shards
-                    needs[id] = _Need(union, max(before.revision, since))
+                    needs[id] = _Need(union, max(before.revision, revision, since))
         return needs
 
     def _turn_of(self, revision: int) -> _Turn | None:
+        if revision <= self._floor:
+            return None
         index = bisect_left(self._turns, revision, key=lambda turn: turn.through)
         return self._turns[index] if index < len(self._turns) else None
 
@@ -296,7 +358,7 @@ class Barriers:
                 revision=wait.revision,
                 reason=f"the dataplane has not come to revision {wait.revision} yet; it is at {at}",
             )
-        return self._counted(wait.revision, wait.needs, self._stages(wait.revision, wait.needs))
+        return self._counted(wait.revision, wait.needs, self._stages(wait, wait.needs))
 
     def _counted(self, revision: int, needs: Mapping[str, _Need], stages_ms: dict[str, float]) -> Realized:
         hosts = self._present().intent.hosts
@@ -320,22 +382,23 @@ class Barriers:
             return "not attached"
         return f"behind by {self._behind(facts, need)}" if facts.alive else "down"
 
-    def _stages(self, revision: int, needs: Mapping[str, _Need]) -> dict[str, float]:
+    def _stages(self, wait: _Wait, needs: Mapping[str, _Need]) -> dict[str, float]:
         """Where the milliseconds went: the dataplane's, and those of the host that was last to confirm."""
-        turn = self._turn_of(revision) if revision > self._floor else None
+        turn = self._turn_of(max(wait.revisions, default=0))
         if turn is None:
             return {}
         times = turn.times
         stages = {"follow": times.follow_ms, "compile": times.compile_ms, "publish": times.publish_ms}
-        acks = [ack for id, need in needs.items() if (ack := self._ack(id, need.revision, times.ended_s))]
-        if acks:
-            last = max(acks, key=lambda ack: ack.at_s)
-            away_ms = (last.at_s - times.ended_s) * 1000
-            stages |= {
-                "receive": last.receive_ms,
-                "install": last.install_ms,
-                "ack": max(0.0, away_ms - last.receive_ms - last.install_ms),
-            }
+        last = wait.last
+        if last is None:  # who has it had it before somebody waited
+            acks = [ack for id, need in needs.items() if (ack := self._ack(id, need.revision, times.ended_s))]
+            last = max(acks, key=lambda ack: ack.at_s, default=None)
+        if last is not None:
+            # What the host was at already when this was published is not of this change.
+            away_ms = max(0.0, (last.at_s - times.ended_s) * 1000)
+            install_ms = min(last.install_ms, away_ms)
+            receive_ms = min(last.receive_ms, away_ms - install_ms)
+            stages |= {"receive": receive_ms, "install": install_ms, "ack": away_ms - install_ms - receive_ms}
         return {stage: round(ms, 3) for stage, ms in stages.items()}
 
     def _ack(self, id: str, revision: int, after_s: float) -> _Ack | None:

@@ -87,13 +87,14 @@ class Outcome:
     """What a turn did.
 
     `placements`: ports that were bound, unbound, moved or changed on their host. `ports_gone`, `hosts_gone`: ids of
-    deleted rows.
+    deleted rows. `hosts_parted`: ids of hosts that may hold fewer scopes than before.
     """
 
     scopes: tuple[ScopeChange, ...]
     placements: tuple[Step[Placement], ...]
     ports_gone: tuple[str, ...]
     hosts_gone: tuple[str, ...]
+    hosts_parted: tuple[str, ...]
     stats: Stats
 
 
@@ -388,6 +389,7 @@ class Graph:
             tuple(turn.placements),
             tuple(step.id for step in turn.steps.of(Input.PORTS) if step.after is None),
             tuple(step.id for step in turn.steps.of(Input.HOSTS) if step.after is None),
+            tuple(sorted(self._holders.take_parted())),
             Stats(tuple(recomputed), handled, items),
         )
 
@@ -424,6 +426,7 @@ def _merged(outcomes: Sequence[Outcome], intent: Intent) -> Outcome:
         tuple(placements.values()),
         tuple(id for id in ports if intent.ports.get(id) is None),
         tuple(id for id in hosts if intent.hosts.get(id) is None),
+        tuple(dict.fromkeys(id for outcome in outcomes for id in outcome.hosts_parted)),
         Stats(
             tuple(name for outcome in outcomes for name in outcome.stats.recomputed),
             sum(outcome.stats.handled for outcome in outcomes),

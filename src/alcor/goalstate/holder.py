@@ -23,6 +23,7 @@ class Holders:
         self._changed: dict[Scope, int] = {}
         self.version = 0
         """Grows whenever a scope comes to refer to others than before: what a host holds may be another then."""
+        self._parted: set[Scope] = set()
 
     def follow(self, scope: Scope, before: Item | None, now: Item | None, revision: int) -> None:
         """An item of `scope` became another one at `revision`. Cost: O(its references)."""
@@ -40,8 +41,17 @@ class Holders:
             held[scope] -= 1
             if not held[scope]:
                 del held[scope]
+                self._parted.add(scope)
             if not held:
                 del self._holders[target]
+
+    def take_parted(self) -> set[str]:
+        """Hosts that may hold fewer scopes than when this was last asked: something refers to one no longer.
+
+        Cost: O(hosts that hold what refers no longer).
+        """
+        parted, self._parted = self._parted, set()
+        return {id for scope in parted for id in self.hosts(scope)}
 
     def load(self, scope: Scope, items: Iterable[Item]) -> None:
         """Begin with the items of a scope. Cost: O(items), 0.3 µs each."""

@@ -54,9 +54,21 @@ class ProcessTracer:
         answer: dict[str, Any] = orjson.loads(await consult_dataplane(self._config, body))
         return answer
 
-    async def wait(self, revision: int, within_s: float) -> Realized:
+    async def wait(
+        self,
+        revision: int,
+        within_s: float,
+        *,
+        revisions: Sequence[int] | None = None,
+        rows: Sequence[tuple[str, str]] = (),
+    ) -> Realized:
         """As `DataPlane`."""
-        said = {"wait": {"revision": revision, "within_s": within_s}}
+        wanted: dict[str, Any] = {"revision": revision, "within_s": within_s}
+        if revisions is not None:
+            wanted["revisions"] = list(revisions)
+        if rows:
+            wanted["rows"] = [list(row) for row in rows]
+        said = {"wait": wanted}
         return msgspec.json.decode(await self._told(said, within_s + WAIT_MARGIN_S), type=Realized)
 
     async def standing(self, kind: str, ids: Sequence[str]) -> list[Realized]:

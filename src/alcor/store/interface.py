@@ -243,10 +243,14 @@ Work = Callable[[Transaction], Awaitable[T]]
 
 @dataclass(frozen=True, slots=True)
 class Done(Generic[T]):
-    """What a committed request returned, and the revision that holds its changes (the head if none)."""
+    """What a committed request returned, and the revision that holds its changes (the head if none).
+
+    `unchanged`: the rows (kind, id) it was to update and that were so already, if it changed nothing; else None.
+    """
 
     value: T
     revision: int
+    unchanged: tuple[tuple[str, str], ...] | None = None
 
 
 class PortObservation(msgspec.Struct, frozen=True, gc=False):

@@ -24,6 +24,8 @@ P3 = a_port("p3", "m", "h3")
 P4 = a_port("p4", "n", "h1", "10.0.0.14")
 EVERYTHING = range(SHARDS)
 FOREVER_S = 60.0
+TURNED_AGO_S = 0.02
+"""A turn ended so long before what a test does next."""
 
 
 @dataclass
@@ -51,31 +53,41 @@ class Site:
         """One turn; returns its revision."""
         revision = self.graph.revision + 1
         outcome = self.graph.advance(changes, revision)
-        times = Turned(1.0, 2.0, 3.0, asyncio.get_running_loop().time())
+        times = Turned(1.0, 2.0, 3.0, asyncio.get_running_loop().time() - TURNED_AGO_S)
         self.barriers.advance(outcome, [change.id for change in changes], times)
         return revision
 
-    def confirm(self, id: str, revision: int, shards: object = EVERYTHING) -> None:
+    def confirm(
+        self,
+        id: str,
+        revision: int,
+        shards: object = EVERYTHING,
+        *,
+        receive_ms: float = 4.0,
+        install_ms: float = 5.0,
+    ) -> None:
         """A host confirms a revision in some shards."""
         assert isinstance(shards, range | set)
         realized = dict.fromkeys(shards, revision)
         self.hosts[id].realized |= realized
-        self._hear(id, realized)
+        self._hear(id, realized, receive_ms, install_ms)
 
     def lose(self, id: str) -> None:
         """A host is lost."""
         self.hosts[id].alive = False
         self._hear(id, {})
 
-    def _hear(self, id: str, realized: dict[int, int]) -> None:
+    def _hear(
+        self, id: str, realized: dict[int, int], receive_ms: float = 0.0, install_ms: float = 0.0
+    ) -> None:
         report = HostReport(
             host_id=id,
             epoch=1,
             alive=self.hosts[id].alive,
             at_ms=0,
             realized=realized,
-            receive_ms=4.0,
-            install_ms=5.0,
+            receive_ms=receive_ms,
+            install_ms=install_ms,
         )
         self.barriers.heard(report)
 
@@ -267,6 +279,88 @@ async def test_of_a_revision_before_the_load_everybody_must_have_everything() ->
 
     told = await wait
     assert (told.hosts_intended, told.stages_ms) == (3, {})
+
+
+async def test_several_revisions_of_one_request_are_waited_for_together() -> None:
+    """A request of several transactions concerns the hosts of each, and of nothing in between."""
+    site = Site()
+    first = site.advance(created(P4))
+    between = site.advance(created(a_port("p6", "m", "h3")))
+    last = site.advance(created(a_network("unused")))
+
+    wait = asyncio.create_task(site.barriers.wait(last, FOREVER_S, revisions=[first, last]))
+    site.confirm("h1", between)
+    assert await is_open(wait)
+    site.confirm("h2", between)
+
+    told = await wait
+    assert (told.revision, told.hosts_intended, told.hosts_actual) == (last, 2, 2)
+
+
+async def test_what_was_so_already_is_waited_for_as_it_is() -> None:
+    """A request that changed nothing is told of the hosts of its row, not of those of the head."""
+    site = Site()
+    revision = site.advance(created(P4))
+    head = site.advance(created(a_network("unused")))
+
+    wait = asyncio.create_task(site.barriers.wait(head, FOREVER_S, revisions=[], rows=[("port", "p4")]))
+    site.confirm("h1", revision)
+    assert await is_open(wait)
+    assert site.hastened == [([neighbours_scope("n")], revision)]
+    site.confirm("h2", revision)
+
+    told = await wait
+    assert (told.revision, told.hosts_intended, told.hosts_actual, told.stages_ms) == (head, 2, 2, {})
+
+
+@pytest.mark.parametrize("is_early", [True, False], ids=["before", "after"])
+async def test_a_host_that_lets_go_of_what_is_waited_for(is_early: bool) -> None:
+    """It is told nothing of it any more, so it cannot confirm it: that it let go is waited for instead. `is_early`:
+    the wait began before that."""
+    site = Site()
+    new = a_port("p7", "m", "h2")
+    revision = site.advance(created(new))
+    lost = {shard_of(network_scope("m")), shard_of(neighbours_scope("m"))}
+    kept = set(EVERYTHING) - lost | {shard_of(host_scope("h2"))}
+
+    wait = await site.waiting(revision) if is_early else None
+    parted = site.advance(deleted(new))
+    wait = wait or await site.waiting(revision)
+    site.confirm("h3", parted)
+    site.confirm("h2", revision, kept)
+    assert await is_open(wait)
+    site.confirm("h2", parted, kept)
+
+    assert (await wait).is_complete
+
+
+async def test_times_are_those_of_the_confirmation_that_was_last() -> None:
+    """A host may confirm a change in parts: the times are of the part that was lacking."""
+    site = Site()
+    revision = site.advance(created(P4))
+    wait = await site.waiting(revision)
+    site.confirm("h2", revision, receive_ms=1.0, install_ms=2.0)
+    site.confirm("h1", revision, {shard_of(host_scope("h1"))}, receive_ms=1.0, install_ms=2.0)
+    assert await is_open(wait)
+    site.confirm("h1", revision, receive_ms=6.0, install_ms=7.0)
+
+    stages_ms = (await wait).stages_ms
+
+    assert (stages_ms["receive"], stages_ms["install"]) == (6.0, 7.0)
+
+
+async def test_no_time_is_longer_than_it_was_waited_for() -> None:
+    """A host that was busy before the change was published has not been busy with that for so long."""
+    site = Site()
+    revision = site.advance(created(P4))
+    wait = await site.waiting(revision)
+    for id in ("h1", "h2"):
+        site.confirm(id, revision, receive_ms=0.5, install_ms=5_000.0)
+
+    stages_ms = (await wait).stages_ms
+
+    assert stages_ms["install"] < 5_000
+    assert (stages_ms["receive"], stages_ms["ack"]) == (0, 0)
 
 
 async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

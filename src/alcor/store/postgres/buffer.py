@@ -51,6 +51,8 @@ class Buffer:
         self.now = now
         self.dirty_kinds: set[str] = set()
         """Kinds that have rows to be written."""
+        self.unchanged: list[Key] = []
+        """Rows that were to be updated and are so already."""
         self._schema = schema
         self._held: dict[Key, Held] = {}
         self._dirty: dict[Key, Held] = {}
@@ -93,6 +95,7 @@ class Buffer:
             revision_number=before.revision_number,
         )
         if table.encode(same) == table.encode(before):
+            self.unchanged.append((table.name, row.id))
             return
         made = replace(same, updated_at=self.now, revision_number=before.revision_number + 1)
         self._step((table.name, row.id), held, Held(made, table.encode(made)))

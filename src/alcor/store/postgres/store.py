@@ -141,9 +141,9 @@ class PostgresStore:
         self._writing += 1
         self._quiet.clear()
         try:
-            value, xid = await answer
+            value, xid, unchanged = await answer
             if xid is None:
-                return Done(value, self._waiters.head.revision)
+                return Done(value, self._waiters.head.revision, unchanged)
             if not numbered:
                 return Done(value, 0)
             number = await self._waiters.number_of(xid, self._sequencer.revision_of, _NUMBERED_WITHIN_S)

@@ -163,6 +163,11 @@ class PostgresTransaction:
         if project_id:
             self._bounds[kind, project_id] = limit
 
+    @property
+    def unchanged(self) -> tuple[tuple[str, str], ...]:
+        """Rows that were to be updated and are so already."""
+        return tuple(self._buffer.unchanged)
+
     async def tally(self, entity: type[Entity], project_id: str) -> int:
         """How many rows of a counted kind the project has, this request's own included."""
         kind = self._schema.by_entity[entity].counted_kind()

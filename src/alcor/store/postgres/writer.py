@@ -11,7 +11,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 
@@ -53,13 +53,21 @@ _log = get_log("store")
 _RERUNS = metrics.RERUNS.labels("postgres")
 
 
+class Written(NamedTuple):
+    """What a request returned, and its xid. None: it logged nothing; `unchanged`: as `Done`."""
+
+    value: Any
+    xid: int | None
+    unchanged: tuple[tuple[str, str], ...] = ()
+
+
 @dataclass(slots=True)
 class Request:
-    """Something to be done in a transaction. The answer: what it returned, and its xid (None: nothing was logged)."""
+    """Something to be done in a transaction."""
 
     work: Work[Any]
     origin: Origin
-    answer: "asyncio.Future[tuple[Any, int | None]]"
+    answer: "asyncio.Future[Written]"
     context: contextvars.Context
 
 
@@ -92,11 +100,11 @@ class Writer:
             for number in range(workers)
         ]
 
-    def submit(self, work: Work[Any], origin: Origin) -> "asyncio.Future[tuple[Any, int | None]]":
+    def submit(self, work: Work[Any], origin: Origin) -> "asyncio.Future[Written]":
         """Queue a request. Raises: Unavailable if the store is closing."""
         if not self._open:
             raise Unavailable("The store is closing: the request was not begun.")
-        answer: asyncio.Future[tuple[Any, int | None]] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Written] = asyncio.get_running_loop().create_future()
         request = Request(work, origin, answer, contextvars.copy_context())
         while self._idle:
             worker = self._idle.pop()
@@ -156,7 +164,7 @@ class _Worker:
         if self._connection is not None:
             await discard(self._connection)
 
-    async def _serve(self, request: Request) -> tuple[Any, int | None]:
+    async def _serve(self, request: Request) -> Written:
         """Run a request until it was neither disturbed nor lost its connection."""
         delay_s = _DELAY_MIN_S
         for attempt in range(ATTEMPTS_MAX):
@@ -190,7 +198,7 @@ class _Worker:
         )
         raise said from cause
 
-    async def _attempt(self, request: Request) -> tuple[Any, int | None]:
+    async def _attempt(self, request: Request) -> Written:
         writer = self._writer
         connection = await self._connected()
         tx = PostgresTransaction(
@@ -217,9 +225,9 @@ class _Worker:
             self._moves, self._contended = tx.moves, tx.contended
             await self._commit(connection, tx)
         if not tx.logged:
-            return value, None
+            return Written(value, None, tx.unchanged)
         writer._committed()
-        return value, tx.xid
+        return Written(value, tx.xid)
 
     async def _wait_in_line(self) -> None:
         """Of many that change one value or row one can commit at a time: in line each of them is run once more, and in

@@ -102,6 +102,8 @@ class SqliteTransaction:
         self.now = _iso(now_ms // 1000)
         self.logged = 0
         """Changes written to the log."""
+        self.unchanged: list[_Key] = []
+        """Rows that were to be updated and are so already."""
         self.begun = False
         """Whether a savepoint is open, that is, whether anything was written."""
         self._connection, self._schema, self._statements = connection, schema, statements
@@ -185,6 +187,7 @@ class SqliteTransaction:
             revision_number=before.revision_number,
         )
         if table.encode(same) == table.encode(before):
+            self.unchanged.append((table.name, row.id))
             return
         made = replace(same, updated_at=self.now, revision_number=before.revision_number + 1)
         self._step(table, row.id, held, Held(made, table.encode(made)))

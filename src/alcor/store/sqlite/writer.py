@@ -153,7 +153,7 @@ class Writer:
 
     def _run_requests(self, group: list[_Request]) -> tuple[list[_Answer], Position]:
         revision = self.head.revision + 1
-        outcomes: list[tuple[Any, BaseException | None]] = []
+        outcomes: list[tuple[Any, tuple[tuple[str, str], ...] | None, BaseException | None]] = []
         logged = 0
         self._log.begin(revision)
         for request in group:
@@ -171,7 +171,7 @@ class Writer:
             value, error = self._run_request(request, tx)
             for kind in tx.written:
                 self._memo.forget(kind)
-            outcomes.append((value, error))
+            outcomes.append((value, None if tx.logged else tuple(tx.unchanged), error))
             if error is None:
                 logged += tx.logged
                 self._log.add(request.origin, tx.logged)
@@ -181,8 +181,8 @@ class Writer:
             self._log.write(self._clock())
             self._tallies.write()
         answers = [
-            (request.future, None if error else Done(value, head.revision), error)
-            for request, (value, error) in zip(group, outcomes, strict=True)
+            (request.future, None if error else Done(value, head.revision, unchanged), error)
+            for request, (value, unchanged, error) in zip(group, outcomes, strict=True)
         ]
         return answers, head
 
