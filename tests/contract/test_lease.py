@@ -53,6 +53,18 @@ async def test_alone_a_member_has_all(opened: Opener) -> None:
     assert (standing.others, standing.free_in_s) == ([], None)
 
 
+async def test_who_lives_is_told_to_whoever_asks(opened: Opener) -> None:
+    """Members that renewed within the time, those that are ready first; who left or was silent is not among them."""
+    one, two, asker = opened(), opened(), opened()
+    await one.renew(a_member("a", is_ready=False), [], TTL_S)
+    await two.renew(a_member("b"), [], TTL_S)
+
+    assert await asker.living(TTL_S) == [a_member("b"), a_member("a", is_ready=False)]
+    await two.leave("b")
+    assert await asker.living(TTL_S) == [a_member("a", is_ready=False)]
+    assert await asker.living(0.0) == []
+
+
 async def test_what_is_kept_stays_and_the_rest_goes_to_others(opened: Opener) -> None:
     """Leases that a member keeps have the generation they had; those it does not name are free, and taken higher."""
     one, two = opened(), opened()

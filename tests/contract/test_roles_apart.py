@@ -3,7 +3,7 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,16 @@ class Tenant:
         """A port on the host."""
         host = {"binding:host_id": "compute-1"}
         return self._create(api, "v2.0/ports", "port", network_id=self.network["id"], **host)
+
+    def waited(self, api: str, port: dict[str, Any]) -> str:
+        """What a change that waits for hosts is answered of them."""
+        answer = httpx.put(
+            f"{self.region.processes[api].facts['endpoint']}/v2.0/ports/{port['id']}?wait=10",
+            json={"port": {"description": "waited for"}},
+            headers={"X-Auth-Token": (self.region.data / "admin.token").read_text().strip()},
+            timeout=30,
+        )
+        return str(answer.headers["X-Alcor-Wait"])
 
     def delete_port(self, api: str, port: dict[str, Any]) -> None:
         """Remove a port."""
@@ -202,8 +212,12 @@ async def test_hosts_of_a_dead_ncm_are_down_until_it_is_back(region: Apart) -> N
         await active(tenant, switch, port, "api-1", "api-2")
 
 
-async def test_a_second_dataplane_shares_and_takes_over(region: Apart) -> None:
-    """A dataplane that joins takes its half of the shards; when one is killed the other has all, and all works on."""
+@pytest.mark.parametrize("end", [RoleProcess.kill, RoleProcess.freeze], ids=["killed", "frozen"])
+async def test_a_second_dataplane_shares_and_takes_over(
+    region: Apart, end: Callable[[RoleProcess], None]
+) -> None:
+    """A dataplane that joins takes its half of the shards; when one is lost the other has all, all works on, and API
+    processes ask the one that lives, though the other one is what their own machine's socket leads to."""
     await started(region)
     tenant = await asyncio.to_thread(Tenant, region)
     spare = await asyncio.to_thread(region.add, "spare", "dataplane")
@@ -214,12 +228,15 @@ async def test_a_second_dataplane_shares_and_takes_over(region: Apart) -> None:
     async with an_agent(region.data, tenant.host) as switch:
         first = await plugged(tenant, switch, "api-1")
         await active(tenant, switch, first, "api-1")
-        first_one.kill()
+        end(first_one)
 
         port = await plugged(tenant, switch, "api-1")
         await active(tenant, switch, port, "api-1", "api-2")
         await active(tenant, switch, first, "api-1")
         assert (spare.health(), shards_of(spare)) == ((200, {}), 64)
+        traced = await asyncio.to_thread(tenant.trace, "api-2", first, port)
+        assert (traced["verdict"], traced["agrees"]) == ("delivered", True)
+        assert await asyncio.to_thread(tenant.waited, "api-1", port) == "complete"
 
 
 def shards_of(process: RoleProcess) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -79,6 +80,11 @@ class RoleProcess:
         assert self._process is not None
         self._process.kill()
         self._process.wait()
+
+    def freeze(self) -> None:
+        """Let it stand still (SIGSTOP): its connections stay, and it says nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
 
     def stop(self) -> int:
         """Ask it to end (SIGTERM) and return its exit status."""

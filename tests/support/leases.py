@@ -100,6 +100,12 @@ class FakeLeases:
             row.ends = now + ttl_s
         return {name: row.generation for name, row in mine.items()}
 
+    async def living(self, ttl_s: float) -> list[LeaseMember]:
+        """As `Leases.living`."""
+        now = self._clock()
+        found = [member for member, seen in self.members.values() if now - seen <= ttl_s]
+        return sorted(found, key=lambda member: (not member.is_ready, member.id))
+
     async def leave(self, member_id: str) -> None:
         """As `Leases.leave`."""
         if member_id in self.away:

@@ -3,6 +3,7 @@
 The bodies are JSON; what may be asked is the dataplane's matter. The secret is that of the bus.
 """
 
+import asyncio
 import hmac
 from collections.abc import Awaitable, Callable
 
@@ -15,6 +16,8 @@ from alcor.model.errors import AlcorError, InvalidInput, NotFound, Unavailable
 METHOD = "Consult"
 SECRET_KEY = "authorization"
 ANSWER_S = 15.0
+# A dataplane that stands still is connected to by the system, and says nothing: another one is asked then.
+CONNECT_S = 1.0
 _OPTIONS = (("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1))
 _CODES: tuple[tuple[type[AlcorError], grpc.StatusCode], ...] = (
     (NotFound, grpc.StatusCode.NOT_FOUND),
@@ -77,11 +80,24 @@ async def consult(
         call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
             f"/alcor.bus.Dataplane/{METHOD}"
         )
+        await _connect(channel, address)
         try:
             answer: bytes = await call(body, metadata=((SECRET_KEY, f"Bearer {secret}"),), timeout=within_s)
         except grpc.aio.AioRpcError as error:
             raise _error(address, error) from error
     return answer
+
+
+async def _connect(channel: grpc.aio.Channel, address: str) -> None:
+    """Wait until it speaks; one that refuses is left to the call, which says why. Raises: Unavailable."""
+    try:
+        async with asyncio.timeout(CONNECT_S):
+            state = channel.get_state(try_to_connect=True)
+            while state in (grpc.ChannelConnectivity.IDLE, grpc.ChannelConnectivity.CONNECTING):
+                await channel.wait_for_state_change(state)
+                state = channel.get_state()
+    except TimeoutError:
+        raise Unavailable(f"the dataplane at {address} does not speak within {CONNECT_S:g} s") from None
 
 
 def _error(address: str, error: grpc.aio.AioRpcError) -> AlcorError:

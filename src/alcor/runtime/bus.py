@@ -7,7 +7,7 @@ import random
 import secrets
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 
 from alcor.bus.consult import ANSWER_S, consult
@@ -24,6 +24,9 @@ from alcor.runtime.settings import ConfigurationError
 from alcor.runtime.tls import channel_tls, listening_tls
 
 SECRET_BYTES = 32
+
+Living = Callable[[], Awaitable[Sequence[str]]]
+"""Where the dataplanes are that live. Raises: Unavailable."""
 
 
 def secret_path(config: RegionConfig) -> Path:
@@ -110,18 +113,28 @@ def advertised(config: RegionConfig, bound: Sequence[str]) -> str:
     return f"{socket.gethostname()}:{port}" if host in ("0.0.0.0", "[::]", "") else address
 
 
-async def consult_dataplane(config: RegionConfig, body: bytes, *, within_s: float = ANSWER_S) -> bytes:
-    """Ask a dataplane, from a process of its own machine or as `bus.dataplane` says: each has the whole graph.
+async def consult_dataplane(
+    config: RegionConfig, body: bytes, *, living: Living, within_s: float = ANSWER_S
+) -> bytes:
+    """Ask a dataplane: as `bus.dataplane` says, that of our own machine, or any that lives: each has the whole graph.
 
     Raises: NotFound, InvalidInput, Unavailable (if none of them can be asked).
     """
+    near = own_socket(config)
+    is_near = not config.bus.dataplane and is_served(Path(near.removeprefix("unix:")))
     reasons: list[str] = []
-    for address in config.bus.dataplane or (_nearest(config),):
+    for address in config.bus.dataplane or ((near,) if is_near else ()):
         try:
             return await consult_at(config, address, body, own="api", within_s=within_s)
         except Unavailable as error:
             reasons.append(error.message)
-    raise Unavailable("; ".join(reasons))
+    # The database knows who lives.
+    for address in await living():
+        try:
+            return await consult_at(config, address, body, own="api", within_s=within_s)
+        except Unavailable as error:
+            reasons.append(error.message)
+    raise Unavailable("; ".join(dict.fromkeys(reasons)) or "no dataplane lives")
 
 
 async def consult_at(
@@ -137,11 +150,6 @@ async def consult_at(
     except ConfigurationError as error:
         raise Unavailable(str(error)) from error
     return await consult(address, secret, body, tls=tls, within_s=within_s)
-
-
-def _nearest(config: RegionConfig) -> str:
-    near = own_socket(config)
-    return near if is_served(Path(near.removeprefix("unix:"))) else _default(config.bus.listen)
 
 
 @contextlib.asynccontextmanager

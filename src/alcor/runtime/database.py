@@ -1,8 +1,10 @@
 """Which database a region is in: SQLite in the data folder, or a PostgreSQL that several processes share."""
 
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 
-from alcor.dataplane.share import REALIZE, SHARD
+from alcor.dataplane.share import REALIZE, SHARD, TTL_S
 from alcor.goalstate.scope import SHARDS
 from alcor.model.resource import Entity
 from alcor.runtime.config import RegionConfig
@@ -60,6 +62,30 @@ def open_leases(config: RegionConfig) -> Leases:
     from alcor.store.postgres.lease import PostgresLeases
 
     return PostgresLeases(connector(config.store.url), {SHARD: SHARDS, REALIZE: 1})
+
+
+@contextlib.asynccontextmanager
+async def living(config: RegionConfig) -> AsyncIterator[Callable[[], Awaitable[list[str]]]]:
+    """Asks where the dataplanes are that live, by a connection of its own once it is asked; on SQLite there are none.
+
+    It raises Unavailable if the database does not say.
+    """
+
+    async def none() -> list[str]:
+        return []
+
+    if not is_shared(config):
+        yield none
+        return
+    leases = open_leases(config)
+
+    async def known() -> list[str]:
+        return [member.address for member in await leases.living(TTL_S)]
+
+    try:
+        yield known
+    finally:
+        await leases.close()
 
 
 def _require_driver() -> None:

@@ -41,7 +41,7 @@ from alcor.runtime.bus import advertised, attached, listening
 from alcor.runtime.collector import seldom_collecting
 from alcor.runtime.compute import notifying
 from alcor.runtime.config import RegionConfig
-from alcor.runtime.database import is_shared, open_leases, open_store
+from alcor.runtime.database import is_shared, living, open_leases, open_store
 from alcor.runtime.edge import listen, serving, url_of
 from alcor.runtime.identity import ensure_admin_token, write_clouds
 from alcor.runtime.member import Member
@@ -142,7 +142,7 @@ async def _start(
     agents: tuple[str, ...] = ()
     token = endpoint = clouds = None
     local = None if is_shared(config) else LocalBus(codec)
-    tracer = ProcessTracer(config)
+    tracer = ProcessTracer(config, await stack.enter_async_context(living(config)))
     certifier = (
         await claim_authority(config, store) if store is not None and Role.API in roles else Certifier()
     )

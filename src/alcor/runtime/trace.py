@@ -2,6 +2,8 @@
 hears of hosts, to which the others pass the question on.
 """
 
+import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,7 +17,7 @@ from alcor.dataplane.service import Dataplane
 from alcor.goalstate.graph import Graph
 from alcor.model.errors import Unavailable
 from alcor.model.realized import Realized
-from alcor.runtime.bus import consult_at, consult_dataplane
+from alcor.runtime.bus import Living, consult_at, consult_dataplane
 from alcor.runtime.config import RegionConfig
 from alcor.runtime.database import is_shared
 from alcor.trace.question import TraceQuestion
@@ -24,16 +26,19 @@ from alcor.trace.service import Tracer
 # What an answer may take longer than the wait it was asked for.
 WAIT_MARGIN_S = 2.0
 ASK_S = 5.0
+# A take-over takes some seconds.
+AGAIN_S = 0.2
 
 
 class ProcessTracer:
     """Implements the Tracer of `managers.trace`, the Hosts of `managers.epoch` and the DataPlane of `api.needs`.
 
     `lead` says that this process has a dataplane. realizer: the address of another one that hears of hosts.
+    living: where dataplanes are, for a process that has none.
     """
 
-    def __init__(self, config: RegionConfig) -> None:
-        self._config = config
+    def __init__(self, config: RegionConfig, living: Living) -> None:
+        self._config, self.living = config, living
         self._dataplane: Dataplane | None = None
         self._bus: DataplaneBus | None = None
         self._tracer = Tracer(self._graph, self._ask)
@@ -51,7 +56,7 @@ class ProcessTracer:
             question = msgspec.convert(dict(packet), TraceQuestion)
             return (await self._tracer.trace(question, actual=actual)).as_json()
         body = orjson.dumps({"trace": dict(packet), "actual": actual})
-        answer: dict[str, Any] = orjson.loads(await consult_dataplane(self._config, body))
+        answer: dict[str, Any] = orjson.loads(await consult_dataplane(self._config, body, living=self.living))
         return answer
 
     async def wait(
@@ -62,14 +67,22 @@ class ProcessTracer:
         revisions: Sequence[int] | None = None,
         rows: Sequence[tuple[str, str]] = (),
     ) -> Realized:
-        """As `DataPlane`."""
-        wanted: dict[str, Any] = {"revision": revision, "within_s": within_s}
+        """As `DataPlane`; while another dataplane takes over, as long as there is time, it is asked again."""
+        wanted: dict[str, Any] = {"revision": revision}
         if revisions is not None:
             wanted["revisions"] = list(revisions)
         if rows:
             wanted["rows"] = [list(row) for row in rows]
-        said = {"wait": wanted}
-        return msgspec.json.decode(await self._told(said, within_s + WAIT_MARGIN_S), type=Realized)
+        deadline = time.monotonic() + within_s
+        while True:
+            left_s = max(0.0, deadline - time.monotonic())
+            said = {"wait": {**wanted, "within_s": left_s}}
+            try:
+                return msgspec.json.decode(await self._told(said, left_s + WAIT_MARGIN_S), type=Realized)
+            except Unavailable:
+                if time.monotonic() + AGAIN_S >= deadline:
+                    raise
+            await asyncio.sleep(AGAIN_S)
 
     async def standing(self, kind: str, ids: Sequence[str]) -> list[Realized]:
         """As `DataPlane`."""
@@ -80,7 +93,8 @@ class ProcessTracer:
         """The answer of the dataplane that hears of hosts. Raises: Unavailable."""
         dataplane = self._dataplane
         if dataplane is None and is_shared(self._config):
-            return await consult_dataplane(self._config, orjson.dumps(said), within_s=within_s)
+            body = orjson.dumps(said)
+            return await consult_dataplane(self._config, body, living=self.living, within_s=within_s)
         if dataplane is None:
             raise Unavailable("this process of the region has no dataplane")
         if dataplane.realizes or not is_shared(self._config):
@@ -100,7 +114,7 @@ class ProcessTracer:
         if self._leads or not is_shared(self._config):
             return await self._ask_host(host_id, question)
         body = orjson.dumps({"host": host_id, "question": dict(question)})
-        answer: dict[str, Any] = orjson.loads(await consult_dataplane(self._config, body))
+        answer: dict[str, Any] = orjson.loads(await consult_dataplane(self._config, body, living=self.living))
         return answer
 
     async def _ask_host(self, host_id: str, question: Mapping[str, Any]) -> dict[str, Any]:

@@ -60,6 +60,9 @@ class Leases(Protocol):
         Raises: Unavailable.
         """
 
+    async def living(self, ttl_s: float) -> list[LeaseMember]:
+        """The members whose word is not older than `ttl_s`, those that are ready first. Raises: Unavailable."""
+
     async def leave(self, member_id: str) -> None:
         """Let go of everything at once. Raises: Unavailable."""
 

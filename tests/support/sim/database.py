@@ -94,6 +94,10 @@ class LeasesByLine:
         """As `Leases.extend`."""
         return await self._line.ask(lambda: self._leases.extend(member_id, ttl_s))
 
+    async def living(self, ttl_s: float) -> list[LeaseMember]:
+        """As `Leases.living`."""
+        return await self._line.ask(lambda: self._leases.living(ttl_s))
+
     async def leave(self, member_id: str) -> None:
         """As `Leases.leave`."""
         await self._line.ask(lambda: self._leases.leave(member_id))

@@ -79,6 +79,10 @@ renewed AS (
     RETURNING lease.kind, lease.number, generation)
 SELECT (SELECT json_agg(json_build_array(kind, number, generation)) FROM renewed)::text
 """
+_LIVING = """
+SELECT (SELECT json_agg(json_build_array(id, address, is_ready) ORDER BY is_ready DESC, id) FROM lease_member
+        WHERE seen >= now() - make_interval(secs => $1))::text
+"""
 _LEAVE = """
 WITH gone AS (DELETE FROM lease_member WHERE id = $1)
 UPDATE lease SET holder = NULL, ends = '-infinity' WHERE holder = $1
@@ -111,6 +115,11 @@ class PostgresLeases:
         (held,) = await self._ask(_EXTEND, member_id, ttl_s)
         return _held(held)
 
+    async def living(self, ttl_s: float) -> list[LeaseMember]:
+        """As `Leases.living`."""
+        (members,) = await self._ask(_LIVING, ttl_s)
+        return [LeaseMember(*each) for each in _list(members)]
+
     async def leave(self, member_id: str) -> None:
         """As `Leases.leave`."""
         await self._ask(_LEAVE, member_id)
@@ -129,7 +138,7 @@ class PostgresLeases:
                 return await self._connection.fetchrow(sql, *values)
             except (*LOST, asyncpg.PostgresError) as error:
                 await self.close()
-                raise Unavailable(f"The database did not renew the leases: {error}.") from error
+                raise Unavailable(f"The database did not say who has which lease: {error}.") from error
             except asyncio.CancelledError:
                 # What it does with the statement is not known.
                 connection, self._connection = self._connection, None
