@@ -25,7 +25,7 @@ from alcor.lab.simulate.load import ApiLoader, Loaded, load
 from alcor.lab.simulate.main import Outcome, Wish, simulate
 from alcor.lab.simulate.plan import Flows, Plan
 from alcor.lab.simulate.region import start_region
-from alcor.lab.simulate.run import Run
+from alcor.lab.simulate.run import Run, churn
 from alcor.lab.simulate.workload import WORKLOADS, Workload
 from alcor.model.region_setting import RegionSetting
 from alcor.model.resource import Entity
@@ -144,12 +144,26 @@ async def test_the_report_has_every_figure_and_its_plots(tmp_path: Path) -> None
     assert found == orjson.loads(orjson.dumps(outcome.facts))
     assert {path.name for path in outcome.written} == {
         *("report.json", "report.html", "hosts.svg", "latency.svg"),
-        *("stages.svg", "memory.svg", "cpu.svg", "wire.svg"),
+        *("stages.svg", "region_stages.svg", "memory.svg", "cpu.svg", "wire.svg"),
     }
-    assert page.count("<svg") == 6
+    assert page.count("<svg") == 7
     assert "http://" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
         "http://creativecommons.org", ""
     )
+
+
+async def test_few_ports_under_churn_stay_few() -> None:
+    """About as many are deleted as come, also when all of them were changed already: their subnet never fills."""
+
+    async def busy(run: Run) -> None:
+        await run.boot(at_once_max=0)
+        await run.step("churn", lambda: churn(run, 4, 40))
+
+    outcome = await simulate_small(Workload("busy", "", busy), sizes=(3,))
+    kinds = outcome.facts["changes"]["by kind"]
+
+    assert outcome.is_sound
+    assert kinds["create"]["count"] - kinds["delete"]["count"] < 40
 
 
 async def test_what_is_not_as_intent_says_is_found() -> None:
@@ -186,9 +200,11 @@ async def test_hosts_that_do_not_have_everything_are_a_failure() -> None:
     assert "failed in wait: not converged after 3 s: 7 of 8 hosts" in outcome.facts["outcome"]
 
 
-async def simulate_small(workload: Workload, *, deadline_s: float = 30) -> Outcome:
+async def simulate_small(
+    workload: Workload, *, deadline_s: float = 30, sizes: tuple[int, ...] = (20, 20)
+) -> Outcome:
     """Eight hosts, all audited."""
-    wish = Wish(workload, Plan(hosts=8, sizes=(20, 20), sample=8), deadline_s=deadline_s)
+    wish = Wish(workload, Plan(hosts=8, sizes=sizes, sample=8), deadline_s=deadline_s)
     return await simulate(wish, Console(file=io.StringIO()), quiet=True)
 
 
@@ -333,10 +349,25 @@ def test_the_guides_first_run_is_sound(tmp_path: Path) -> None:
     ("words", "reason"),
     [
         (["tempest"], "a workload is one of"),
-        (["--hosts", "0"], "--hosts 0"),
+        (["--hosts", "0"], "--hosts"),
+        (["--hosts", "200000"], "--hosts 200000"),
         (["--ncms", "2"], "--database postgres"),
         (["--flows", "some"], "--flows some"),
         (["--api", "http://127.0.0.1:1"], "--ncm ADDRESS"),
+        (["--api", "http://127.0.0.1:1", "--token", "x", "--ncm", "127.0.0.1:1"], "POST http://127.0.0.1:1/"),
+        (["--rows", "postgresql:///x"], "need --api"),
+        (["--networks", "0"], "--networks"),
+        (["--density", "0"], "--density"),
+        (["--sample", "-1"], "--sample"),
+        (["--workers", "0"], "--workers"),
+        (["--ncms", "0"], "--ncms"),
+        (["--rate", "0"], "--rate"),
+        (["--deadline", "0"], "--deadline"),
+        (["--format", "yaml"], "--format"),
+        (["--database", "oracle"], "postgresql://"),
+        (["--database", "postgresql://x:y@127.0.0.1:1/none"], "database cannot be reached"),
+        (["--report", "/proc/report"], "--report /proc/report: "),
+        (["--report", "pyproject.toml"], "--report pyproject.toml: "),
         (["--hosts", "90000", "--workers", "1"], "open files"),
     ],
 )

@@ -8,6 +8,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from alcor.cli.client import FormatOption
+
 SOUND, UNSOUND, COULD_NOT = 0, 1, 2
 """Exit statuses, for scripts."""
 # The report has all of them.
@@ -17,34 +19,37 @@ _FINDINGS_PRINTED = 10
 WorkloadArgument = Annotated[
     str, typer.Argument(help="churn, storm, vpc, mixed, loss or restart; `list` explains them.")
 ]
-Hosts = Annotated[int, typer.Option("--hosts", help="Simulated hosts, each with a real agent.")]
-Ports = Annotated[int, typer.Option("--ports", help="Ports that are there when hosts boot.")]
+Hosts = Annotated[int, typer.Option("--hosts", min=1, help="Simulated hosts, each with a real agent.")]
+Ports = Annotated[int, typer.Option("--ports", min=1, help="Ports that are there when hosts boot.")]
 Networks = Annotated[
-    int, typer.Option("--networks", help="Networks that share them evenly; not for vpc and mixed.")
+    int, typer.Option("--networks", min=1, help="Networks that share them evenly; not for vpc and mixed.")
 ]
-Density = Annotated[int, typer.Option("--density", help="Ports of one network on one of its hosts.")]
+Density = Annotated[int, typer.Option("--density", min=1, help="Ports of one network on one of its hosts.")]
 Gateways = Annotated[
-    int, typer.Option("--gateways", help="Gateway hosts among them, which relay large networks.")
+    int, typer.Option("--gateways", min=0, help="Gateway hosts among them, which relay large networks.")
 ]
-Ncms = Annotated[int, typer.Option("--ncms", help="Processes where agents attach; >1 on PostgreSQL.")]
-Dataplanes = Annotated[int, typer.Option("--dataplanes", help="Dataplane processes; >1 on PostgreSQL.")]
-Workers = Annotated[int, typer.Option("--workers", help="Processes that share the simulated hosts.")]
+Ncms = Annotated[int, typer.Option("--ncms", min=1, help="Processes where agents attach; >1 on PostgreSQL.")]
+Dataplanes = Annotated[
+    int, typer.Option("--dataplanes", min=1, help="Dataplane processes; >1 on PostgreSQL.")
+]
+Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes that share the simulated hosts.")]
 Database = Annotated[
     str, typer.Option("--database", help="sqlite, postgres (a server of its own), or postgresql://…, empty.")
 ]
 FlowsOption = Annotated[
     str, typer.Option("--flows", help="Where flows are computed: all, sample (audited hosts) or none.")
 ]
-Audited = Annotated[int, typer.Option("--sample", help="Hosts that are audited at the end.")]
-Duration = Annotated[float, typer.Option("--duration", help="Seconds of churn.")]
-Rate = Annotated[float, typer.Option("--rate", help="Changes a second of the churn.")]
+Audited = Annotated[int, typer.Option("--sample", min=0, help="Hosts that are audited at the end.")]
+Duration = Annotated[float, typer.Option("--duration", min=0, help="Seconds of churn.")]
+Rate = Annotated[float, typer.Option("--rate", min=0.1, help="Changes a second of the churn.")]
 Share = Annotated[float, typer.Option("--share", help="With loss: the share of hosts that die.")]
 Seed = Annotated[int, typer.Option("--seed", help="The same seed does the same again.")]
 Deadline = Annotated[
-    float, typer.Option("--deadline", help="Seconds within which hosts must have everything.")
+    float, typer.Option("--deadline", min=1, help="Seconds within which hosts must have everything.")
 ]
 Lazy = Annotated[
-    int, typer.Option("--lazy-above", help="Hosts hold networks of more ports on demand; 0: always whole.")
+    int,
+    typer.Option("--lazy-above", min=0, help="Hosts hold networks of more ports on demand; 0: always whole."),
 ]
 Load = Annotated[str, typer.Option("--load", help="How ports are loaded: direct (into the store) or api.")]
 Report = Annotated[
@@ -60,7 +65,6 @@ NcmAt = Annotated[
     list[str] | None, typer.Option("--ncm", help="With --api: address:port for agents; repeatable.")
 ]
 Rows = Annotated[str | None, typer.Option("--rows", help="With --api: its PostgreSQL's URL, for the audit.")]
-Format = Annotated[str, typer.Option("--format", "-f", help="table, or json (report.json printed).")]
 
 
 def simulate(
@@ -88,7 +92,7 @@ def simulate(
     token: Token = "",
     ncm: NcmAt = None,
     rows: Rows = None,
-    format: Format = "table",
+    format: FormatOption = "table",
 ) -> None:
     """Load a region, let simulated hosts attach, put it under load, and judge it.
 
@@ -108,7 +112,7 @@ def simulate(
         kind = _flows(flows)
         plan = Plan(hosts, sizes, kind, sample, seed, duration, rate, share, density, gateways=gateways)
         direct = _is_direct(load, api)
-        count, attach = max(1, min(workers, hosts)), tuple(ncm or ())
+        count, attach = min(workers, hosts), tuple(ncm or ())
         return Wish(
             *(chosen, plan, count, ncms, dataplanes, database, direct, deadline),
             *(report, api, token, attach, rows, lazy_above),

@@ -18,15 +18,20 @@ from alcor.lab.ledger import Ledger
 from alcor.lab.simulate.database import Database
 from alcor.lab.simulate.direct import direct_loader
 from alcor.lab.simulate.fleet import Fleet, check_file_limit, raise_file_limit
-from alcor.lab.simulate.load import ApiLoader, Loaded, load
+from alcor.lab.simulate.load import ApiLoader, Loaded, Loader, load
 from alcor.lab.simulate.plan import Plan
 from alcor.lab.simulate.region import Region, start_region
-from alcor.lab.simulate.report import facts, write_report
+from alcor.lab.simulate.report import facts, make_folder, write_report
 from alcor.lab.simulate.run import Run
 from alcor.lab.simulate.show import Display
 from alcor.lab.simulate.workload import Workload
+from alcor.model.errors import AlcorError
+from alcor.runtime.settings import ConfigurationError
 
 _REQUESTS_MAX = 64
+_POSTGRES = ("postgresql://", "postgres://")
+# What a region, its database or a call says against what is asked for; anything else is a mistake of ours.
+_REFUSALS = (LabError, AlcorError, ConfigurationError, ValueError, httpx.HTTPError, ExceptionGroup)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +81,18 @@ async def simulate(wish: Wish, console: Console, *, quiet: bool = False) -> Outc
 
 
 def _check(wish: Wish) -> None:
+    if wish.database not in ("sqlite", "postgres") and not wish.database.startswith(_POSTGRES):
+        raise LabError("--database: sqlite, postgres, or the URL of an empty PostgreSQL (postgresql://…)")
     if wish.database == "sqlite" and not wish.endpoint and (wish.ncms > 1 or wish.dataplanes > 1):
         raise LabError(
             "on SQLite a region is one process: use --ncms 1 --dataplanes 1, or --database postgres for more"
         )
     if wish.endpoint and not (wish.token and wish.attach):
         raise LabError("--api needs --token and at least one --ncm ADDRESS, where agents attach")
+    if not wish.endpoint and (wish.attach or wish.rows):
+        raise LabError("--ncm and --rows are of a region that runs already: they need --api")
+    if wish.report is not None:
+        make_folder(wish.report)
     limit = raise_file_limit()
     processes = {"workers": wish.workers}
     if not wish.endpoint:
@@ -91,11 +102,13 @@ def _check(wish: Wish) -> None:
 
 async def _simulate(wish: Wish, folder: Path, ledger: Ledger, display: Display) -> Outcome:
     async with contextlib.AsyncExitStack() as stack:
-        region, loaded = await _region(wish, folder, ledger, display, stack)
-        http = await stack.enter_async_context(_client(region))
-        if loaded is None:
-            began = time.monotonic()
-            loaded = await load(ApiLoader(http), wish.plan, lambda done, of: display.loading(done, of, began))
+        try:
+            region, loaded = await _region(wish, folder, ledger, display, stack)
+            http = await stack.enter_async_context(_client(region))
+            if loaded is None:
+                loaded = await _load(ApiLoader(http), wish.plan, display)
+        except _REFUSALS as error:
+            raise LabError("; ".join(_reasons(error))) from error
         fleet = Fleet(wish.plan, folder, wish.workers)
         stack.push_async_callback(fleet.stop)
         await fleet.start()
@@ -108,6 +121,11 @@ async def _simulate(wish: Wish, folder: Path, ledger: Ledger, display: Display) 
     return Outcome(outcome == "sound", found, written)
 
 
+async def _load(loader: Loader, plan: Plan, display: Display) -> Loaded:
+    began = time.monotonic()
+    return await load(loader, plan, lambda done, of: display.loading(done, of, began))
+
+
 async def _carry_out(run: Run, workload: Workload) -> str:
     """The workload, then the audit; returns "sound" or what went wrong."""
     run.metrics_begun = await run.metrics()
@@ -117,7 +135,7 @@ async def _carry_out(run: Run, workload: Workload) -> str:
         sampling.cancel()
         await asyncio.gather(sampling, return_exceptions=True)
         await run.step("audit", run.audit)
-    except (LabError, ValueError, httpx.HTTPError, ExceptionGroup) as error:
+    except _REFUSALS as error:
         return f"failed in {run.phase}: {'; '.join(_reasons(error))}"
     finally:
         sampling.cancel()
@@ -127,12 +145,15 @@ async def _carry_out(run: Run, workload: Workload) -> str:
 
 
 def _reasons(error: Exception) -> list[str]:
-    """What went wrong, of several calls at a time each; other errors than those of calls are ours, and go on."""
+    """What went wrong, of several calls at a time each; other errors than these are ours, and go on."""
     if isinstance(error, ExceptionGroup):
         return [reason for each in error.exceptions for reason in _reasons(each)]
-    if not isinstance(error, LabError | ValueError | httpx.HTTPError):
+    if not isinstance(error, _REFUSALS):
         raise error
-    return [str(error) or type(error).__name__]
+    text = str(error) or type(error).__name__
+    if isinstance(error, httpx.RequestError):
+        return [f"{error.request.method} {error.request.url}: {text}"]
+    return [text]
 
 
 async def _region(
@@ -150,9 +171,9 @@ async def _region(
         url = database.url
     loaded: Loaded | None = None
     if wish.direct:
-        began = time.monotonic()
         async with direct_loader(folder / "region", url) as loader:
-            loaded = await load(loader, wish.plan, lambda done, of: display.loading(done, of, began))
+            loaded = await _load(loader, wish.plan, display)
+    display.say("starting the region")
     region = await asyncio.to_thread(
         lambda: start_region(
             folder,

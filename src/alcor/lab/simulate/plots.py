@@ -6,6 +6,7 @@ from typing import Any
 import matplotlib
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 
 from alcor.lab.simulate.run import Run
 
@@ -21,6 +22,7 @@ def write_plots(folder: Path, run: Run) -> list[Path]:
         "hosts": _hosts(run),
         "latency": _latency(run),
         "stages": _stages(run),
+        "region_stages": _region_stages(run),
         "memory": _memory(run),
         "cpu": _cpu(run),
         "wire": _wire(run),
@@ -35,7 +37,7 @@ def write_plots(folder: Path, run: Run) -> list[Path]:
     return found
 
 
-def _figure(title: str, y: str, *, x: str = "s") -> tuple[Figure, Any]:
+def _figure(title: str, y: str, *, x: str = "seconds since the run began") -> tuple[Figure, Any]:
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(title, loc="left")
@@ -51,7 +53,8 @@ def _hosts(run: Run) -> Figure | None:
     figure, axes = _figure("Hosts", "hosts")
     at = [each.at_s for each in run.samples]
     axes.plot(at, [each.attached for each in run.samples], label="attached")
-    axes.plot(at, [each.confirmed for each in run.samples], label="have the head")
+    # The others may have all they need: without anything new for them they hear of heads now and then.
+    axes.plot(at, [each.confirmed for each in run.samples], label="know that they have the head")
     for phase in run.phases:
         axes.axvline(phase.began_s, color="grey", linewidth=0.6)
         axes.annotate(phase.name, (phase.began_s, 0), fontsize=7, rotation=90)
@@ -73,22 +76,31 @@ def _latency(run: Run) -> Figure | None:
             label=what,
         )
     axes.set_yscale("log")
+    for of in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        of(ScalarFormatter())
     axes.legend()
     return figure
 
 
 def _stages(run: Run) -> Figure | None:
     stages = [change.stages_ms() for change in run.changes if change.is_whole]
-    if not stages:
+    return _boxes("Stages of a change", {name: [each[name] for each in stages] for name in _STAGES})
+
+
+def _region_stages(run: Run) -> Figure | None:
+    names = dict.fromkeys(name for each in run.stages_ms for name in each)
+    of = {name: [each[name] for each in run.stages_ms if name in each] for name in names}
+    return _boxes("Stages of calls that waited for hosts, by the region's clocks", of)
+
+
+def _boxes(title: str, samples_ms: dict[str, list[float]]) -> Figure | None:
+    """One box for each stage, the first at the top; whiskers from p1 to p99."""
+    if not any(samples_ms.values()):
         return None
-    figure, axes = _figure("Stages of a change", "", x="ms")
-    axes.boxplot(
-        [[each[name] for each in stages] for name in _STAGES],
-        orientation="horizontal",
-        whis=(1, 99),
-        showfliers=False,
-    )
-    axes.set_yticklabels(_STAGES)
+    figure, axes = _figure(f"{title} (p1, quartiles, p99)", "", x="ms")
+    axes.boxplot(list(samples_ms.values()), orientation="horizontal", whis=(1, 99), showfliers=False)
+    axes.set_yticklabels(samples_ms)
+    axes.invert_yaxis()
     return figure
 
 

@@ -3,6 +3,7 @@
 import html
 import os
 import platform
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import orjson
 
 from alcor import __version__
+from alcor.lab.command import LabError
 from alcor.lab.simulate.plan import Flows
 from alcor.lab.simulate.region import Metrics
 from alcor.lab.simulate.run import Change, Phase, Run
@@ -129,9 +131,20 @@ def _per_host(run: Run) -> int:
     return round(workers / run.plan.hosts)
 
 
+def make_folder(folder: Path) -> None:
+    """Make the report's folder, or see that it can be written to. Raises: LabError with the reason."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise LabError(
+            f"--report {folder}: {error.strerror}; name a folder that can be written to"
+        ) from error
+
+
 def write_report(folder: Path, run: Run, found: Mapping[str, Any]) -> list[Path]:
-    """Write report.json, the plots and report.html; returns what was written."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write report.json, the plots and report.html into a folder that is there; returns what was written."""
     report = folder / "report.json"
     report.write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2))
     try:

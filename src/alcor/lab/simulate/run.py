@@ -130,6 +130,7 @@ class Run:
         self.networks: list[NetworkPlan] = list(self.plan.networks())
         self.dead = frozenset(map(self.plan.host_name, range(self.plan.hosts, self.plan.hosts_there)))
         self._touched: set[str] = set()
+        self._created: set[str] = set()
         self._looking = asyncio.Lock()
 
     # --- time ------------------------------------------------------------------------------------------
@@ -253,7 +254,7 @@ class Run:
         change = Change("create", ("neighbour", made["port"]["id"], False), began, time.monotonic())
         change.address = made["port"]["fixed_ips"][0]["ip_address"]
         self.loaded.ports.setdefault(network.number, []).append(made["port"]["id"])
-        self._touched.add(made["port"]["id"])
+        self._created.add(made["port"]["id"])
         self.changes.append(change)
         return change
 
@@ -283,14 +284,17 @@ class Run:
         self.changes.append(change)
         return change
 
-    def untouched_port(self, network: NetworkPlan) -> str | None:
-        """A port of a network that this recording has not changed yet, so that its next change stands alone."""
+    def untouched_port(self, network: NetworkPlan, *, or_new: bool = False) -> str | None:
+        """A port of a network that this recording has not changed yet, so that its next change stands alone.
+
+        `or_new`: or that it created, whose end is told apart from its beginning.
+        """
         ids = self.loaded.ports.get(network.number, [])
         for _ in range(8):
             if not ids:
                 return None
             found = self.random.choice(ids)
-            if found not in self._touched:
+            if found not in self._touched and (or_new or found not in self._created):
                 self._touched.add(found)
                 return found
         return None
@@ -300,6 +304,7 @@ class Run:
     async def record(self) -> None:
         """From here on note when hosts get and confirm each item."""
         self._touched.clear()
+        self._created.clear()
         await self.fleet.record(on=True)
 
     async def settle(self, since: int) -> list[Change]:
@@ -381,7 +386,8 @@ async def stages(run: Run, count: int) -> dict[str, Any]:
 async def churn(run: Run, duration_s: float, rate: float) -> dict[str, Any]:
     """Calls at a rate, whether or not earlier ones were answered (at most 64 at a time), then wait and reckon.
 
-    Of ten calls four create, four delete, one updates, one moves a port. Raises: LabError if a call fails.
+    Of ten calls four create, four delete, one updates, one moves a port; where all ports were changed already, the last
+    two create and delete as well, so that there are about as many at the end. Raises: LabError if a call fails.
     """
     weights = [network.ports for network in run.networks]
     since, began = len(run.changes), time.monotonic()
@@ -391,15 +397,12 @@ async def churn(run: Run, duration_s: float, rate: float) -> dict[str, Any]:
 
     async def one(network: NetworkPlan, kind: int) -> None:
         try:
-            port_id = run.untouched_port(network) if kind >= 4 else None
-            if port_id is None:
-                await run.create_port(network)
-            elif kind < 8:
+            if kind >= 8 and (port_id := run.untouched_port(network)):
+                await (run.update_port(port_id) if kind == 8 else run.move_port(network, port_id))
+            elif kind % 2 and (port_id := run.untouched_port(network, or_new=True)):
                 await run.delete_port(network, port_id)
-            elif kind == 8:
-                await run.update_port(port_id)
             else:
-                await run.move_port(network, port_id)
+                await run.create_port(network)
         finally:
             gate.release()
 

@@ -11,6 +11,8 @@ from rich.table import Table
 from alcor.lab.simulate.run import Run
 
 _LINE_S = 2.0
+# So that it does not jump with its figures; what is longer is folded where a terminal is narrow.
+_VALUE_WIDTH = 40
 _MIB = 1 << 20
 
 
@@ -84,7 +86,7 @@ def table(run: Run) -> Table:
     """The run as a table: hosts, revisions, rates, memory and processor of each process."""
     shown = Table(title=f"alcor simulate: {run.phase}", title_justify="left", show_header=False)
     shown.add_column("what", style="bold")
-    shown.add_column("value", min_width=60)
+    shown.add_column("value", min_width=_VALUE_WIDTH)
     if not run.samples:
         return shown
     last = run.samples[-1]
