@@ -10,7 +10,7 @@ from alcor.agent.orphan import Orphan
 from alcor.managers.registry import managers
 from alcor.model.epoch_release import CALM_ID, HELD, RELEASE_ID, EpochRelease
 from alcor.model.errors import Unavailable
-from alcor.store.interface import HostObservation, Store, Transaction
+from alcor.store.interface import HostObservation, PortObservation, Store, Transaction
 from tests.support.api import MEMBER_TOKEN, Api, Json, serving
 
 
@@ -90,7 +90,7 @@ async def test_nothing_is_held(api: Api, store: Store) -> None:
 async def test_a_living_port_is_imported_again(api: Api, store: Store, hosts: FakeHosts) -> None:
     """It comes back as it was, where it lives; again is no error, and nothing is made twice."""
     port, orphan = await _lost(api)
-    await _holding(api, store, hosts, orphan)
+    host = await _holding(api, store, hosts, orphan)
     shown = (await api.get("/epoch")).json()["epoch"]
     assert [(one["port_id"], one["host"]) for one in shown["orphans"]] == [(port["id"], "h1")]
     reason = "the region began a new epoch; ports that it does not know live here: 1"
@@ -100,8 +100,16 @@ async def test_a_living_port_is_imported_again(api: Api, store: Store, hosts: Fa
         (await api.request("POST", "/epoch/recover", json={"ports": ports})).json()["ports"][0]["state"]
         for ports in ([port["id"]], "all")
     ]
+    # Its host holds nothing any more; by its ID it is known all the same.
+    hosts.holds.clear()
+    await store.observations.forget([], [host["id"]], term=0)
+    states.append(
+        (await api.request("POST", "/epoch/recover", json={"ports": [port["id"]]})).json()["ports"][0][
+            "state"
+        ]
+    )
 
-    assert states == ["imported", "known"]
+    assert states == ["imported", "known", "known"]
     found = (await api.get(f"/v2.0/ports/{port['id']}")).json()["port"]
     same = ("mac_address", "fixed_ips", "name", "project_id", "device_id", "security_groups", "network_id")
     assert {name: found[name] for name in same} == {name: port[name] for name in same}
@@ -133,6 +141,66 @@ async def test_who_holds_and_who_is_waited_for(api: Api, store: Store, hosts: Fa
 
     await store.write(lambda tx: _insert(tx, EpochRelease(id=CALM_ID, epoch=epoch, number=1)))
     assert (await api.get("/epoch")).json()["epoch"]["silent"] == []
+
+
+async def test_hosts_of_which_nothing_is_known(api: Api, store: Store) -> None:
+    """Who was settled in an earlier epoch and says nothing of this one may hold something, also while no agent is heard
+    at all: "nothing is held" would be a guess. In a region's first epoch nothing can be."""
+    epoch = (await store.head()).epoch
+    await _a_host(api, store, "never-well", alive=True, settled=0)
+    assert (await api.get("/epoch")).json()["epoch"]["silent"] == []
+
+    await _a_host(api, store, "away", alive=False, settled=epoch - 1)
+    await _a_host(api, store, "later", alive=True, settled=epoch - 1)
+
+    silent = (await api.get("/epoch")).json()["epoch"]["silent"]
+    assert {"away", "later"} <= {one["host"] for one in silent}
+    answer = (await api.request("POST", "/epoch/recover", json={"ports": "all"})).json()
+    assert (answer["ports"], answer["silent"]) == ([], silent)
+
+    await store.write(lambda tx: _insert(tx, EpochRelease(id=RELEASE_ID, epoch=epoch, number=1)))
+    assert (await api.get("/epoch")).json()["epoch"]["silent"] == []
+
+
+async def _moved(api: Api, store: Store, hosts: FakeHosts) -> tuple[Json, Json]:
+    """(port, the host to which it is bound): it lives on h1, and the region's database has it on `before`."""
+    port, orphan = await _lost(api)
+    before = await _a_host(api, store, "before", alive=True, settled=1)
+    await _holding(api, store, hosts, orphan)
+    await api.request("POST", "/epoch/recover", json={"ports": "all"})
+    bound = {"binding:host_id": "before"}
+    await api.request("PUT", f"/v2.0/ports/{port['id']}", json={"port": bound})
+    return port, before
+
+
+async def test_a_port_that_moved_since_the_backup(api: Api, store: Store, hosts: FakeHosts) -> None:
+    """It is bound where it lives, though that host takes nothing new; else the hold would last for ever."""
+    port, _ = await _moved(api, store, hosts)
+    (host,) = (await api.get("/hosts?name=h1")).json()["hosts"]
+    await api.request("PUT", f"/hosts/{host['id']}/drain")
+
+    (one,) = (await api.request("POST", "/epoch/recover", json={"ports": "all"})).json()["ports"]
+
+    assert (one["state"], one["reason"]) == ("imported", "it was bound to host before, and lives on host h1")
+    found = (await api.get(f"/v2.0/ports/{port['id']}")).json()["port"]
+    assert (found["binding:host_id"], found["binding:vif_type"]) == ("h1", "ovs")
+    (again,) = (await api.request("POST", "/epoch/recover", json={"ports": "all"})).json()["ports"]
+    assert again["state"] == "known"
+
+
+async def test_a_port_that_is_plugged_on_two_hosts(api: Api, store: Store, hosts: FakeHosts) -> None:
+    """Where its machine runs nobody knows: an operator says it. What a host said that is not heard does not count."""
+    port, before = await _moved(api, store, hosts)
+    seen = PortObservation(port["id"], before["id"], "ACTIVE", plugged=True)
+    await store.observations.put([seen], [], term=0)
+
+    (one,) = (await api.request("POST", "/epoch/recover", json={"ports": "all"})).json()["ports"]
+
+    assert one["state"] == "failed"
+    assert "plugged on host h1, and on host before" in one["reason"]
+    await store.observations.put([], [HostObservation(before["id"], alive=False, seen_at_ms=1)], term=0)
+    (one,) = (await api.request("POST", "/epoch/recover", json={"ports": "all"})).json()["ports"]
+    assert one["state"] == "imported"
 
 
 async def _insert(tx: Transaction, row: EpochRelease) -> None:
@@ -186,7 +254,7 @@ async def test_a_port_whose_network_is_gone_says_what_to_do(api: Api, store: Sto
 async def test_what_cannot_be_imported_says_why(api: Api, store: Store, hosts: FakeHosts) -> None:
     """One port's trouble is not the others'; each reason is told."""
     port, orphan = await _lost(api)
-    await api.a_port(port["network_id"], fixed_ips=[{"ip_address": orphan.ip_addresses[0]}])
+    other = await api.a_port(port["network_id"], fixed_ips=[{"ip_address": orphan.ip_addresses[0]}])
     forgotten = Orphan(port_id="00000000-0000-4000-8000-000000000001")
     await _holding(api, store, hosts, orphan, forgotten)
     away = await _holding(api, store, hosts, name="h2")
@@ -199,6 +267,7 @@ async def test_what_cannot_be_imported_says_why(api: Api, store: Store, hosts: F
     found = {one["port_id"]: one for one in answer["ports"]}
     assert found[port["id"]]["state"] == "failed"
     assert orphan.ip_addresses[0] in found[port["id"]]["reason"]
+    assert f"port {other['id']}: delete or change that" in found[port["id"]]["reason"]
     assert "does not remember" in found[forgotten.port_id]["reason"]
     assert found[nobody]["state"] == "unknown"
     assert "h2" in found[nobody]["reason"]

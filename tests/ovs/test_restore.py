@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 import pytest
 
+from alcor.lab.moving import MovingVm
 from alcor.lab.site import Site, running_site
 from alcor.lab.stream import PingStream
 from tests.support.scenario import Machine, a_dual_network, a_group, agent_status, machines
@@ -157,6 +158,47 @@ def test_a_host_without_orphans(site: Site, tmp_path: Path) -> None:
     assert [result.missing for result in results] == [(), (), ()]
     assert all(len(result.answers) > 20 for result in results)
     assert _alcor(site, "epoch", "show")[0] == 0
+
+
+def test_a_machine_that_moved_since(site: Site, tmp_path: Path) -> None:
+    """The database has it where it was. It keeps its flows where it lives, is listed, and is reached again once it is
+    imported: bound where it lives."""
+    backup = tmp_path / "backup.db"
+    network, _ = a_dual_network(site, "restored", 80)
+    group = a_group(site, "restored", PING)
+    said = {"security_groups": [group["id"]]}
+    (known,) = machines(site, ("known", "left", network, said))
+    port = site.client.create("v2.0/ports", "port", network_id=network["id"], name="mover", **said)
+    mover = Machine(site.boot_moving("mover", "left", port), port)
+    site.bind(port["id"], "left")
+    mover.vm.up()
+    mover.vm.dhcp()
+    site.wait("it to be reached", lambda: known.reaches(mover.ip))
+    _back_up(site, backup)
+    _move(site, mover, "right")
+    site.wait("it to be reached where it is", lambda: known.reaches(mover.ip))
+    _restore(site, backup)
+    site.wait("it to be listed", _lists(site, mover))
+    assert [one["host"] for one in _shown(site)["orphans"]] == ["right"]
+
+    status, text = _alcor(site, "recover", mover.port["id"])
+
+    assert status == 0, text
+    assert "it was bound to host left, and lives on host right" in text
+    site.wait("the hold to end", lambda: not any(_hold(site, host) for host in site.hosts))
+    site.wait("it to be ACTIVE", partial(_is_active, site, mover))
+    assert known.reaches(mover.ip)
+    assert _alcor(site, "recover", mover.port["id"])[0] == 0
+
+
+def _move(site: Site, mover: Machine, host: str) -> None:
+    """As the compute service moves it, in short: plugged there, bound there, run there, unplugged here."""
+    assert isinstance(mover.vm, MovingVm)
+    before = mover.vm.host
+    mover.vm.plug_on(site.hosts[host], mover.port["id"])
+    site.bind(mover.port["id"], host)
+    mover.vm.run_on(site.hosts[host])
+    mover.vm.unplug_on(before)
 
 
 def test_what_is_let_go(site: Site, tmp_path: Path) -> None:

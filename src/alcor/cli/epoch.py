@@ -67,10 +67,13 @@ def release(
 ) -> None:
     """Let hosts delete what the region does not know. The flows of living ports that are not imported go."""
     found = checked(client.get("/epoch"))["epoch"]
-    orphans = found["orphans"]
-    if orphans and not yes:
+    orphans, silent = found["orphans"], found["silent"]
+    if (orphans or silent) and not yes:
         _print(found)
-        typer.confirm(f"Let go of {len(orphans)} living ports?", abort=True)
+        unheard = (
+            f", and of all that is not known on {len(silent)} hosts that are not heard" if silent else ""
+        )
+        typer.confirm(f"Let go of {len(orphans)} living ports{unheard}?", abort=True)
     done = checked(client.post("/epoch/release"))["release"]
     print(f"epoch {done['epoch']} is released; {len(orphans)} living ports were not known")
 
@@ -84,34 +87,40 @@ def recover(
 ) -> None:
     """Import living ports that a restored database does not know: same ID, MAC and addresses, where they live.
 
-    Exit status: 0 all are known now, 1 some could not be imported.
+    Exit status: 0 all are known now, 1 some could not be imported, 3 all that was found is known, and of some hosts
+    it is not known what they hold.
     """
     if bool(ports) == every:
         fail("name ports, or say --all; `alcor epoch show` lists those that live and are not known")
     body = {"ports": "all" if every else list(ports or ())}
-    found: Sequence[Mapping[str, Any]] = checked(client.post("/epoch/recover", json=body))["ports"]
+    answer = checked(client.post("/epoch/recover", json=body))
+    found: Sequence[Mapping[str, Any]] = answer["ports"]
+    silent: Sequence[Mapping[str, Any]] = answer["silent"] if every else ()
     if format == "json":
         print_json(found)
     elif not found:
-        print("nothing to import: no port lives that the region does not know")
+        where = "on the other hosts " if silent else ""
+        print(f"nothing to import: no port lives {where}that the region does not know")
     else:
         print_table(
             [(one["port_id"], one["state"], one["reason"]) for one in found], ("Port", "State", "Reason")
         )
+    if silent and format != "json":
+        _print_silent(silent)
     if any(one["state"] not in ("imported", "known") for one in found):
         raise typer.Exit(1)
+    if silent:
+        raise typer.Exit(HELD)
 
 
 def _print(found: Mapping[str, Any]) -> None:
-    state = "released" if found["released"] else "not released" if found["holding"] else "nothing is held"
+    is_open = found["holding"] or found["silent"]
+    state = "released" if found["released"] else "not released" if is_open else "nothing is held"
     print(f"epoch {found['epoch']}, revision {found['revision']}: {state}")
     if found["holding"]:
         print_table([(one["host"], one["reason"]) for one in found["holding"]], ("Host", "Holds because"))
     if found["silent"]:
-        print_table(
-            [(one["host"], one["reason"]) for one in found["silent"]],
-            ("Host", "Not known what it holds, because"),
-        )
+        _print_silent(found["silent"])
     if found["orphans"]:
         rows = [
             (
@@ -124,3 +133,8 @@ def _print(found: Mapping[str, Any]) -> None:
             for one in found["orphans"]
         ]
         print_table(rows, ("Living port", "Host", "MAC", "Addresses", "Network"))
+
+
+def _print_silent(silent: Sequence[Mapping[str, Any]]) -> None:
+    rows = [(one["host"], one["reason"]) for one in silent]
+    print_table(rows, ("Host", "Not known what it holds, because"))

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from alcor.managers.epoch.recover import Recovered, recover_all
+from alcor.managers.epoch.recover import Recovered, find_known, recover_all
 from alcor.managers.interface import Ask, Caller, Route, Service
 from alcor.model.address import Mac
 from alcor.model.change import Origin
@@ -77,8 +77,12 @@ def service(hosts: Hosts | None, reserved: frozenset[Mac]) -> Service:
         found = await recover_all(store, ask.caller, _origin(ask.caller), chosen, reserved)
         told = {one.port_id for one in chosen}
         missing = [id for id in wanted or () if id not in told]
-        found += [Recovered(id, "unknown", _missing(silent)) for id in missing]
-        return {"ports": [msgspec.to_builtins(one) for one in found]}
+        known = await find_known(store, missing)
+        found += [
+            Recovered(id, "known") if id in known else Recovered(id, "unknown", _missing(silent))
+            for id in missing
+        ]
+        return {"ports": [msgspec.to_builtins(one) for one in found], "silent": silent}
 
     return Service(
         "epoch",
@@ -131,6 +135,8 @@ async def _ask_all(
     rows = {row.id: row for row in await store.reader.list(Host)}
     seen = await store.observations.hosts(list(rows))
     asked = [id for id, one in seen.items() if one.alive and HELD in one.detail]
+    # In a region's first epoch hosts are settled in that or in none: nothing can be held but by a suspicious snapshot.
+    is_new = bool(asked) or any(0 < one.settled < epoch for one in seen.values())
     if asked and hosts is None:
         raise Unavailable("this process of the region does not speak to hosts; ask one that does")
     gate = asyncio.Semaphore(_ASKED_AT_ONCE)
@@ -148,7 +154,7 @@ async def _ask_all(
     silent = [
         {"host": rows[id].name, "reason": _UNSETTLED if one.alive else _UNHEARD}
         for id, one in seen.items()
-        if asked and not is_right and id not in asked and one.seen_at_ms and one.settled < epoch
+        if is_new and not is_right and id not in asked and one.seen_at_ms and one.settled < epoch
     ]
     orphans: list[Orphan] = []
     for id, answer in zip(asked, answers, strict=True):
