@@ -19,7 +19,8 @@ from alcor.bus.grpc_server import AgentServer
 from alcor.bus.interface import AgentPeer, HostReport, PortReport, Question
 from alcor.goalstate.item import ItemKind, Key, Neighbour
 from alcor.goalstate.scope import Scope, neighbours_scope, network_scope
-from alcor.ncm.scope_cache import HeldScope, ScopeCache
+from alcor.ncm.held_scope import HeldScope
+from alcor.ncm.scope_cache import ScopeCache
 from tests.support.bus import EPOCH, FakePublisher, Reader, a_neighbour, a_network
 from tests.support.remote_bus import SECRET, a_client, a_server, being_read
 

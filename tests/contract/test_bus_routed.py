@@ -14,7 +14,8 @@ from alcor.bus.goal_client import GoalClient
 from alcor.bus.interface import HostReport, PortReport, Question
 from alcor.goalstate.item import ItemKind, Key, Neighbour
 from alcor.goalstate.scope import SHARDS, Scope, neighbours_scope, shard_of
-from alcor.ncm.scope_cache import HeldScope, ScopeCache
+from alcor.ncm.held_scope import HeldScope
+from alcor.ncm.scope_cache import ScopeCache
 from tests.support.bus import EPOCH, Reader, a_neighbour
 from tests.support.remote_bus import a_client, a_server, being_read
 from tests.support.routed_bus import Change, Replica

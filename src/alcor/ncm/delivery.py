@@ -13,12 +13,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from zlib import crc32
 
-from alcor.bus.interface import Dropped, Envelope, Heads, NcmMessage, ScopeUpdate
+from alcor.bus.interface import Dropped, Heads, NcmMessage, ScopeUpdate
 from alcor.goalstate.item import ItemKind, Key
 from alcor.goalstate.scope import CLOSURE_DEPTH_MAX, REGION, Scope, ScopeKind, shard_of
 from alcor.goalstate.subject import addresses_of
+from alcor.ncm import step
+from alcor.ncm.held_scope import HeldScope, Subscriber
 from alcor.ncm.interest import Holder
-from alcor.ncm.scope_cache import HeldScope, ScopeCache, Subscriber, envelope_bytes
+from alcor.ncm.scope_cache import ScopeCache
+from alcor.ncm.step import Snapshot
 from alcor.telemetry.metrics import LOOKUPS, RESUMES, SNAPSHOTS
 
 # What one turn gives to the stream; below the transport's frame of 1 MiB, because sizes are estimates.
@@ -39,25 +42,17 @@ class _Holding:
 
 
 @dataclass(slots=True)
-class _Snapshot:
-    """A snapshot that is being sent in chunks; all of them say what stood when the first was made."""
-
-    scope: Scope
-    epoch: int
-    generation: int
-    through: int
-    envelopes: list[Envelope]
-    holder: Holder | None = None
-    sent: int = 0
-
-
-@dataclass(slots=True)
 class _Turn:
     """What one turn sends. `room`: octets left. `blocked`: scopes that wait for a reference to be loaded."""
 
     room: int
     messages: list[NcmMessage] = field(default_factory=list)
     blocked: set[Scope] = field(default_factory=set)
+
+    def say(self, message: ScopeUpdate, size: int) -> None:
+        """Send this, which takes so much of the room."""
+        self.room -= size
+        self.messages.append(message)
 
 
 class Delivery:
@@ -94,7 +89,7 @@ class Delivery:
         self._early = {scope: dict.fromkeys(each[:EARLY_MAX]) for scope, each in (sought or {}).items()}
         self._addresses = addresses_of(text for each in self._early.values() for text in each)
         self._owed: set[Scope] = set()
-        self._snapshot: _Snapshot | None = None
+        self._snapshot: Snapshot | None = None
         self._epoch = 0
         self._announced: dict[int, int] = {}
         self._newest = 0
@@ -268,12 +263,10 @@ class Delivery:
             ):
                 if not in_part or self._is_ahead(held, holding):
                     return True
-                self._turn(held, holding, turn)
-            elif holding.position > 0 and (
-                held.leads_on(holding.position) or self._can_share(held, holding.position)
-            ):
+                self._go_on_in_part(held, holding, turn)
+            elif self._leads_on(held, holding):
                 self._send_suffix(held, holding, turn)
-            else:  # also from 0, where a step would say that it is everything
+            else:
                 self._send_snapshot(held, turn)
             if turn.room <= 0 or self._snapshot is not None:
                 return False
@@ -301,15 +294,13 @@ class Delivery:
             self._holdings[held.scope] = _Holding(held.epoch, position)
             RESUMES.inc()
 
-    def _can_share(self, held: HeldScope, position: int) -> bool:
-        latest = held.latest
-        return (
-            latest is not None
-            and not held.is_blind(position)
-            and latest.generation == held.fence
-            and 0 < latest.from_revision <= position < latest.through
-            and held.latest_bytes <= self._chunk_bytes
-        )
+    def _shared(self, held: HeldScope, position: int) -> ScopeUpdate | None:
+        return step.shared(held, position, bytes_max=self._chunk_bytes)
+
+    def _leads_on(self, held: HeldScope, holding: _Holding) -> bool:
+        """Whether a step brings who holds all of the scope up to date; from 0 it would say that it is everything."""
+        position = holding.position
+        return position > 0 and (held.leads_on(position) or self._shared(held, position) is not None)
 
     def _send_suffix(self, held: HeldScope, holding: _Holding, turn: _Turn) -> None:
         """The step from the agent's position, or a snapshot if it is larger than a chunk.
@@ -318,11 +309,11 @@ class Delivery:
         half of it would hold what never was (I7).
         """
         position = holding.position
-        if self._can_share(held, position) and held.scope not in self._owed:
-            assert held.latest is not None  # `_can_share` says so
-            update, size = held.latest, held.latest_bytes
+        shared = None if held.scope in self._owed else self._shared(held, position)
+        if shared is not None:
+            update, size = shared, held.latest_bytes
         else:
-            update, size = self._suffix(held, position)
+            update, size = step.suffix(held, position)
             if update.through <= position:  # asked by an agent that is ahead: nothing to say
                 self._owed.discard(held.scope)
                 return
@@ -333,22 +324,7 @@ class Delivery:
         if holding.position >= held.changed:
             self._owed.discard(held.scope)
         self._newest = max(self._newest, update.through)
-        turn.room -= size
-        turn.messages.append(update)
-
-    def _suffix(self, held: HeldScope, position: int) -> tuple[ScopeUpdate, int]:
-        puts, gone = held.suffix_after(position)
-        size = sum(envelope_bytes(envelope) for _, envelope in puts)
-        size += sum(len(key.id) + 8 for _, key in gone)
-        return ScopeUpdate(
-            scope=held.scope,
-            epoch=held.epoch,
-            generation=held.fence,
-            from_revision=position,
-            through=held.position,
-            put=tuple([envelope for _, envelope in puts]),
-            removed=tuple([key for _, key in gone]),
-        ), size
+        turn.say(update, size)
 
     def _send_snapshot(self, held: HeldScope, turn: _Turn) -> None:
         """Begin a snapshot: its first chunk, or all of it."""
@@ -357,7 +333,7 @@ class Delivery:
         self._leave(held, holding)
         if holding is not None:
             holding.holder = None
-        self._snapshot = _Snapshot(held.scope, held.epoch, held.fence, held.position, held.snapshot())
+        self._snapshot = Snapshot.of(held)
         self._send_chunk(self._snapshot, turn)
 
     def _continue_snapshot(self, turn: _Turn) -> bool:
@@ -375,26 +351,10 @@ class Delivery:
         self._send_chunk(snapshot, turn)
         return self._snapshot is None
 
-    def _send_chunk(self, snapshot: _Snapshot, turn: _Turn) -> None:
-        begins, total = snapshot.sent, len(snapshot.envelopes)
-        # At least one item, or it would never end.
-        while snapshot.sent < total and (turn.room > 0 or snapshot.sent == begins):
-            turn.room -= envelope_bytes(snapshot.envelopes[snapshot.sent])
-            snapshot.sent += 1
-        more = snapshot.sent < total
-        turn.messages.append(
-            ScopeUpdate(
-                scope=snapshot.scope,
-                epoch=snapshot.epoch,
-                generation=snapshot.generation,
-                from_revision=0,
-                through=snapshot.through,
-                put=tuple(snapshot.envelopes[begins : snapshot.sent]),
-                more=more,
-                lazy=snapshot.holder is not None,
-            )
-        )
-        if not more:
+    def _send_chunk(self, snapshot: Snapshot, turn: _Turn) -> None:
+        update, size = snapshot.chunk(turn.room)
+        turn.say(update, size)
+        if not update.more:
             self._snapshot = None
             self._holdings[snapshot.scope] = _Holding(snapshot.epoch, snapshot.through, snapshot.holder)
             self._owed.discard(snapshot.scope)
@@ -419,8 +379,7 @@ class Delivery:
             holding is not None
             and holding.holder is None
             and holding.epoch == held.epoch
-            and holding.position > 0
-            and (held.leads_on(holding.position) or self._can_share(held, holding.position))
+            and self._leads_on(held, holding)
             and len(held.entries) <= KEPT_ITEMS_MAX
         )
 
@@ -431,19 +390,10 @@ class Delivery:
         self._cache.impatient[self._subscriber] = None
         return True
 
-    def _turn(self, held: HeldScope, holding: _Holding, turn: _Turn) -> None:
+    def _go_on_in_part(self, held: HeldScope, holding: _Holding, turn: _Turn) -> None:
         """From here on the agent, which has all of it through its position, holds just that."""
         holding.holder = self._join(held, list(held.entries), held.changed)
-        turn.messages.append(
-            ScopeUpdate(
-                scope=held.scope,
-                epoch=held.epoch,
-                generation=held.fence,
-                from_revision=holding.position,
-                through=holding.position,
-                lazy=True,
-            )
-        )
+        turn.say(step.turning(held, holding.position), 0)
 
     def _join(
         self, held: HeldScope, keys: Sequence[Key], position: int, before: Holder | None = None
@@ -488,69 +438,19 @@ class Delivery:
     def _send_part(self, held: HeldScope, holder: Holder, turn: _Turn) -> None:
         """Begin a snapshot of what the agent holds: what it does not say, the agent forgets."""
         SNAPSHOTS.inc()
-        keys = holder.interest.keys_of(holder)
         # Until it is whole, another epoch must not lose what is held; and what is news from here on comes after it.
         self._holdings[held.scope] = _Holding(0, 0, holder)
         self._owed.discard(held.scope)
         holder.told()
-        envelopes = [held.entries[key][1] for key in keys]
-        self._snapshot = _Snapshot(held.scope, held.epoch, held.fence, held.position, envelopes, holder)
+        self._snapshot = Snapshot.of(held, holder)
         self._send_chunk(self._snapshot, turn)
 
     def _send_news(self, held: HeldScope, holding: _Holding, holder: Holder, turn: _Turn) -> None:
         """The step from the agent's position, of what it holds; as much as one turn takes."""
-        position = holding.position
-        update = held.lazy_step()
-        if update is not None and self._fits(update, holder, position):
-            holder.told()
-            turn.room -= held.latest_bytes
-        else:
-            update = self._news(held, holder, position, turn)
+        update, size = step.news(held, holder, holding.position, turn.room)
         holding.position = update.through
         self._newest = max(self._newest, update.through)
-        turn.messages.append(update)
-
-    def _fits(self, update: ScopeUpdate, holder: Holder, position: int) -> bool:
-        """Whether the last step is exactly the news: then all its holders get the same object."""
-        keys = [envelope.key for envelope in update.put]
-        return (
-            not holder.unsaid
-            and update.from_revision <= position < update.through
-            and len(keys) + len(update.removed) == len(holder.news)
-            and all(key in holder.news and holder.interest.holds(holder, key) for key in keys)
-            and all(key in holder.news and not holder.interest.holds(holder, key) for key in update.removed)
-        )
-
-    def _news(self, held: HeldScope, holder: Holder, position: int, turn: _Turn) -> ScopeUpdate:
-        put: list[Envelope] = []
-        removed: list[Key] = []
-        for key in list(holder.news):
-            if turn.room <= 0 and (put or removed):
-                break
-            del holder.news[key]
-            if holder.interest.holds(holder, key):
-                put.append(held.entries[key][1])
-                turn.room -= envelope_bytes(put[-1])
-            else:
-                removed.append(key)
-                turn.room -= len(key.id) + 8
-        absent: tuple[str, ...] = ()
-        if not holder.news:
-            absent = tuple(holder.unsaid.values())
-            holder.unsaid = {}
-            holder.told()
-        return ScopeUpdate(
-            scope=held.scope,
-            epoch=held.epoch,
-            generation=held.fence,
-            from_revision=position,
-            # A part of the news leaves the position where it is: what follows is still lacking.
-            through=position if holder.news else held.position,
-            put=tuple(put),
-            removed=tuple(removed),
-            lazy=True,
-            absent=absent,
-        )
+        turn.say(update, size)
 
     # --- heads ---
 

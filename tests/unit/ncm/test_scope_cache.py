@@ -18,7 +18,8 @@ from alcor.bus.interface import (
 )
 from alcor.goalstate.item import ItemKind, Key
 from alcor.goalstate.scope import Scope, neighbours_scope, network_scope, shard_of
-from alcor.ncm.scope_cache import TOMBSTONES_MIN, HeldScope, ScopeCache
+from alcor.ncm.held_scope import TOMBSTONES_MIN, HeldScope
+from alcor.ncm.scope_cache import ScopeCache
 
 SCOPE = neighbours_scope("net-1")
 SHARD = shard_of(SCOPE)

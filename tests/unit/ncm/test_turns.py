@@ -9,7 +9,8 @@ from alcor.bus.interface import Envelope, Heads, Late, ScopeUpdate
 from alcor.bus.local import LocalBus
 from alcor.goalstate.item import Key, Neighbour, key_of
 from alcor.goalstate.scope import neighbours_scope, shard_of
-from alcor.ncm.scope_cache import HeldScope, ScopeCache
+from alcor.ncm.held_scope import HeldScope
+from alcor.ncm.scope_cache import ScopeCache
 
 CODEC = ProtobufCodec()
 SCOPE, OTHER = neighbours_scope("n"), neighbours_scope("m")
