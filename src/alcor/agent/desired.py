@@ -5,11 +5,14 @@ No I/O: the reconciler says what changed, and sends the differences that it gets
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 from alcor.pipeline.compile import Compiler, groups, meters
 from alcor.pipeline.flow import Flow, FlowKey, GroupSpec, MeterSpec
 from alcor.pipeline.unit import Unit
 from alcor.pipeline.view import Allocation, View
+
+Spec = TypeVar("Spec", MeterSpec, GroupSpec)
 
 
 @dataclass(slots=True)
@@ -86,7 +89,7 @@ class DesiredFlows:
 
 
 @dataclass(slots=True)
-class Numbered[Spec]:
+class NumberedSpecs(Generic[Spec]):
     """Meters, or groups, by number. `wanted`: by the view; `present`: in the switch, as far as is known: more than is
     wanted, while nothing may be removed."""
 
@@ -110,14 +113,14 @@ class Numbered[Spec]:
 class DesiredMeters:
     """Meters and the groups of several next hops: what flows point to."""
 
-    meters: Numbered[MeterSpec] = field(default_factory=Numbered)
-    groups: Numbered[GroupSpec] = field(default_factory=Numbered)
+    meters: NumberedSpecs[MeterSpec] = field(default_factory=NumberedSpecs)
+    groups: NumberedSpecs[GroupSpec] = field(default_factory=NumberedSpecs)
 
     def recompute(self, view: View, allocation: Allocation) -> None:
         """Compute all of them anew."""
         self.meters.wanted, self.groups.wanted = meters(view, allocation), groups(view, allocation)
 
     def confirmed(self, *, is_removed: bool) -> None:
-        """As `Numbered.confirmed`."""
+        """As `NumberedSpecs.confirmed`."""
         self.meters.confirmed(is_removed=is_removed)
         self.groups.confirmed(is_removed=is_removed)

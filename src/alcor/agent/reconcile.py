@@ -7,28 +7,28 @@ compared, so no state of ours is trusted longer than the switch confirms it.
 
 from collections import ChainMap
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from alcor.agent.allocation import EPOCH, LocalNumbers, Numbered, Owners, zone_of
+from alcor.agent.allocation import EPOCH, LocalNumbers, zone_of
+from alcor.agent.desired import DesiredFlows, DesiredMeters
 from alcor.agent.doubt import Doubts
 from alcor.agent.driver import FlowDiff, FlowsRefused, InternalPort, Switch, SwitchError, TunnelHealth
 from alcor.agent.handler import Confirmed, Finding
 from alcor.agent.hold import Hold
 from alcor.agent.kept_hops import KeptHops
-from alcor.agent.limited import limited_in, limited_of
 from alcor.agent.migration import Arrivals, Departures
 from alcor.agent.orphan import Orphans
 from alcor.agent.peer import Peers
-from alcor.agent.provision import PROVISIONED, Provisions, provisions
+from alcor.agent.pending import Pending, numbering, owners_in
+from alcor.agent.provision import Provisions, provisions
 from alcor.agent.quarantine import Quarantine
 from alcor.agent.untold import Untold
 from alcor.agent.view import Changes, HostView
 from alcor.goalstate.item import ItemKind
-from alcor.pipeline.compile import Compiler, affected, found, groups, meters, unit_flows, units
+from alcor.pipeline.compile import Compiler, unit_flows
 from alcor.pipeline.feature import Local, LocalChange
-from alcor.pipeline.flow import Flow, FlowKey, GroupSpec, MeterSpec
+from alcor.pipeline.flow import Flow, FlowKey
 from alcor.pipeline.live import ofport_of
-from alcor.pipeline.unit import SHARED, Unit
 from alcor.telemetry.log import get_log
 from alcor.telemetry.metrics import FLOW_CHANGES
 
@@ -38,17 +38,6 @@ _PUT, _REMOVED = FLOW_CHANGES.labels("put"), FLOW_CHANGES.labels("removed")
 # Numbering waits for the database, and more ports may arrive meanwhile; after this many rounds the rest waits for
 # the next turn, so that ports that have their numbers are not kept waiting by a stream of new ones.
 _NUMBERING_ROUNDS_MAX = 3
-
-_NUMBERED = {
-    ItemKind.LOCAL_PORT: Numbered.PORT,
-    ItemKind.NETWORK: Numbered.NETWORK,
-    ItemKind.ROUTER: Numbered.ROUTER,
-}
-_LOCAL = {Numbered.PORT: Local.PORT, Numbered.NETWORK: Local.NETWORK, Numbered.ROUTER: Local.ROUTER}
-# Meters and groups are of ports, routers, policies and ways out: what there are many of cannot change them.
-_WITHOUT_BOUNDS = frozenset(
-    (ItemKind.NEIGHBOUR, ItemKind.CLAIM, ItemKind.MEMBER, ItemKind.PREFIX, ItemKind.SUBNET, ItemKind.RULES)
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,22 +50,6 @@ class Turn:
     realized: dict[int, int]
     plugged: dict[str, int]
     confirmed: Confirmed
-
-
-@dataclass(slots=True)
-class _Work:
-    """What is to be done before the switch is right again."""
-
-    units: set[Unit] = field(default_factory=lambda: {SHARED})
-    is_all: bool = False
-    """Whether every unit is to be computed: then nobody asks which ones a change touches."""
-    owners: dict[Numbered, set[str]] = field(default_factory=lambda: {what: set() for what in Numbered})
-    """What may have to be numbered."""
-    bounds: bool = True
-    """Whether meters and groups may be others."""
-    provisions: bool = True
-    numbers: bool = False
-    """Whether a port, network or router went, so that its number may be free."""
 
 
 class _InterruptedError(Exception):
@@ -98,15 +71,9 @@ class Reconciler:
     ) -> None:
         """`metadata`: the port of this host's metadata service, None if it has none. `compiler`: see `Compiler`."""
         self._switch, self._view, self._numbers, self._hold = switch, view, numbers, hold
-        self._metadata, self._compiler = metadata, compiler
-        self._by_unit: dict[Unit, tuple[Flow, ...]] = {}
-        self._kept: set[Unit] = set()
-        self._desired: dict[FlowKey, Flow] = {}
-        # In the switch, as far as is known; more than is wanted, while nothing may be removed.
-        self._meters: dict[int, MeterSpec] = {}
-        self._groups: dict[int, GroupSpec] = {}
-        self._bounds: tuple[dict[int, MeterSpec], dict[int, GroupSpec]] = {}, {}
-        self._work = _Work()
+        self._metadata = metadata
+        self._desired, self._meters = DesiredFlows(compiler), DesiredMeters()
+        self._pending = Pending()
         self._untold = Untold()
         self._departures = Departures(numbers.now_s, numbers.allocation.forwarding)
         self._arrivals = Arrivals(numbers.now_s, numbers.allocation.arrived)
@@ -140,13 +107,8 @@ class Reconciler:
         self._life += 1
         self.is_connected = self._must_load = self._must_compare = True
         self._is_swept = False
-        # Built anew, because an error may have left it half-way; what a hold keeps cannot be computed any more.
-        self._by_unit = {unit: self._by_unit[unit] for unit in self._kept}
-        self._desired = {flow.key: flow for flows in self._by_unit.values() for flow in flows}
-        self._work.is_all = True
-        for what, ids in self._known().items():
-            self._work.owners[what].update(ids)
-        self._work.bounds = self._work.provisions = True
+        self._desired.forget()
+        self._pending.everything(self._view.resolved)
 
     def lost(self) -> None:
         """The switch is gone."""
@@ -160,20 +122,9 @@ class Reconciler:
 
     def note(self, changes: Changes) -> None:
         """The view changed; call with the view as it is after the batch."""
-        view, work = self._view.resolved, self._work
+        view = self._view.resolved
         for change in changes.items:
-            if not work.is_all:
-                work.units |= affected(change, view)
-            kind = change.key.kind
-            numbered = _NUMBERED.get(kind)
-            if numbered is not None:
-                work.owners[numbered].add(change.key.id)
-                work.numbers |= change.after is None
-            limited = limited_of(change.after)
-            work.owners[Numbered.LIMIT].update(limited)
-            work.numbers |= not set(limited_of(change.before)) <= set(limited)
-            work.bounds |= kind not in _WITHOUT_BOUNDS
-            work.provisions |= kind in PROVISIONED
+            self._pending.item(change, view)
             self._untold.item(change)
         for port_id in changes.reopened:
             self._changed(LocalChange(Local.PORT, port_id))
@@ -187,20 +138,8 @@ class Reconciler:
 
     def _changed(self, change: LocalChange) -> None:
         """Something changed on the host itself."""
-        if not self._work.is_all:
-            self._work.units |= found(change, self._view.resolved)
-        self._work.bounds = True
+        self._pending.local(change, self._view.resolved)
         self._untold.local.add(change)
-
-    def _known(self) -> Owners:
-        """Who must have a number."""
-        view = self._view.resolved
-        return {
-            Numbered.PORT: ChainMap(view.ports, view.closed),
-            Numbered.NETWORK: view.networks,
-            Numbered.ROUTER: view.routers,
-            Numbered.LIMIT: limited_in(view),
-        }
 
     def _note_hold(self, changes: Changes) -> None:
         hold, numbers, view = self._hold, self._numbers, self._view.resolved
@@ -211,8 +150,7 @@ class Reconciler:
             left = sum(port_id in view.ports or port_id in view.closed for port_id in plugged)
             hold.ports_lost(changes.lost, plugged, left)
         hold.items_deleted(changes.deleted)
-        gone = changes.deleted
-        self._work.units |= {unit for unit in self._kept if unit.id in gone or unit.sub in gone}
+        self._pending.units |= self._desired.kept_of(changes.deleted)
         hold.ports_known(
             change.key.id
             for change in changes.items
@@ -266,7 +204,7 @@ class Reconciler:
         for port_id in arrived:
             self._changed(LocalChange(Local.ARRIVED, port_id))
         again = self.quarantine.expire()
-        self._work.units |= again
+        self._pending.units |= again
         return bool(left or arrived or again or lost)
 
     @property
@@ -277,7 +215,7 @@ class Reconciler:
 
     def provide_again(self) -> None:
         """Try once more to make the ports that the switch could not make."""
-        self._work.provisions = True
+        self._pending.provisions = True
         self._provided = None
 
     # --- one turn --------------------------------------------------------------------------------------
@@ -327,8 +265,7 @@ class Reconciler:
 
     def _isolate(self, error: FlowsRefused) -> bool:
         """Leave out the units whose flows were refused; whether that may help. Cost: O(flows)."""
-        keys = set(error.keys)
-        units = [unit for unit, flows in self._by_unit.items() if any(flow.key in keys for flow in flows)]
+        units = self._desired.units_of(set(error.keys))
         is_new = self.quarantine.isolate(units, str(error))
         if is_new:
             log.error("units_left_out", units=[str(unit) for unit in units], reason=str(error))
@@ -341,7 +278,7 @@ class Reconciler:
     @property
     def flows(self) -> Mapping[FlowKey, Flow]:
         """The flows that should be in the switch, as last computed."""
-        return self._desired
+        return self._desired.flows
 
     async def _load(self, life: int) -> None:
         kept = await self._switch.load_numbers()
@@ -357,15 +294,14 @@ class Reconciler:
         self._hold.epoch_seen(self._view.epoch, self._numbers.epoch)
         self._check(life)
         self._must_load = False
-        self._work.numbers = True
+        self._pending.numbers = True
 
     async def _number(self) -> bool:
         """Number what is new; True if there was any. Saved before a flow can use it."""
-        work, numbers = self._work, self._numbers
-        known = self._known() if any(work.owners.values()) else {}
-        owners = {what: [id for id in ids if id in known[what]] for what, ids in work.owners.items() if ids}
+        numbers, pending = self._numbers, self._pending.owners
+        owners = self._pending.unnumbered(self._view.resolved)
         taken = numbers.take(owners)
-        for ids in work.owners.values():
+        for ids in pending.values():
             ids.clear()
         if not taken:
             return False
@@ -375,19 +311,13 @@ class Reconciler:
         except BaseException:
             numbers.not_saved(taken)
             for what, again in owners.items():
-                work.owners[what].update(again)
+                pending[what].update(again)
             raise
         numbers.saved(taken)
         for what, ids_taken in owners.items():
             for id in ids_taken:
-                self._changed(self._numbering(what, id))
+                self._changed(numbering(what, id, self._view.resolved))
         return True
-
-    def _numbering(self, what: Numbered, id: str) -> LocalChange:
-        """What it means to the pipeline that somebody has a number now."""
-        if what is Numbered.LIMIT:
-            return LocalChange(Local.ROUTER, limited_in(self._view.resolved).get(id, ""))
-        return LocalChange(_LOCAL[what], id)
 
     async def _keep(self, findings: Arrivals | KeptHops | Orphans) -> None:
         put, remove = findings.to_keep()
@@ -402,9 +332,9 @@ class Reconciler:
 
     async def _provide(self, life: int) -> None:
         """Have the ports that the view needs, and note their numbers."""
-        if not self._work.provisions:
+        if not self._pending.provisions:
             return
-        self._work.provisions = False
+        self._pending.provisions = False
         wanted = provisions(self._view.resolved, self._metadata)
         if wanted == self._provided and not self._must_compare:
             return
@@ -415,7 +345,7 @@ class Reconciler:
             ofports = await self._ensure_ports(wanted)
             self._check(life)
         except BaseException:
-            self._work.provisions = True
+            self._pending.provisions = True
             raise
         self._provided = wanted
         allocation = self._numbers.allocation
@@ -449,13 +379,12 @@ class Reconciler:
 
     def _observe(self) -> Turn:
         """What will be true when this turn's barrier replies."""
-        known = self._known() if any(self._work.owners.values()) else {}
-        is_unnumbered = any(id in known[what] for what, ids in self._work.owners.items() for id in ids)
+        is_unnumbered = any(self._pending.unnumbered(self._view.resolved).values())
         plugged = self._plugged()
         return Turn(
             epoch=self._view.epoch,
             # What still waits for its number is not in the switch, so nothing may be confirmed yet.
-            realized={} if is_unnumbered or self._work.provisions else self._view.realizable(),
+            realized={} if is_unnumbered or self._pending.provisions else self._view.realizable(),
             plugged=plugged,
             confirmed=self._untold.take(plugged),
         )
@@ -484,79 +413,55 @@ class Reconciler:
             hold.looked(plugged, living, ChainMap(view.ports, view.closed), self._view.epoch)
         if self._is_held and not hold.is_active:
             hold.ended()
-            self._work.units |= self._kept
-            self._work.numbers = True
+            self._pending.units |= self._desired.kept
+            self._pending.numbers = True
             self._must_compare = True
         self._is_held = hold.is_active
 
     def _recompute(self) -> dict[FlowKey, Flow | None]:
-        """Compute the flows of dirty units anew. Returns the keys touched, with what stood there before."""
-        view, allocation, desired = self._view.resolved, self._numbers.allocation, self._desired
+        """Compute the flows of dirty units anew; returns as `DesiredFlows.recompute`."""
+        view, hold = self._view.resolved, self._hold
         known_ports = ChainMap(view.ports, view.closed)
-        before: dict[FlowKey, Flow | None] = {}
-        added: list[Flow] = []
-        dirty, self._work.units = self._work.units, set()
-        if self._work.is_all:
-            self._work.is_all, dirty = False, dirty | units(view) | self._kept
-        for unit in dirty:
-            old = self._by_unit.get(unit, ())
-            new = () if self.quarantine.holds(unit) else self._compiler(unit, view, allocation)
-            if old and not new and self._hold.keeps(unit, known_ports):
-                self._kept.add(unit)
-                continue
-            self._kept.discard(unit)
-            if new == old:
-                continue
-            added += new
-            for flow in old:
-                key = flow.key
-                # A key may have moved to another unit (a VIF took the ofport of one that a hold keeps).
-                if desired.get(key) == flow:
-                    before.setdefault(key, desired.pop(key))
-            if new:
-                self._by_unit[unit] = new
-            else:
-                del self._by_unit[unit]
-        for flow in added:
-            key = flow.key
-            before.setdefault(key, desired.get(key))
-            desired[key] = flow
-        return before
+        kept = self._desired.kept if self._pending.is_all else ()
+        dirty = self._pending.take_units(view).union(kept)
+        return self._desired.recompute(
+            dirty,
+            view,
+            self._numbers.allocation,
+            is_left_out=self.quarantine.holds,
+            is_held=lambda unit: hold.keeps(unit, known_ports),
+        )
 
     async def _install(self, before: Mapping[FlowKey, Flow | None], life: int) -> None:
         may_remove = self._is_swept or self._view.in_sync
-        if self._work.bounds:
-            self._work.bounds = False
-            view, allocation = self._view.resolved, self._numbers.allocation
-            self._bounds = meters(view, allocation), groups(view, allocation)
-        wanted, wanted_groups = self._bounds
+        if self._pending.meters:
+            self._pending.meters = False
+            self._meters.recompute(self._view.resolved, self._numbers.allocation)
         # A flow that a hold keeps goes with its meter or group.
         may_unbind = may_remove and not self._hold.is_active
         if self._must_compare or (may_remove and not self._is_swept):
             await self._compare(life, may_remove=may_unbind)
             self._is_swept |= may_remove
         else:
-            put = [flow for key in before if (flow := self._desired.get(key)) not in (None, before[key])]
-            remove = [key for key, flow in before.items() if flow is not None and key not in self._desired]
+            meters, groups = self._meters.meters, self._meters.groups
             diff = FlowDiff(
-                put,
+                self._desired.put(before),
                 # Before in-sync the switch may hold what only *seems* to be gone; the sweep at in-sync finds the rest.
-                remove if may_remove else (),
-                [meter for id, meter in wanted.items() if self._meters.get(id) != meter],
-                [group for id, group in wanted_groups.items() if self._groups.get(id) != group],
-                [id for id in self._meters if id not in wanted] if may_unbind else (),
-                [id for id in self._groups if id not in wanted_groups] if may_unbind else (),
+                self._desired.removed(before) if may_remove else (),
+                meters.put(),
+                groups.put(),
+                meters.removed() if may_unbind else (),
+                groups.removed() if may_unbind else (),
             )
             await self._apply(diff)
             self._check(life)
-        self._meters = dict(wanted) if may_unbind else self._meters | wanted
-        self._groups = dict(wanted_groups) if may_unbind else self._groups | wanted_groups
+        self._meters.confirmed(is_removed=may_unbind)
 
     async def _compare(self, life: int, *, may_remove: bool) -> None:
         """Read back and repair. `_must_compare` falls only when the repair is confirmed."""
         self._must_compare = True
-        wanted, wanted_groups = self._bounds
-        diff = await self._switch.compare(self._desired, list(wanted.values()), list(wanted_groups.values()))
+        meters, groups = self._meters.meters.wanted, self._meters.groups.wanted
+        diff = await self._switch.compare(self._desired.flows, list(meters.values()), list(groups.values()))
         self._check(life)
         await self._apply(diff if may_remove else diff.without_removals())
         self._check(life)
@@ -572,23 +477,23 @@ class Reconciler:
 
     def _unused(self) -> list[str]:
         """The numbers whose owners are gone from the view."""
-        if not self._work.numbers:
+        if not self._pending.numbers:
             return []
-        self._work.numbers = False
-        return self._numbers.unused(self._known())
+        self._pending.numbers = False
+        return self._numbers.unused(owners_in(self._view.resolved))
 
     async def _free(self, unused: list[str]) -> None:
         """Remember the epoch and free numbers, now that their flows are surely gone."""
         numbers = self._numbers
         if not self._is_swept or self._hold.is_active or not self._view.in_sync:
-            self._work.numbers |= bool(unused)
+            self._pending.numbers |= bool(unused)
             return
         # Of now: a later one may begin while this waits, and is held.
         epoch = self._view.epoch
         kept = numbers.kept() if unused else {}
         await self._forget_connections({name: kept[name] for name in unused if name in kept})
         # Who came back meanwhile keeps its number.
-        still = set(numbers.unused(self._known())) if unused else set()
+        still = set(numbers.unused(owners_in(self._view.resolved))) if unused else set()
         unused = [name for name in unused if name in still]
         put = {EPOCH: epoch} if numbers.epoch != epoch else {}
         if put or unused:
