@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from alcor.agent.advertise import Due, Timetable
 from alcor.agent.allocation import LocalNumbers, Numbered
 from alcor.agent.answer.dispatch import Budget
 from alcor.agent.driver import PacketIn
-from alcor.agent.handler import Confirmed, Outcome, PacketHandler, Punt
+from alcor.agent.handler import Confirmed, Desk, Outcome, PacketHandler, Punt
 from alcor.pipeline.tables import INGRESS, NETWORK, ROUTER
 from alcor.pipeline.view import Allocation, View
 from alcor.telemetry.log import get_log
@@ -89,6 +90,10 @@ class HandlerDesk:
         """Count an outcome, and note its appointments."""
         self._kept(handler, outcome)
 
+    def own(self, handler: PacketHandler, agent: Desk) -> Desk:
+        """The agent as this handler's own task sees it: what it makes known is counted as the handler's."""
+        return _OwnDesk(agent, self, handler)
+
     def next_s(self) -> float | None:
         """When the next appointment comes; None if there is none."""
         return self._timetable.next_s()
@@ -108,3 +113,27 @@ class HandlerDesk:
         for subject, after_s in outcome.later:
             self._timetable.put(Due(handler.name, subject), self._now_s() + after_s)
         return outcome
+
+
+@dataclass(frozen=True, slots=True)
+class _OwnDesk:
+    """See `HandlerDesk.own`."""
+
+    agent: Desk
+    desk: HandlerDesk
+    handler: PacketHandler
+
+    @property
+    def view(self) -> View:
+        """As `Desk`."""
+        return self.agent.view
+
+    @property
+    def allocation(self) -> Allocation:
+        """As `Desk`."""
+        return self.agent.allocation
+
+    def carry_out(self, outcome: Outcome) -> None:
+        """As `Desk`."""
+        self.desk.keep(self.handler, outcome)
+        self.agent.carry_out(outcome)

@@ -12,9 +12,9 @@ import asyncio
 import time
 from collections import ChainMap, Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, assert_never
 
+from alcor.agent.acknowledge import Acknowledged, TurnTimes
 from alcor.agent.advertise import advertiser
 from alcor.agent.allocation import LocalNumbers
 from alcor.agent.answer.dispatch import Answerer
@@ -39,7 +39,6 @@ from alcor.agent.look import Look
 from alcor.agent.loss import Losses
 from alcor.agent.on_demand import Asker, LookupTimes
 from alcor.agent.part import OWN, Part
-from alcor.agent.provision import PEER_KINDS, flooded_vteps
 from alcor.agent.reconcile import Reconciler, Turn
 from alcor.agent.report import PortLedger, with_subports
 from alcor.agent.sender import Sender
@@ -50,6 +49,7 @@ from alcor.agent.translation import StaleTranslations
 from alcor.agent.usage import Usage
 from alcor.agent.view import Changes, HostView
 from alcor.agent.waiting import Waiting
+from alcor.agent.warm import Warmer
 from alcor.bus.interface import (
     AgentConnector,
     ClaimReport,
@@ -67,7 +67,6 @@ from alcor.pipeline.gateway import succeeded
 from alcor.pipeline.tables import Table
 from alcor.pipeline.view import Allocation, View
 from alcor.telemetry.log import get_log
-from alcor.telemetry.metrics import INSTALL_SECONDS
 
 log = get_log("agent")
 
@@ -142,14 +141,9 @@ class Agent:
         # The last claim of each address that a local port made, told again whenever the region is reached anew.
         self._claims: dict[tuple[str, str], ClaimReport] = {}
         self._losses = Losses(monotonic_s, now_ms)
-        self._realized: dict[int, int] = {}
-        self._realized_epoch = 0
-        self._arrived_s: float | None = None
-        # Of the turn that was confirmed last: how long what came waited for it, and how long it took.
-        self._receive_ms = self._install_ms = 0.0
+        self._acknowledged, self._times = Acknowledged(), TurnTimes(monotonic_s)
+        self._warmer = Warmer(switch)
         self._wake, self._switch_back, self._appointed, self._asking = (asyncio.Event() for _ in range(4))
-        self._vteps: set[str] = set()
-        self._peers_changed = True
         self._switch_error = "the switch has not answered yet"
         self._turns, self._settled_ms, self._started_ms = 0, 0.0, now_ms()
 
@@ -183,13 +177,12 @@ class Agent:
         self._claims = {id: claim for id, claim in self._claims.items() if claim.port_id in ports}
         self._session.claim(tuple(self._claims.values()))
         self._session.lose(self._losses.told())
-        self._realized.clear()
+        self._acknowledged.new_stream()
         self._wake.set()
 
     def received(self, steps: Sequence[Step]) -> None:
         """Goal state arrived."""
-        if self._arrived_s is None:
-            self._arrived_s = self._monotonic_s()
+        self._times.arrived()
         changes = self._view.apply(steps)
         self.asker.noted(changes)
         self._waiting.noted(changes)
@@ -199,7 +192,7 @@ class Agent:
         if any(change.key.kind in _SERVED_KINDS for change in changes.items):
             self._losses.routers_changed()
         self._session.resume(changes.resume)
-        self._peers_changed |= any(change.key.kind in PEER_KINDS for change in changes.items)
+        self._warmer.noted(changes.items)
         self._wake.set()
 
     async def answer(self, question: Question) -> Reply:
@@ -269,8 +262,7 @@ class Agent:
                 self._switch_error = ""
                 self._reconciler.connected()
                 self._switch_back.set()
-                self._vteps.clear()
-                self._peers_changed = True
+                self._warmer.connected()
                 self._wake.set()
                 log.debug("switch_connected")
             case Lost(reason):
@@ -348,8 +340,8 @@ class Agent:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            arrived_s, self._arrived_s = self._arrived_s, None
-            begun_s, version = self._monotonic_s(), self._waiting.version
+            self._times.begun()
+            version = self._waiting.version
             try:
                 turn = await self._reconciler.turn()
             except FlowsRefused as error:
@@ -366,18 +358,16 @@ class Agent:
                 failures = 0
                 self._turns += 1
                 if turn is not None:
-                    confirmed_ms, confirmed_s = self._now_ms(), self._monotonic_s()
+                    confirmed_ms = self._now_ms()
+                    self._times.confirmed()
                     self._sender.send(self._waiting.confirmed(version, self.view))
-                    if arrived_s is not None:
-                        INSTALL_SECONDS.observe(confirmed_s - arrived_s)
-                    self._receive_ms = 0.0 if arrived_s is None else max(0.0, begun_s - arrived_s) * 1000
-                    self._install_ms = (confirmed_s - begun_s) * 1000
-                    await self._warm()
+                    if self.allocation.tunnels:
+                        await self._warmer.warm(self.view)
                     self._done(turn, confirmed_ms)
-                elif self._arrived_s is None:
-                    self._arrived_s = arrived_s
+                else:
+                    self._times.undone()
                 continue
-            self._arrived_s = arrived_s if self._arrived_s is None else self._arrived_s
+            self._times.undone()
             await self._pause(full_jitter(failures, self._random, base_s=REPAIR_S_BASE, max_s=REPAIR_S_MAX))
             failures += 1
             self._wake.set()
@@ -426,15 +416,12 @@ class Agent:
         self._appointed.set()
 
     def _acknowledge(self, turn: Turn, reports: Sequence[PortReport]) -> None:
-        if turn.epoch != self._realized_epoch:
-            self._realized.clear()
-            self._realized_epoch = turn.epoch
-        news = {
-            shard: through for shard, through in turn.realized.items() if self._realized.get(shard) != through
-        }
-        self._realized |= news
         self._session.acknowledge(
-            turn.epoch, news, reports, receive_ms=self._receive_ms, install_ms=self._install_ms
+            turn.epoch,
+            self._acknowledged.news(turn.epoch, turn.realized),
+            reports,
+            receive_ms=self._times.receive_ms,
+            install_ms=self._times.install_ms,
         )
 
     async def _keep_time(self) -> None:
@@ -480,29 +467,11 @@ class Agent:
         """A handler's own task, begun again when it ends or fails."""
         while handler.run is not None:
             try:
-                await handler.run(_OwnDesk(self, self._desk, handler))
+                await handler.run(self._desk.own(handler, self))
             except Exception:
                 # The edge of the handler: its sockets may fail, the agent goes on.
                 log.exception("handler_failed", handler=handler.name)
             await self._sleep(HANDLER_RETRY_S)
-
-    async def _warm(self) -> None:
-        """Ask the underlay for new VTEPs before their ports are acknowledged; the answers come while that travels."""
-        if not self._peers_changed or not self._numbers.allocation.tunnels:
-            return
-        self._peers_changed = False
-        wanted = flooded_vteps(self._view.resolved)
-        new = wanted - self._vteps
-        self._vteps &= wanted
-        if not new:
-            return
-        try:
-            await self._switch.warm_tunnels(sorted(new))
-        except SwitchError as error:
-            self._peers_changed = True
-            log.warning("tunnels_not_warmed", reason=str(error))
-        else:
-            self._vteps |= new
 
     # --- status ----------------------------------------------------------------------------------------
 
@@ -514,7 +483,7 @@ class Agent:
         """
         if not (self._session.is_open and self._view.in_sync):
             return -1
-        return min((self._realized.get(shard, -1) for shard in self._view.realizable()), default=-1)
+        return self._acknowledged.through(self._view.realizable())
 
     @property
     def settled_ms(self) -> float:
@@ -568,27 +537,3 @@ class Agent:
                 "punts": Counter(self._answerer.counts) + Counter(self._desk.counts) + self._waiting.counts,
             },
         }
-
-
-@dataclass(frozen=True, slots=True)
-class _OwnDesk:
-    """The agent as one handler's own task sees it: what it makes known is counted as that handler's."""
-
-    agent: Agent
-    desk: HandlerDesk
-    handler: PacketHandler
-
-    @property
-    def view(self) -> View:
-        """As `Desk`."""
-        return self.agent.view
-
-    @property
-    def allocation(self) -> Allocation:
-        """As `Desk`."""
-        return self.agent.allocation
-
-    def carry_out(self, outcome: Outcome) -> None:
-        """As `Desk`."""
-        self.desk.keep(self.handler, outcome)
-        self.agent.carry_out(outcome)
