@@ -35,7 +35,6 @@ TWO_SUBNETS = (
     .but("red-3", fixed_ips=(FixedIp("far-v4", FAR_C.ip), FixedIp("far-v6", FAR_C6.ip)))
     .but("red-4", fixed_ips=(FixedIp("far-v4", FAR_D.ip),))
 )
-ANY6 = {"ether_type": "ipv6", "ip_prefix": "::/0"}
 
 
 def rule(acl: str, direction: str, number: int, action: str, **fields: object) -> NetworkAclRule:

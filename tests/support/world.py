@@ -1,6 +1,5 @@
 """A region in which there is something of every kind: one row at least of each resource, and what binds them."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from alcor.model.catalogue import RESOURCES
@@ -162,8 +161,3 @@ async def _rest(api: Api, inside: Json, ports: list[Json], group: Json) -> None:
     await api.made("ip", subnet_id=ports[4]["fixed_ips"][0]["subnet_id"])
     await api.made("log", name="log", resource_type="security_group", resource_id=group["id"])
     await _act(api, f"/v2.0/quotas/{ADMIN_PROJECT}", {"quota": {"network": 1_000}})
-
-
-def kinds_missing(ids: Mapping[str, list[str]]) -> list[str]:
-    """Resources of which the world has no row."""
-    return [kind for kind, found in ids.items() if not found]

@@ -173,10 +173,6 @@ class LocalNumbers:
         """Whose number it is. Cost: O(1)."""
         return self._owners[what].get(key)
 
-    def port_of(self, key: int) -> str | None:
-        """Whose port key it is."""
-        return self.owner_of(Numbered.PORT, key)
-
     def take(self, owners: Owners) -> dict[str, int]:
         """Numbers for those that have none, to be saved and then confirmed with `saved`. Raises: Exhausted."""
         taken: dict[str, int] = {}

@@ -257,15 +257,6 @@ class Graph:
         """Where a port is; None if it is unbound, its host is not there, or there is no such port."""
         return self._placement.placed.get(port_id)
 
-    def ports_on(self, host_id: str) -> Iterator[Placement]:
-        """The ports placed on a host."""
-        host = self.intent.hosts.get(host_id)
-        ports = self.intent.ports_named(host.item.name) if host is not None else ()
-        for id in dict.fromkeys(port.local.id for port in ports):
-            placement = self._placement.placed.get(id)
-            if placement is not None and placement.host_id == host_id:
-                yield placement
-
     def closure(self, host_id: str) -> Iterator[Scope]:
         """Every scope a host must hold, once: its own, the region's, and what their items refer to, and so on.
 

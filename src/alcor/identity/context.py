@@ -1,4 +1,4 @@
-"""TLS contexts of a host for Python's own sockets: to other hosts' Open vSwitch (OVSDB, OpenFlow) and from them."""
+"""The TLS context of a host for Python's own sockets: to other hosts' Open vSwitch (OVSDB, OpenFlow)."""
 
 import ssl
 from pathlib import Path
@@ -14,16 +14,7 @@ def client_context(folder: Path) -> ssl.SSLContext:
 
     Made for each connection, so that renewed certificates are used. Raises: OSError (ssl.SSLError is one).
     """
-    return _context(ssl.PROTOCOL_TLS_CLIENT, folder)
-
-
-def server_context(folder: Path) -> ssl.SSLContext:
-    """For connections that a host takes; clients without a certificate of the region are refused. Raises: OSError."""
-    return _context(ssl.PROTOCOL_TLS_SERVER, folder)
-
-
-def _context(protocol: ssl._SSLMethod, folder: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(protocol)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_verify_locations(cafile=folder / CA)

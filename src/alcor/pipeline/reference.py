@@ -1,6 +1,7 @@
 """The reference page of the pipeline, from its declarations: `python -m alcor.pipeline.reference` prints it."""
 
 from alcor.pipeline.tables import (
+    CONNECTION_MARK_TEXTS,
     COOKIE_OURS,
     COOKIE_OURS_MASK,
     COPIES_PER_FLOW_MAX,
@@ -11,6 +12,7 @@ from alcor.pipeline.tables import (
     REGISTERS,
     TABLE_TEXTS,
     UNIT_TEXTS,
+    ConnectionMark,
     Flag,
     Priority,
     Table,
@@ -31,6 +33,11 @@ def render_reference() -> str:
         _grid(("field", "meaning"), [(register.field.value[0], register.text) for register in REGISTERS]),
         "## Flags\n",
         _grid(("bit", "name", "meaning"), [(hex(f.value), f.name, FLAG_TEXTS[f]) for f in Flag]),
+        "## Marks of connections\n",
+        _grid(
+            ("bit", "name", "meaning"),
+            [(hex(mark.value), mark.name, CONNECTION_MARK_TEXTS[mark]) for mark in ConnectionMark],
+        ),
         "## Priorities\n",
         _grid(
             ("priority", "name", "meaning"),

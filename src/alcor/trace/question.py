@@ -7,7 +7,6 @@ import msgspec
 from alcor.trace.cause import Cause, Verdict
 
 ICMP, TCP, UDP, ICMPV6, SCTP = 1, 6, 17, 58, 132
-BYTES_MAX = 9_000
 
 
 class TraceQuestion(msgspec.Struct, frozen=True, kw_only=True):

@@ -45,12 +45,6 @@ class Component:
 _CURRENT: ContextVar[Component | None] = ContextVar("component", default=None)
 
 
-def current_component() -> str:
-    """The name of who runs; empty outside of all components."""
-    component = _CURRENT.get()
-    return "" if component is None else component.name
-
-
 class _Task(asyncio.Task[Any]):
     """A task whose place in sets does not depend on its address."""
 

@@ -31,7 +31,7 @@ def test_the_lowest_free_number_is_taken() -> None:
 
     assert numbers.allocation.port_keys == {"a": 1, "b": 2, "c": 3}
     assert numbers.allocation.network_keys == {"net": 1}
-    assert [numbers.port_of(key) for key in (1, 2, 3, 4)] == ["a", "b", "c", None]
+    assert [numbers.owner_of(Numbered.PORT, key) for key in (1, 2, 3, 4)] == ["a", "b", "c", None]
 
 
 def test_a_number_counts_only_when_saved() -> None:
@@ -50,7 +50,7 @@ def test_a_freed_number_rests() -> None:
     clock = Clock()
     numbers = numbered(clock, "a", "b")
     numbers.free(["port:a"])
-    assert numbers.port_of(1) is None
+    assert numbers.owner_of(Numbered.PORT, 1) is None
     assert numbers.take(of(("c",))) == {"port:c": 3}
 
     clock.s += REST_S
@@ -138,7 +138,10 @@ def test_live_owners_never_share_a_number(steps: list[tuple[str, int]]) -> None:
         held = list(numbers.allocation.port_keys.values())
         assert len(set(held)) == len(held)
         assert all(1 <= number <= 9 for number in held)
-        assert all(numbers.port_of(key) == owner for owner, key in numbers.allocation.port_keys.items())
+        assert all(
+            numbers.owner_of(Numbered.PORT, key) == owner
+            for owner, key in numbers.allocation.port_keys.items()
+        )
 
 
 def test_each_kind_has_its_own_numbers() -> None:

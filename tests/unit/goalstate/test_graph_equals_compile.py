@@ -16,6 +16,7 @@ from alcor.goalstate.scope import CLOSURE_DEPTH_MAX, REGION, Scope, host_scope, 
 from alcor.goalstate.told import scopes_of
 from alcor.model.catalogue import BY_ENTITY
 from alcor.model.host import Host
+from alcor.model.port import Port
 from tests.support.goalstate import (
     UNTIMED,
     Rows,
@@ -129,7 +130,9 @@ def _assert_closed(graph: Graph, rows: Rows) -> None:
             wave -= closure
         assert depth <= CLOSURE_DEPTH_MAX
         assert set(graph.closure(host.id)) == closure
-        for placement in graph.ports_on(host.id):
+    for port in (row for row in rows.values() if isinstance(row, Port)):
+        placement = graph.placement(port.id)
+        if placement is not None:
             assert graph.shards_of(placement) == _shards(graph, placement)
 
 

@@ -104,7 +104,6 @@ def encode_config(xid: int, packet_bytes_max: int) -> bytes:
     return encode_message(Type.SET_CONFIG, xid, struct.pack("!HH", _FRAGMENTS_MATCHED, packet_bytes_max))
 
 
-_ADD: Final = int(FlowCommand.ADD)
 _FLOW_MOD_TYPE: Final = int(Type.FLOW_MOD)  # an IntEnum is slower to pack than an int
 _FLOW_MOD: Final = struct.Struct("!BBHIQQBBHHHIIIHH")
 

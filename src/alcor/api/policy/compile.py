@@ -75,11 +75,6 @@ class Rule:
     fields: frozenset[str]
     callers: frozenset[str]
 
-    @property
-    def needs_target(self) -> bool:
-        """Whether any answer depends on the target."""
-        return bool(self.fields)
-
 
 @dataclass(frozen=True, slots=True)
 class _Part:
