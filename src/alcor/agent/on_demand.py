@@ -17,7 +17,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import NamedTuple, TypeVar
 
 from alcor.agent.view import Changes
-from alcor.bus.interface import AgentMessage, Confirm, Forget, Lookup
+from alcor.bus.interface import ABSENT_MAX, AgentMessage, Confirm, Forget, Lookup
 from alcor.goalstate.item import Key, key_of
 from alcor.goalstate.scope import Scope
 from alcor.goalstate.subject import subjects
@@ -33,9 +33,11 @@ GATHER_S = 0.001
 # An answer that does not come is asked for again after so long, so often, and then given up: the next packet asks anew.
 RETRY_S = 0.5
 TRIES_MAX = 4
-# Nobody has it: not asked again for so long. Should somebody get it meanwhile, the ncm says so unasked.
+# Nobody has it: not asked again for so long. Should somebody get it meanwhile, the ncm says so unasked; it remembers
+# the last `ABSENT_MAX` of a scope, of which some may not have come here yet.
 ABSENT_S = 10.0
-ABSENT_MAX = 4_096
+ABSENT_PER_SCOPE_MAX = ABSENT_MAX - WINDOW
+ABSENT_SCOPES_MAX = 16
 _LOOK_S_MAX = 30.0
 # How often it is looked who is idle, as a share of `idle_s`.
 _LOOKS = 8
@@ -124,7 +126,8 @@ class Asker:
         self._by_scope: Counter[Scope] = Counter()
         self._by_port: Counter[str] = Counter()
         self._flying: OrderedDict[Subject, _Question] = OrderedDict()
-        self._absent: OrderedDict[Subject, float] = OrderedDict()
+        # Scope → subject → until when; in both who was told of last is last.
+        self._absent: OrderedDict[Scope, OrderedDict[str, float]] = OrderedDict()
         self._entries: dict[Scope, dict[Key, _Entry]] = {}
         self._gathered_s: float | None = None
         self._look_s: float | None = None
@@ -160,18 +163,39 @@ class Asker:
     def counts(self) -> dict[str, int]:
         """{refused: questions that found no place, asked_most: how many there were at once at most, absent: of how
         many subjects it is known that nobody has them}."""
-        return {"refused": self.refused, "asked_most": self._most, "absent": len(self._absent)}
+        return {
+            "refused": self.refused,
+            "asked_most": self._most,
+            "absent": sum(map(len, self._absent.values())),
+        }
 
     def is_absent(self, scope: Scope, text: str) -> bool:
         """Whether the ncm said a moment ago that nobody has this."""
-        subject = Subject(scope, text)
-        until_s = self._absent.get(subject)
+        absent = self._absent.get(scope)
+        until_s = None if absent is None else absent.get(text)
         if until_s is None:
             return False
         if until_s <= self._now_s():
-            del self._absent[subject]
+            self._appeared(scope, text)
             return False
         return True
+
+    def _disappeared(self, scope: Scope, text: str) -> None:
+        absent = self._absent.setdefault(scope, OrderedDict())
+        absent[text] = self._now_s() + ABSENT_S
+        absent.move_to_end(text)
+        self._absent.move_to_end(scope)
+        if len(absent) > ABSENT_PER_SCOPE_MAX:
+            absent.popitem(last=False)
+        if len(self._absent) > ABSENT_SCOPES_MAX:
+            self._absent.popitem(last=False)
+
+    def _appeared(self, scope: Scope, text: str) -> None:
+        absent = self._absent.get(scope)
+        if absent is not None:
+            absent.pop(text, None)
+            if not absent:
+                del self._absent[scope]
 
     def used(self, scope: Scope, keys: Iterable[Key]) -> None:
         """Packets of these held items were seen since the last time: they are not idle."""
@@ -255,12 +279,8 @@ class Asker:
             if change.after is None and change.scope in self._entries:
                 self._entries[change.scope].pop(change.key, None)
         for scope, text in changes.absent:
-            subject = Subject(scope, text)
-            self._settle(subject)
-            self._absent[subject] = self._now_s() + ABSENT_S
-            self._absent.move_to_end(subject)
-            if len(self._absent) > ABSENT_MAX:
-                self._absent.popitem(last=False)
+            self._settle(Subject(scope, text))
+            self._disappeared(scope, text)
 
     def _turned(self, scope: Scope) -> None:
         if self._is_lazy(scope):
@@ -269,8 +289,7 @@ class Asker:
             self._entries.pop(scope, None)
             for subject in [subject for subject in self._questions if subject.scope == scope]:
                 self._end(self._questions[subject])
-            for subject in [subject for subject in self._absent if subject.scope == scope]:
-                del self._absent[subject]
+            self._absent.pop(scope, None)
         if self._look_s is None and self._entries:
             self._look_s = self._now_s() + self._pause_s
             self._woken()
@@ -288,9 +307,8 @@ class Asker:
         else:
             entry.right_s = self._now_s()
         for text in texts:
-            subject = Subject(scope, text)
-            self._absent.pop(subject, None)
-            answered = self._settle(subject)
+            self._appeared(scope, text)
+            answered = self._settle(Subject(scope, text))
             if entry is not None and answered:
                 entry.used_s = self._now_s()  # somebody wanted it
             if "/" in text:

@@ -336,6 +336,11 @@ class Resume(msgspec.Struct, frozen=True, gc=False):
     position: int
 
 
+ABSENT_MAX = 1_024
+"""Of so many subjects, of each agent and scope, the ncm remembers that it said they were nobody's, and says so when
+they are somebody's. An agent believes it of fewer, and asks about the others."""
+
+
 class Lookup(msgspec.Struct, frozen=True, gc=False):
     """Agent: what has these subjects? The answer is an update of the scope, `put` or `absent`; what is put is held.
 

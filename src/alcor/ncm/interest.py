@@ -18,14 +18,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
-from alcor.bus.interface import Envelope
+from alcor.bus.interface import ABSENT_MAX, Envelope
 from alcor.bus.subject import Code, code_of
 from alcor.goalstate.item import Key
-
-# What one holder may have been told to be nobody's, and is told of when it appears; the oldest is forgotten, for which
-# the agent's own memory of it is shorter.
-ABSENT_MAX = 1_024
-
 
 Codes = Callable[[Key, bytes], Sequence[Code]]
 """Reads the codes of an item's subjects from its bytes (`ItemCodec.codes`)."""

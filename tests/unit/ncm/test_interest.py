@@ -8,12 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alcor.bus.interface import Envelope
+from alcor.agent.on_demand import GATHER_S, PORT_MAX, WINDOW, Asked, Asker
+from alcor.agent.view import Changes
+from alcor.bus.interface import ABSENT_MAX, Envelope, Lookup
 from alcor.bus.subject import code_of
 from alcor.goalstate.item import Claim, Item, Key, Neighbour, key_of
+from alcor.goalstate.scope import neighbours_scope
 from alcor.goalstate.security_item import Member
 from alcor.goalstate.subject import subjects
-from alcor.ncm.interest import ABSENT_MAX, Holder, Interest
+from alcor.ncm.interest import Holder, Interest
 from tests.support import bus as support
 from tests.support.bus import a_neighbour
 from tests.support.ncm import CODEC
@@ -250,6 +253,34 @@ def test_the_absent_are_bounded() -> None:
     scope.put(peer(2, ips=("10.0.1.1",)))
 
     assert scope.held(holder) == {"p2"}
+
+
+def test_who_is_nobody_to_an_agent_is_remembered() -> None:
+    """However much the ports of a host ask in vain: what its agent does not ask again it is told of."""
+    scope, now_s = Scope(), 1_000.0
+    holder, subnet = scope.holder(), neighbours_scope("net-1")
+    asker = Asker(
+        is_lazy=lambda _: True,
+        held=lambda _: (),
+        digest=lambda *_: None,
+        monotonic_s=lambda: now_s,
+        random=lambda: 0.0,
+    )
+    texts = [f"10.{n >> 8}.{n & 255}.1" for n in range(3 * ABSENT_MAX)]
+    late: list[list[str]] = []
+    for begin in range(0, len(texts), PORT_MAX):
+        for text in texts[begin : begin + PORT_MAX]:
+            assert asker.ask(subnet, text, f"port-{begin}") is Asked.ASKED
+        now_s += GATHER_S
+        asked = [text for message in asker.take() if isinstance(message, Lookup) for text in message.subjects]
+        scope.interest.look_up(holder, asked)
+        late.append(asked)
+        if len(late) == WINDOW // PORT_MAX:
+            asker.noted(Changes(absent=[(subnet, text) for text in late.pop(0)]))
+
+    believed = [text for text in texts if asker.is_absent(subnet, text)]
+    assert len(believed) > ABSENT_MAX // 2
+    assert {*believed} <= {*holder.waited_for}
 
 
 @given(st.one_of(support.items["neighbour"], support.items["member"], support.items["claim"]))
