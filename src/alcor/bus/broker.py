@@ -7,6 +7,7 @@ loss of a minority of them. Subjects: `alcor.<region>.goal.<epoch>.<shard>`, 64 
 import asyncio
 import contextlib
 import random
+import socket
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -50,6 +51,8 @@ STREAM_BYTES = 256 << 20
 _QUEUE_BYTES = 32 << 20
 _HEADERS_BYTES = 1 << 10
 _PROBE = b"probe"
+# JetStream's error "stream name already in use with a different configuration".
+_STREAM_EXISTS = 10058
 
 
 class BrokerPlace(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,11 +91,26 @@ class _Client(Client):
         """Asked by the driver at each connection it makes."""
         return self._place.tls() if self._place.tls is not None else super().ssl_context
 
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        # The driver asks the server whether there is to be TLS, and goes on without; so would it with whoever stands
+        # in the server's place. This is before anything of ours is said.
+        if initial_connection and self._place.tls is not None and not info.get("tls_required"):
+            raise nats.errors.Error(
+                "the broker does not ask for TLS, which we are to have with it: nothing was said to it. Configure TLS "
+                "there, or write nats:// in bus.broker and no broker_ca_file and broker_certificate_file"
+            )
+        await super()._process_info(info, initial_connection)
+
 
 async def _connect(
-    place: BrokerPlace, name: str, lost: Callable[[], None], back: Callable[[], None]
+    place: BrokerPlace,
+    name: str,
+    lost: Callable[[], None],
+    back: Callable[[], None],
+    failed: Callable[[str], None],
 ) -> Client:
-    """Each server is tried once, in random order; who is connected stays so by itself, at whichever answers.
+    """Servers are tried in turn, in random order, for ever; who is connected stays so by itself, at whichever answers.
+    `failed`: hears why not one was reached.
 
     Raises: OSError, nats.errors.Error, TimeoutError: the one that tells most of why no server will do.
     """
@@ -100,16 +118,22 @@ async def _connect(
     failures: list[Exception] = []
     for first in range(len(servers)):
         try:
-            return await _connect_once(place, servers[first:] + servers[:first], name, lost, back)
+            return await _connect_once(place, servers[first:] + servers[:first], name, lost, back, failed)
         except _BROKEN as error:
             failures.append(error)
     raise max(failures, key=lambda error: isinstance(error, ssl.SSLError) or _is_unknown(error))
 
 
 async def _connect_once(
-    place: BrokerPlace, servers: list[str], name: str, lost: Callable[[], None], back: Callable[[], None]
+    place: BrokerPlace,
+    servers: list[str],
+    name: str,
+    lost: Callable[[], None],
+    back: Callable[[], None],
+    failed: Callable[[str], None],
 ) -> Client:
     client = _Client(place)
+    unreached = 0
 
     async def on_lost() -> None:
         if client.options["allow_reconnect"]:
@@ -119,7 +143,12 @@ async def _connect_once(
         back()
 
     async def on_error(error: Exception) -> None:
+        nonlocal unreached
         log.debug("broker_error", reason=_reason(error))
+        if not client.options["allow_reconnect"]:
+            unreached += 1
+            if unreached >= len(servers):
+                failed(_reason(error))
 
     options: dict[str, Any] = {"user_credentials": place.credentials} if place.credentials else {}
     try:
@@ -188,6 +217,14 @@ def _reason(error: BaseException) -> str:
         )
     if _is_unknown(error):
         return "the broker does not know us: it must have a user for our certificate, or for the password in bus.broker"
+    if isinstance(error, nats.errors.NoRespondersError | nats.js.errors.ServiceUnavailableError):
+        return (
+            "nobody answers for JetStream: the broker's servers must have it, and a majority of them must run"
+        )
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, ConnectionRefusedError | socket.gaierror):
+        return f"the broker cannot be reached: {error}"
     if isinstance(error, nats.js.errors.APIError) and error.description:
         return error.description
     return str(error) or type(error).__name__
@@ -212,7 +249,9 @@ async def ensure_stream(context: JetStreamContext, place: BrokerPlace) -> None:
     )
     try:
         await context.add_stream(wanted)
-    except nats.js.errors.BadRequestError:
+    except nats.js.errors.BadRequestError as error:
+        if error.err_code != _STREAM_EXISTS:
+            raise
         await context.update_stream(wanted)  # made by another version, or with other replicas
 
 
@@ -285,7 +324,11 @@ class BrokerSender:
         lost = "the connection to the broker was lost"
         closing = False
         client = await _connect(
-            self._place, "alcor-dataplane", lambda: None if closing else self._fail(lost), lambda: None
+            self._place,
+            "alcor-dataplane",
+            lambda: None if closing else self._fail(lost),
+            lambda: None,
+            self._fail,
         )
         self._client = client
         context = client.jetstream(timeout=max(self._ack_s, CONNECT_S))
@@ -409,7 +452,11 @@ class BrokerReader:
         """One connection, and one consumer after the other. Raises: what ends it."""
         closing = False
         client = await _connect(
-            self._place, "alcor-ncm", lambda: None if closing else self._lose(), self._come_back
+            self._place,
+            "alcor-ncm",
+            lambda: None if closing else self._lose(),
+            self._come_back,
+            self._fail,
         )
         try:
             while True:
@@ -427,7 +474,13 @@ class BrokerReader:
     ) -> AsyncIterator[tuple[Subscription, Callable[[], Awaitable[None]]]]:
         """A consumer that begins after the last frame read, or with the next one that is published."""
         manager = client.jsm(timeout=CONNECT_S)
-        last = (await manager.stream_info(self._place.stream)).state.last_seq
+        try:
+            last = (await manager.stream_info(self._place.stream)).state.last_seq
+        except nats.js.errors.NotFoundError as error:
+            raise ConnectionError(
+                f"the broker has no stream {self._place.stream}: a dataplane with the same bus.broker and "
+                "bus.broker_region makes it"
+            ) from error
         if self._sequence > last:
             self._sequence = 0  # another stream was put in its place
         subscription = await client.subscribe(client.new_inbox())

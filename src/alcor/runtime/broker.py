@@ -1,10 +1,12 @@
 """Wiring of the normal path: the broker that `bus.broker` names, for the dataplane's end and for an ncm's."""
 
+import importlib.util
 import random
 import secrets
 import ssl
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alcor.bus.interface import ItemCodec
@@ -38,6 +40,8 @@ def broker_place(config: RegionConfig) -> "BrokerPlace | None":
         raise ConfigurationError(
             "bus.broker names NATS servers, but their driver is not installed: pip install 'alcor[region,nats]'"
         ) from error
+    if bus.broker_credentials_file:
+        _check_credentials(bus.broker_credentials_file)
     return BrokerPlace(
         servers=bus.broker,
         region=bus.broker_region,
@@ -47,8 +51,25 @@ def broker_place(config: RegionConfig) -> "BrokerPlace | None":
     )
 
 
+def _check_credentials(file: str) -> None:
+    if importlib.util.find_spec("nkeys") is None:
+        raise ConfigurationError(
+            "bus.broker_credentials_file names a NATS user, but what signs for one is not installed: pip install nkeys"
+        )
+    try:
+        Path(file).read_bytes()
+    except OSError as error:
+        raise ConfigurationError(
+            f"bus.broker_credentials_file = '{file}': {error.strerror or error}"
+        ) from error
+
+
 def _tls(bus: Bus) -> Callable[[], ssl.SSLContext] | None:
-    if not (bus.broker_ca_file or bus.broker_certificate_file or bus.broker[0].startswith("tls://")):
+    if not (
+        bus.broker_ca_file
+        or bus.broker_certificate_file
+        or any(server.startswith("tls://") for server in bus.broker)
+    ):
         return None
     named = "bus.broker_ca_file, bus.broker_certificate_file, bus.broker_key_file"
     return client_contexts(named, bus.broker_ca_file, bus.broker_certificate_file, bus.broker_key_file)

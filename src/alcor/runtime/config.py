@@ -95,7 +95,10 @@ class Bus(Struct, frozen=True, kw_only=True):
     ] = ""
     broker_key_file: Annotated[str, Meta(description="The key of `broker_certificate_file` (PEM).")] = ""
     broker_credentials_file: Annotated[
-        str, Meta(description="A NATS user's credentials (JWT and seed); none if empty.")
+        str,
+        Meta(
+            description="A NATS user's credentials (JWT and seed); none if empty. It needs the package nkeys."
+        ),
     ] = ""
     normal_from: Annotated[
         int, Meta(ge=1, le=10_000, description="So many ncms want a scope: its steps go by the broker.")
