@@ -18,3 +18,16 @@ async def test_an_agent_is_changed_through_its_host(api: Api, member: Api) -> No
     assert error_of(await api.put(path, {"agent": {"host": "n2"}}))[0] == 400
     assert error_of(await member.put(path, {"agent": {"description": ""}}))[0] == 404
     assert (await api.put("/v2.0/agents", {"agents": []})).status_code == 405
+
+
+async def test_an_agent_shows_what_its_host_has(api: Api) -> None:
+    """Where its tunnels end, of which kinds they may be, and the bridges that lead to physical networks."""
+    host = await api.made(
+        "host", name="n1", vtep_addresses=["192.0.2.1"], bridge_mappings={"physnet1": "br-ex"}
+    )
+
+    configurations = (await api.shown(f"/v2.0/agents/{host['id']}"))["configurations"]
+
+    assert configurations["bridge_mappings"] == {"physnet1": "br-ex"}
+    assert configurations["tunnel_types"] == ["vxlan", "geneve", "gre"]
+    assert configurations["tunneling_ip"] == "192.0.2.1"

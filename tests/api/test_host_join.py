@@ -34,18 +34,21 @@ async def invited(api: Api, **said: Any) -> Invitation:
     return Invitation.parse((await api.made("host_invite", **said))["token"])
 
 
-def a_body(invitation: Invitation, key: PrivateKey, name: str = "h1", vtep: str = "192.0.2.1") -> Json:
-    """What a host says when it joins, signed."""
+def a_body(
+    invitation: Invitation, key: PrivateKey, name: str = "h1", vtep: str = "192.0.2.1", **more: Any
+) -> Json:
+    """What a host says when it joins, signed. `vtep`: "" says nothing."""
     body: Json = {
         "invite": invitation.id,
         "request": make_request(key, name).decode(),
         "name": name,
-        "vtep_addresses": [vtep],
+        **({"vtep_addresses": [vtep]} if vtep else {}),
+        **more,
     }
     return body | {"signature": invitation.sign(body)}
 
 
-async def joined(api: Api, invitation: Invitation, key: PrivateKey, **said: str) -> Json:
+async def joined(api: Api, invitation: Invitation, key: PrivateKey, **said: Any) -> Json:
     answer = await api.post("/hosts/join", a_body(invitation, key, **said))
     assert answer.status_code == 200, answer.text
     found: Json = answer.json()
@@ -175,8 +178,40 @@ async def test_a_host_of_an_inventory_joins_as_it(api: Api, store: Store) -> Non
     answer = await joined(api, await invited(api, cluster="c1"), make_key())
     refused = await api.post("/hosts/join", a_body(await invited(api), make_key(), "h2", "192.0.2.2"))
 
-    assert answer["host"] == {"id": quiet["id"], "name": "h1", "cluster": "c7"}
+    assert answer["host"] == {
+        "id": quiet["id"],
+        "name": "h1",
+        "cluster": "c7",
+        "vtep_addresses": ["192.0.2.1"],
+    }
     assert refused.status_code == 409
+
+
+async def test_what_nobody_said_is_no_word_against_the_regions(api: Api) -> None:
+    """Where a host is reached from decides where the tunnels of a new one end, and changes no host that is known:
+    an inventory that puts tunnels on a network of their own stays in force."""
+    invitation = await invited(api, uses_max=2)
+    await api.made("host", name="h1", vtep_addresses=["192.0.2.1"], bridge_mappings={"a": "br-a"})
+    key, found = make_key(), {"vtep": "", "reached_from": "198.51.100.7"}
+
+    planned = [await joined(api, invitation, key, **found) for _ in range(2)]
+    new = await joined(api, invitation, make_key(), name="h2", **found)
+
+    assert [one["host"]["vtep_addresses"] for one in planned] == [["192.0.2.1"]] * 2
+    assert new["host"]["vtep_addresses"] == ["198.51.100.7"]
+    nowhere = await api.post("/hosts/join", a_body(await invited(api), make_key(), "h3", ""))
+    assert (nowhere.status_code, "vtep_addresses" in nowhere.text) == (400, True)
+
+
+async def test_what_a_host_says_again_counts(api: Api) -> None:
+    """Joining again with the key brings what is named then; what is not named stays."""
+    invitation, key = await invited(api), make_key()
+    id = (await joined(api, invitation, key, bridge_mappings={"a": "br-a"}))["host"]["id"]
+
+    await joined(api, invitation, key, vtep="", reached_from="198.51.100.7", bridge_mappings="b:br-b")
+
+    host = await api.shown(f"/hosts/{id}")
+    assert (host["vtep_addresses"], host["bridge_mappings"]) == (["192.0.2.1"], {"b": "br-b"})
 
 
 async def test_what_a_host_says_is_bounded(api: Api) -> None:

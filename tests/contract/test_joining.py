@@ -63,7 +63,7 @@ def certified(authority: Authority, body: Json, **changes: Any) -> Json:
     """What a region with this authority answers."""
     row = Host(id=HOST_ID, name="h1", vtep_addresses=("192.0.2.1",))
     issued = Certifier(lambda: authority).issue(row, parse_request(body["request"]))
-    host = {"id": HOST_ID, "name": "h1", "cluster": ""}
+    host = {"id": HOST_ID, "name": "h1", "cluster": "", "vtep_addresses": ["192.0.2.1"]}
     return {"host": host, **issued, "agents": ["0.0.0.0:9697"], "tls": True} | changes
 
 
@@ -88,7 +88,7 @@ def test_what_a_host_sends_is_signed_and_not_secret(tmp_path: Path) -> None:
     assert path == "/hosts/join"
     assert is_signed(public_of(SECRET), said, body["signature"])
     assert SECRET not in json.dumps(body)
-    assert joined == Joined(HOST_ID, "h1", url, ("127.0.0.1:9697",), tls=True)
+    assert joined == Joined(HOST_ID, "h1", url, ("127.0.0.1:9697",), tls=True, vteps=("192.0.2.1",))
     assert Joined.read(HostFolder(tmp_path / "id")) == joined
     assert sorted(path.name for path in (tmp_path / "id").iterdir()) == [
         "ca.pem",
@@ -113,6 +113,23 @@ def test_the_key_of_a_first_try_is_used_again(tmp_path: Path) -> None:
         join(HostFolder(tmp_path), invited(authority), url, SAID)
 
     assert keys[0] == keys[1]
+
+
+def test_a_key_is_of_one_host(tmp_path: Path) -> None:
+    """A machine that was renamed or copied is told so before anything is asked; the same name is asked for again."""
+    authority, names = an_authority(), []
+
+    def answer(_path: str, body: Json) -> tuple[int, Json]:
+        names.append(body["name"])
+        return 200, certified(authority, body)
+
+    with answering(answer) as url:
+        join(HostFolder(tmp_path), invited(authority), url, SAID)
+        with pytest.raises(JoinError, match=f"joined as host 'h1'.*remove {tmp_path}"):
+            join(HostFolder(tmp_path), invited(authority), url, SAID | {"name": "h2"})
+        join(HostFolder(tmp_path), invited(authority), url, SAID)
+
+    assert names == ["h1", "h1"]
 
 
 def test_another_regions_answer_is_not_believed(tmp_path: Path) -> None:

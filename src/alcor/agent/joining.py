@@ -36,13 +36,16 @@ class JoinError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """What the agent must know beside its identity. `agents`: where the region serves agents; `tls`: over TLS."""
+    """What the agent must know beside its identity. `agents`: where the region serves agents; `tls`: over TLS;
+    `vteps`: where its tunnels ended when it joined.
+    """
 
     host_id: str
     name: str
     region: str
     agents: tuple[str, ...]
     tls: bool
+    vteps: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, folder: HostFolder) -> Self | None:
@@ -50,7 +53,7 @@ class Joined:
         path = folder.path / JOINED
         try:
             found = json.loads(path.read_bytes())
-            return cls(**{**found, "agents": tuple(found["agents"])})
+            return cls(**{**found, "agents": tuple(found["agents"]), "vteps": tuple(found.get("vteps", ()))})
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError, KeyError) as error:
@@ -72,11 +75,13 @@ def join(
 ) -> Joined:
     """Become a host of the region; again with the same key is the same host.
 
-    said:   `name`, `vtep_addresses` and what else the host says of itself.
+    said:   `name`; `vtep_addresses`, or `reached_from`, where its tunnels end if the region knows no better; and what
+            else the host says of itself.
     agents: where agents attach, if it is not where the region says.
     Raises: JoinError, OSError.
     """
     folder.path.mkdir(parents=True, exist_ok=True, mode=0o755)
+    _check_name(folder, str(said["name"]))
     key = _ensure_key(folder)
     request = make_request(key, str(said["name"])).decode()
     body: dict[str, Any] = {"invite": invitation.id, "request": request, **said}
@@ -85,10 +90,11 @@ def join(
     try:
         host_id, name = str(answer["host"]["id"]), str(answer["host"]["name"])
         told, is_secured = tuple([str(one) for one in answer["agents"]]), bool(answer["tls"])
+        vteps = tuple([str(one) for one in answer["host"]["vtep_addresses"]])
     except (KeyError, TypeError) as error:
         raise JoinError(f"{region} is not the API of an Alcor region: its answer has no {error}") from error
     certificate, trusted = _believed(answer, key, host_id, [invitation.authority], now or utc_now())
-    joined = Joined(host_id, name, region, tuple(agents) or _reachable(told, region), is_secured)
+    joined = Joined(host_id, name, region, tuple(agents) or _reachable(told, region), is_secured, vteps)
     folder.write(certificate, trusted)
     joined.write(folder)
     return joined
@@ -106,6 +112,19 @@ def leave(folder: HostFolder, joined: Joined, *, now_ms: int) -> None:
     """Tell the region that the host goes; its identity is worth nothing from then on. Raises: JoinError, OSError."""
     proof = make_proof(folder.key(), joined.host_id, now_ms=now_ms, deed=LEAVE)
     _call(joined.region, f"/hosts/{joined.host_id}/leave", {"proof": proof})
+
+
+def _check_name(folder: HostFolder, name: str) -> None:
+    """One key is one host. Raises: JoinError if this one is of another, which has this machine's past, or a copy's."""
+    try:
+        before = Joined.read(folder)
+    except JoinError:
+        return
+    if before is not None and before.name != name:
+        raise JoinError(
+            f"this machine has joined as host '{before.name}', and its key is that host's. Leave first (`alcor-agent "
+            f"leave`); if that host was removed, or is the machine that this one was copied from, remove {folder.path}."
+        )
 
 
 def _ensure_key(folder: HostFolder) -> PrivateKey:

@@ -32,7 +32,10 @@ def join(
     ] = "",
     vtep: Annotated[
         list[str] | None,
-        typer.Option("--vtep", help="Address of its tunnels; repeatable (the one that leads to the region)."),
+        typer.Option(
+            "--vtep",
+            help="Address of its tunnels; repeatable (what the region has, else the one that leads to the region).",
+        ),
     ] = None,
     mapping: Annotated[
         list[str] | None,
@@ -54,7 +57,10 @@ def join(
 
     folder = _folder(config, identity)
     said: dict[str, Any] = {"name": name or socket.gethostname()}
-    said["vtep_addresses"] = list(vtep or (_address_towards(region),))
+    if vtep:
+        said["vtep_addresses"] = list(vtep)
+    else:
+        said["reached_from"] = _address_towards(region)
     if mapping:
         said["bridge_mappings"] = " ".join(mapping)
     try:
@@ -65,7 +71,7 @@ def join(
     except OSError as error:
         _fail(f"{folder.path}: {error.strerror or error}")
     print(f"host {joined.name} has joined as {joined.host_id}")
-    print(f"  tunnels      {', '.join(said['vtep_addresses'])}")
+    print(f"  tunnels      {', '.join(joined.vteps)}")
     print(f"  attaches to  {', '.join(joined.agents)}{' (mutual TLS)' if joined.tls else ''}")
     print(
         f"  certificate  {folder.path}/host.pem, until {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"

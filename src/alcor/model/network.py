@@ -23,7 +23,8 @@ GRE_KEY_MIN, GRE_KEY_MAX = 1, 2**32 - 1
 # IEEE 802.1Q; 0 and 4095 are reserved.
 VLAN_MIN, VLAN_MAX = 1, 4_094
 
-NETWORK_TYPES = ("vxlan", "geneve", "gre", "vlan", "flat", "local")
+TUNNEL_TYPES = ("vxlan", "geneve", "gre")
+NETWORK_TYPES = (*TUNNEL_TYPES, "vlan", "flat", "local")
 PHYSICAL_NETWORK_CHARS_MAX = 64
 # Source: the Networking API's validation of availability_zone_hints: they are kept in 255 characters.
 ZONE_HINTS_MAX = 50

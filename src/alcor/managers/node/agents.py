@@ -11,6 +11,7 @@ from alcor.model.agent import AGENT, Agent
 from alcor.model.availability_zone import AVAILABILITY_ZONE, AvailabilityZone
 from alcor.model.extension import Extension
 from alcor.model.host import Host
+from alcor.model.network import TUNNEL_TYPES
 from alcor.store.interface import HostObservation, Store, Transaction
 
 _PLACED = ("network", "router")
@@ -60,8 +61,8 @@ def _agent(host: Host, seen: HostObservation | None) -> Agent:
         heartbeat_timestamp=_moment(seen.seen_at_ms) if seen is not None and seen.seen_at_ms else None,
         availability_zone=host.availability_zone,
         configurations={
-            "bridge_mappings": {},
-            "tunnel_types": ["vxlan"],
+            "bridge_mappings": host.bridge_mappings,
+            "tunnel_types": list(TUNNEL_TYPES),
             "tunneling_ip": host.vtep_addresses[0] if host.vtep_addresses else "",
             "version": seen.agent_version if seen is not None else "",
         },

@@ -22,10 +22,14 @@ from alcor.model.change import Origin
 from alcor.model.errors import Conflict, Forbidden, InvalidInput, Problem
 from alcor.model.host import HOST, Host
 from alcor.model.host_invite import HostInvite
+from alcor.model.value import IP
 from alcor.store.interface import Condition, Query, Store, Transaction
 
 # What a host says of itself beside its name; the rest is the invitation's.
-_OPTIONAL = ("control_address", "mac_address", "bridge_mappings", "description")
+_SAID = ("vtep_addresses", "control_address", "mac_address", "bridge_mappings", "description")
+# Where its tunnels end if neither it nor the region says so: the address from which it reaches the region.
+_FOUND = "reached_from"
+_OPTIONAL = (*_SAID, _FOUND)
 _TEXT = {"type": "string"}
 _UNKNOWN = (
     "the invitation is not known: it was withdrawn, or not all of it was copied. Ask for another "
@@ -41,8 +45,9 @@ _ISSUED = {"certificate": _TEXT, "trusted": _TEXT, "seal": _TEXT}
 def join_service(certifier: Certifier) -> Service:
     """The paths that hosts ask by themselves; policy has no say, the keys have."""
     joins = _Joins(certifier)
-    own = {name: HOST.attribute(name) for name in ("name", "vtep_addresses", *_OPTIONAL)}
+    own = {name: HOST.attribute(name) for name in ("name", *_SAID)}
     said = {name: found.type.schema() for name, found in own.items() if found is not None}
+    said[_FOUND] = IP.schema()
     return Service(
         "node",
         (
@@ -56,7 +61,14 @@ def join_service(certifier: Certifier) -> Service:
                 status=200,
                 schema=_object(
                     {
-                        "host": _object({"id": _TEXT, "name": _TEXT, "cluster": _TEXT}),
+                        "host": _object(
+                            {
+                                "id": _TEXT,
+                                "name": _TEXT,
+                                "cluster": _TEXT,
+                                "vtep_addresses": said["vtep_addresses"],
+                            }
+                        ),
                         **_ISSUED,
                         "agents": {"type": "array", "items": _TEXT},
                         "tls": {"type": "boolean"},
@@ -111,9 +123,7 @@ class _Joins:
         """Raises: Forbidden, Conflict, InvalidInput, Unavailable; as `manager.register`."""
         self._certifier.count()
         self._certifier.authority()
-        body = _members(
-            ask.body, "invite", "request", "name", "vtep_addresses", "signature", optional=_OPTIONAL
-        )
+        body = _members(ask.body, "invite", "request", "name", "signature", optional=_OPTIONAL)
         request = read_request(body["request"])
         values = _values(body)
         key_digest = digest_of(request)
@@ -129,7 +139,12 @@ class _Joins:
         row = (await store.write(work, _origin(ask, f"invite {body['invite']}"))).value
         welcome = self._certifier.welcome
         return {
-            "host": {"id": row.id, "name": row.name, "cluster": row.cluster},
+            "host": {
+                "id": row.id,
+                "name": row.name,
+                "cluster": row.cluster,
+                "vtep_addresses": list(row.vtep_addresses),
+            },
             **self._certifier.issue(row, request),
             "agents": list(welcome.agents),
             "tls": welcome.is_secured,
@@ -175,21 +190,23 @@ async def _admit(
 
     Raises: Conflict (NAME_TAKEN, used up), Forbidden (expired, or of another host); as `manager.register`.
     """
-    name = values["name"]
+    name, found = values["name"], values.get(_FOUND)
+    said = {key: value for key, value in values.items() if key not in ("name", _FOUND)}
     rows = await tx.list(Host, Query(where=(Condition("name", (name,)),)))
     row = rows[0] if rows else None
     if row is not None and row.key_digest == key_digest:
         # Asked again: the answer may have been lost. It costs no use, and needs no time that is left.
-        return await update(tx, caller, row, {"vtep_addresses": values["vtep_addresses"]})
+        return await update(tx, caller, row, said)
     _check(invite, name, tx.now_ms)
     tx.update(_used(invite))
     if row is None:
-        said = values | {
+        new = {"name": name, "vtep_addresses": (found,) if found else ()} | said
+        new |= {
             "cluster": invite.cluster,
             "availability_zone": invite.availability_zone,
             "gateway": invite.gateway,
         }
-        return await register(tx, said, key_digest=key_digest)
+        return await register(tx, new, key_digest=key_digest)
     if invite.host_name != name and (row.key_digest or heard):
         raise Conflict(
             f"Host name '{name}' is taken by a machine with another key. If this machine takes its place, invite it by "
@@ -197,8 +214,8 @@ async def _admit(
             kind="host",
             problem=Problem.NAME_TAKEN,
         )
-    # Of an inventory, or in place of another machine; what the region says of it counts, but for its addresses.
-    changed = await update(tx, caller, row, {"vtep_addresses": values["vtep_addresses"]})
+    # Of an inventory, or in place of another machine: what it does not say of itself stays as the region has it.
+    changed = await update(tx, caller, row, said)
     return await replace_row(tx, changed, {"key_digest": key_digest, "token_digest": ""})
 
 
@@ -239,13 +256,14 @@ def _members(body: Any, *names: str, optional: tuple[str, ...] = ()) -> dict[str
 def _values(body: Mapping[str, Any]) -> Values:
     """What a host says of itself, by the rules of its attributes. Raises: InvalidInput."""
     found: Values = {}
-    for name in ("name", "vtep_addresses", *_OPTIONAL):
+    for name in ("name", *_OPTIONAL):
         attribute = HOST.attribute(name)
-        if name in body and attribute is not None:
+        field, kind = (attribute.field, attribute.type) if attribute is not None else (name, IP)
+        if name in body:
             try:
-                found[attribute.field] = attribute.type.parse(body[name])
+                found[field] = kind.parse(body[name])
             except ValueError as error:
-                raise InvalidInput(f"{name}: {error}", attribute=name) from error
+                raise InvalidInput(str(error), attribute=name) from error
     return found
 
 
