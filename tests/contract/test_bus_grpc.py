@@ -76,6 +76,23 @@ def a_step(octets: int, id: str = "p") -> ScopeUpdate:
     )
 
 
+async def test_an_address_that_is_taken_is_named_with_the_reason() -> None:
+    """What the system says, and not how to have gRPC say it."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen(1)
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+
+        with pytest.raises(
+            OSError, match=f"cannot listen for agents on {address}: Address already in use. Choose"
+        ):
+            await AgentServer(_nobody, [address]).start()
+
+
+async def _nobody(_: AgentPeer) -> None:
+    raise AssertionError("nobody can come")
+
+
 async def test_messages_go_both_ways(address: str) -> None:
     """What the agent sends arrives in order; what the ncm answers arrives in order; the end is seen."""
     heard: list[AgentMessage] = []

@@ -453,6 +453,14 @@ class TestServerTrouble:
         with pytest.raises(Unavailable, match="cannot be reached"):
             await PostgresStore.open(server().dsn("no_such_database"))
 
+    async def test_the_database_that_is_not_there_is_named_without_its_password(self) -> None:
+        """Which one, and why; the URL holds more than that."""
+        with pytest.raises(Unavailable) as refused:
+            await PostgresStore.open("postgresql://alcor:secret@127.0.0.1:1/region")
+
+        assert "The database region at 127.0.0.1:1 cannot be reached: " in refused.value.message
+        assert "secret" not in refused.value.message
+
     async def test_text_that_cannot_be_stored_is_the_callers_fault(self, store: PostgresStore) -> None:
         """PostgreSQL's text holds no NUL: such a name is InvalidInput, such an id or filter finds nothing."""
         with pytest.raises(InvalidInput, match="NUL"):

@@ -61,7 +61,8 @@ class Addresses:
                 port = server.add_secure_port(address, credentials)
         except RuntimeError as error:
             raise OSError(
-                f"cannot listen for {self._whom} on {address}: {error}. Choose another address, or stop what uses it."
+                f"cannot listen for {self._whom} on {address}: {_reason(address) or error}. Choose another address, or "
+                "stop what uses it."
             ) from error
         host, _, wanted = address.rpartition(":")
         return f"{host}:{port}" if wanted == "0" else address
@@ -88,6 +89,22 @@ class Addresses:
         path.chmod(self._unix_mode)
         self._paths[path] = path.lstat().st_ino
         return address
+
+
+def _reason(address: str) -> str:
+    """Why a TCP address cannot be listened on, which gRPC says on stderr only; empty if it can by now."""
+    host, _, port = address.rpartition(":")
+    try:
+        (family, kind, _, _, at), *_ = socket.getaddrinfo(
+            host.strip("[]"), int(port), type=socket.SOCK_STREAM
+        )
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(at)
+            probe.listen(1)
+    except (OSError, ValueError) as error:
+        return str(getattr(error, "strerror", None) or error)
+    return ""
 
 
 def is_served(path: Path) -> bool:

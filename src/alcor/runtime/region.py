@@ -36,6 +36,7 @@ from alcor.model.address import Mac, parse_ip, parse_mac
 from alcor.model.dns_name import parse_domain
 from alcor.ncm.service import Ncm
 from alcor.runtime.access import authenticator, load_policy
+from alcor.runtime.address import check_addresses
 from alcor.runtime.background import background
 from alcor.runtime.bus import advertised, attached, listening
 from alcor.runtime.collector import seldom_collecting
@@ -102,6 +103,7 @@ async def serve(
              OSError (address in use).
     """
     _check(config, roles)
+    check_addresses(config)
     config.data.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(seldom_collecting())

@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import asyncpg
 
@@ -103,7 +104,7 @@ class PostgresStore:
         try:
             presence = await connect(KEEPER)
         except (*LOST, asyncpg.PostgresError) as error:
-            raise Unavailable(f"The database cannot be reached: {error}.") from error
+            raise Unavailable(f"The database{_place(dsn)} cannot be reached: {_text(error)}.") from error
         waiters = Waiters(Position(0, 0))
         sequencer = Sequencer(connect, waiters, clock=clock, history_days=history_days)
         try:
@@ -193,3 +194,17 @@ class PostgresStore:
         await self._pool.close()
         await self._keepers.close()
         await discard(self._presence)
+
+
+def _text(error: BaseException) -> str:
+    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).rstrip(".")
+
+
+def _place(dsn: str) -> str:
+    """Which one, for messages: a URL may hold a password, and comes from a setting that a person wrote."""
+    try:
+        parts = urlsplit(dsn)
+        port = f":{parts.port}" if parts.port else ""
+        return f" {parts.path.lstrip('/')} at {parts.hostname}{port}" if parts.hostname else ""
+    except ValueError:
+        return ""
