@@ -31,7 +31,7 @@ from alcor.bus.goal_frame import (
     decode_want_frame,
     encode_goal_frames,
 )
-from alcor.bus.grpc_listen import Addresses, Tls
+from alcor.bus.grpc_listen import Listener, Tls
 from alcor.bus.heads import HeadBook
 from alcor.bus.host_memory import HostMemory, with_unplugged
 from alcor.bus.interface import (
@@ -67,18 +67,6 @@ GRACE_S = 5.0
 _FIRST_S = 5.0
 _KEEPALIVE_MS = 10_000
 _KEEPALIVE_TIMEOUT_MS = 5_000
-_OPTIONS: tuple[tuple[str, int], ...] = (
-    ("grpc.max_receive_message_length", FRAME_BYTES_MAX),
-    ("grpc.max_send_message_length", FRAME_BYTES_MAX),
-    # An ncm that lost its power says no farewell: ping it.
-    ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
-    ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
-    ("grpc.http2.max_pings_without_data", 0),
-    # ncms ping as often as we do; gRPC's default takes that for an attack.
-    ("grpc.http2.min_ping_interval_without_data_ms", _KEEPALIVE_MS // 2),
-    # Two dataplanes on one port would share the ncms by chance; the second one must fail.
-    ("grpc.so_reuseport", 0),
-)
 _BROKEN = (grpc.RpcError, grpc.aio.UsageError, grpc.aio.InternalError)
 
 _Context = grpc.aio.ServicerContext[bytes, bytes]
@@ -165,8 +153,15 @@ class GoalServer:
         self._proof = f"Bearer {secret}".encode()
         self._grace_s = grace_s
         self._encoder = FrameEncoder()
-        self._addresses = Addresses(addresses, unix_mode=unix_mode, whom="ncms", tls=tls)
-        self._server: grpc.aio.Server | None = None
+        self._listener = Listener(
+            addresses,
+            whom="ncms",
+            received_bytes_max=FRAME_BYTES_MAX,
+            keepalive_ms=_KEEPALIVE_MS,
+            keepalive_timeout_ms=_KEEPALIVE_TIMEOUT_MS,
+            unix_mode=unix_mode,
+            tls=tls,
+        )
         self._snapshot: Callable[[Scope], Publication] | None = None
         self._unchanged: Unchanged | None = None
         self._heads = HeadBook()
@@ -178,14 +173,18 @@ class GoalServer:
         self._inbox = LocalBus(self.codec)
         self._speakers: dict[str, _Channel] = {}
         self._graces: dict[_Channel, asyncio.TimerHandle] = {}
-        self.addresses: tuple[str, ...] = ()
         self.consultant: consult.Consultant | None = None
         """Who answers the questions of API processes."""
 
     @property
     def is_listening(self) -> bool:
         """Whether ncms may attach."""
-        return self._server is not None
+        return self._listener.is_listening
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where it listens, with the ports that were taken."""
+        return self._listener.addresses
 
     @property
     def ncms(self) -> list[str]:
@@ -200,29 +199,18 @@ class GoalServer:
     # --- life ------------------------------------------------------------------------------------------
 
     async def start(self) -> tuple[str, ...]:
-        """Listen; returns the addresses with the ports that were taken. Raises: OSError."""
-        server = grpc.aio.server(options=_OPTIONS)
-        handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(self._attach)
-        consulting = consult.handler(self._proof, lambda: self.consultant)
-        methods = {METHOD: handler, consult.METHOD: consulting}
-        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, methods)])
-        try:
-            self.addresses = self._addresses.bind(server)
-            await server.start()
-        except BaseException:
-            await server.stop(None)
-            self._addresses.unlink()
-            raise
-        self._server = server
+        """Listen; returns `addresses`. Raises: OSError that names the address and the reason."""
+        methods = {
+            METHOD: grpc.stream_stream_rpc_method_handler(self._attach),
+            consult.METHOD: consult.handler(self._proof, lambda: self.consultant),
+        }
+        await self._listener.start(SERVICE, methods)
         log.info("ncms_awaited", addresses=self.addresses)
         return self.addresses
 
     async def stop(self, grace_s: float = 0.5) -> None:
         """End all streams and stop to listen. Nothing is reported of hosts: who listened has gone."""
-        if self._server is not None:
-            await self._server.stop(grace_s)
-            self._server = None
-        self._addresses.unlink()
+        await self._listener.stop(grace_s)
         for timer in self._graces.values():
             timer.cancel()
         self._graces.clear()
@@ -423,7 +411,7 @@ class GoalServer:
         if channel in self._channels:
             self._channels.remove(channel)
         log.info("ncm_detached", ncm=channel.ncm_id, peer=channel.peer, hosts=len(channel.hosts))
-        if channel.hosts and self._server is not None:
+        if channel.hosts and self.is_listening:
             loop = asyncio.get_running_loop()
             self._graces[channel] = loop.call_later(self._grace_s, self._expire, channel)
 

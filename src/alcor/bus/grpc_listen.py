@@ -1,4 +1,4 @@
-"""Binding a gRPC server to its addresses: TCP ports and unix sockets that nobody else may use meanwhile.
+"""A gRPC server and its addresses: TCP ports and unix sockets that nobody else may use meanwhile.
 
 TLS is an address's matter (`tls`): a server may have both kinds. Sockets are plain: the kernel says who may connect.
 """
@@ -13,37 +13,78 @@ from pathlib import Path
 import grpc
 import grpc.aio
 
+from alcor.bus.frame import FRAME_BYTES_MAX
+
 # The kernel's limit of a socket's path, its closing NUL excluded (unix(7)).
 _UNIX_PATH_BYTES_MAX = 107
 
 Tls = Callable[[str], grpc.ServerCredentials | None]
 
 
-class Addresses:
-    """Where one server listens. `whom`: who is awaited there, for messages ("agents").
+class Listener:
+    """A server and where it listens. `whom`: who is awaited there, for messages ("agents").
 
-    tls: the credentials of a TCP address, None where it is plain.
+    received_bytes_max: of a message. keepalive_ms, keepalive_timeout_ms: how often who is attached is pinged, and how
+    long the answer may take. tls: the credentials of a TCP address, None where it is plain.
     """
 
     def __init__(
-        self, wanted: Sequence[str], *, unix_mode: int, whom: str, tls: Tls = lambda _address: None
+        self,
+        wanted: Sequence[str],
+        *,
+        whom: str,
+        received_bytes_max: int,
+        keepalive_ms: int,
+        keepalive_timeout_ms: int,
+        unix_mode: int,
+        tls: Tls,
     ) -> None:
-        self._wanted = tuple(wanted)
-        self._unix_mode = unix_mode
-        self._whom = whom
-        self._tls = tls
+        self._wanted, self._whom = tuple(wanted), whom
+        self._unix_mode, self._tls = unix_mode, tls
+        self._options = (
+            ("grpc.max_receive_message_length", received_bytes_max),
+            ("grpc.max_send_message_length", FRAME_BYTES_MAX),
+            # Who lost his power says no farewell: ping him.
+            ("grpc.keepalive_time_ms", keepalive_ms),
+            ("grpc.keepalive_timeout_ms", keepalive_timeout_ms),
+            ("grpc.http2.max_pings_without_data", 0),
+            # They ping as often as we do; gRPC's default takes that for an attack.
+            ("grpc.http2.min_ping_interval_without_data_ms", keepalive_ms // 2),
+            # Two servers on one port would share who comes by chance; the second one must fail.
+            ("grpc.so_reuseport", 0),
+        )
         # With its inode: another process may have put its own socket there since, if ours was taken for stale.
         self._paths: dict[Path, int] = {}
+        self._server: grpc.aio.Server | None = None
+        self.addresses: tuple[str, ...] = ()
+        """With the ports that were taken."""
 
-    def bind(self, server: grpc.aio.Server) -> tuple[str, ...]:
-        """Bind all, before the server starts; returns them with the ports that were taken.
+    @property
+    def is_listening(self) -> bool:
+        """Between `start` and `stop`."""
+        return self._server is not None
 
-        Raises: OSError that names the address and the reason.
-        """
-        return tuple([self._bind(server, address) for address in self._wanted])
+    async def start(self, service: str, methods: dict[str, "grpc.RpcMethodHandler[bytes, bytes]"]) -> None:
+        """Serve these methods on all addresses. Raises: OSError that names the address and the reason."""
+        server = grpc.aio.server(options=self._options)
+        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, methods)])
+        try:
+            self.addresses = tuple([self._bind(server, address) for address in self._wanted])
+            await server.start()
+        except BaseException:
+            await server.stop(None)
+            self._unlink()
+            raise
+        self._server = server
 
-    def unlink(self) -> None:
-        """Remove the sockets, after the server stopped."""
+    async def stop(self, grace_s: float) -> None:
+        """End all streams and listen no more; handlers that do not end within `grace_s` are cancelled."""
+        if self._server is not None:
+            await self._server.stop(grace_s)
+            self._server = None
+        self._unlink()
+
+    def _unlink(self) -> None:
         for path, inode in self._paths.items():
             with contextlib.suppress(FileNotFoundError):
                 if path.lstat().st_ino == inode:

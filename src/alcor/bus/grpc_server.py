@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Sequence
 import grpc
 import grpc.aio
 
-from alcor.bus.frame import FRAME_BYTES_MAX, FrameEncoder, decode_agent_frame
-from alcor.bus.grpc_listen import Addresses, Tls
+from alcor.bus.frame import FrameEncoder, decode_agent_frame
+from alcor.bus.grpc_listen import Listener, Tls
 from alcor.bus.grpc_tls import peer_of_call
 from alcor.bus.interface import AgentHandler, AgentMessage, NcmMessage
 from alcor.identity.name import Peer
@@ -24,19 +24,6 @@ METHOD = "Attach"
 AGENT_FRAME_BYTES_MAX = 8 << 20
 KEEPALIVE_MS = 20_000
 KEEPALIVE_TIMEOUT_MS = 10_000
-
-_OPTIONS: tuple[tuple[str, int], ...] = (
-    ("grpc.max_receive_message_length", AGENT_FRAME_BYTES_MAX),
-    ("grpc.max_send_message_length", FRAME_BYTES_MAX),
-    # A host that lost its power says no farewell: ping it.
-    ("grpc.keepalive_time_ms", KEEPALIVE_MS),
-    ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
-    ("grpc.http2.max_pings_without_data", 0),
-    # Agents ping as often as we do; gRPC's default takes that for an attack.
-    ("grpc.http2.min_ping_interval_without_data_ms", KEEPALIVE_MS // 2),
-    # Two servers on one port would share the agents by chance; the second one must fail.
-    ("grpc.so_reuseport", 0),
-)
 
 _Context = grpc.aio.ServicerContext[bytes, bytes]
 
@@ -78,7 +65,7 @@ class AgentServer:
     """Listens for agents and gives each stream to `handler`, for as long as that runs.
 
     addresses: `host:port` (port 0: any free one), `[v6]:port`, or `unix:/path`.
-    unix_mode: who may connect to the sockets; agents prove themselves in any case. tls: as `Addresses`.
+    unix_mode: who may connect to the sockets; agents prove themselves in any case. tls: as `Listener`.
     """
 
     def __init__(
@@ -90,36 +77,31 @@ class AgentServer:
         tls: Tls = lambda _address: None,
     ) -> None:
         self._handler = handler
-        self._addresses = Addresses(addresses, unix_mode=unix_mode, whom="agents", tls=tls)
+        self._listener = Listener(
+            addresses,
+            whom="agents",
+            received_bytes_max=AGENT_FRAME_BYTES_MAX,
+            keepalive_ms=KEEPALIVE_MS,
+            keepalive_timeout_ms=KEEPALIVE_TIMEOUT_MS,
+            unix_mode=unix_mode,
+            tls=tls,
+        )
         self._encoder = FrameEncoder()
-        self._server: grpc.aio.Server | None = None
-        self.addresses: tuple[str, ...] = ()
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where it listens, with the ports that were taken."""
+        return self._listener.addresses
 
     async def start(self) -> tuple[str, ...]:
-        """Listen; returns the addresses with the ports that were taken, also as `addresses`.
-
-        Raises: OSError that names the address and the reason.
-        """
-        server = grpc.aio.server(options=_OPTIONS)
-        handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(self._attach)
-        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, {METHOD: handler})])
-        try:
-            self.addresses = self._addresses.bind(server)
-            await server.start()
-        except BaseException:
-            await server.stop(None)
-            self._addresses.unlink()
-            raise
-        self._server = server
+        """Listen; returns `addresses`. Raises: OSError that names the address and the reason."""
+        await self._listener.start(SERVICE, {METHOD: grpc.stream_stream_rpc_method_handler(self._attach)})
         log.info("agents_awaited", addresses=self.addresses)
         return self.addresses
 
     async def stop(self, grace_s: float = 0.5) -> None:
         """End all streams and stop to listen; handlers that do not end within `grace_s` are cancelled."""
-        if self._server is not None:
-            await self._server.stop(grace_s)
-            self._server = None
-        self._addresses.unlink()
+        await self._listener.stop(grace_s)
 
     async def _attach(self, _: AsyncIterator[bytes], context: _Context) -> None:
         # The agent waits for these to know that somebody is there, before it has anything to be answered.
