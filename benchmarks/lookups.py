@@ -17,8 +17,9 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from alcor.bus.agent_frame import decode_agent_frame, encode_agent_frame
 from alcor.bus.codec import ProtobufCodec
-from alcor.bus.frame import FrameEncoder, decode_agent_frame, encode_agent_frame
+from alcor.bus.frame import FrameEncoder
 from alcor.bus.interface import Envelope, Heads, HostReport, Lookup, News, Reply, ScopeUpdate
 from alcor.goalstate.item import Item, LocalPort, Neighbour, key_of, refers
 from alcor.goalstate.scope import (

@@ -1,4 +1,4 @@
-"""Frames between ncm and agent to bytes and back, by the schema of `wire.proto`.
+"""What ncms say to agents to bytes and back, by the schema of `wire.proto`; what agents say: `agent_frame`.
 
 A frame's bytes are the bytes of its messages' records one after the other (a property of protobuf's repeated
 fields), so that a message many agents get is encoded once.
@@ -12,29 +12,17 @@ from typing import TypeVar, assert_never
 from google.protobuf.message import DecodeError
 
 from alcor.bus import wire_pb2 as wire
-from alcor.bus.codec import decode_id, decode_ip, decode_mac, encode_id, encode_ip, encode_mac
+from alcor.bus.codec import decode_id, encode_id
 from alcor.bus.interface import (
-    Ack,
-    AgentMessage,
-    ClaimReport,
-    Confirm,
     Dropped,
     Envelope,
-    Forget,
     Hasten,
     Heads,
-    Heartbeat,
-    Hello,
     Late,
-    Lookup,
-    LossReport,
     Marks,
     NcmMessage,
-    PortReport,
     Question,
     Refused,
-    Reply,
-    Resume,
     ScopeUpdate,
     Welcome,
 )
@@ -146,7 +134,7 @@ def _encode_update(update: ScopeUpdate) -> wire.ScopeUpdate:
         generation=update.generation,
         from_revision=update.from_revision,
         through=update.through,
-        removed=_encode_keys(update.removed),
+        removed=encode_keys(update.removed),
         more=update.more,
         changed=update.changed,
         floor=update.floor,
@@ -161,7 +149,8 @@ def _encode_update(update: ScopeUpdate) -> wire.ScopeUpdate:
     return said
 
 
-def _encode_keys(keys: Iterable[Key]) -> list[wire.ItemKey]:
+def encode_keys(keys: Iterable[Key]) -> list[wire.ItemKey]:
+    """Names of items inside one scope."""
     return [wire.ItemKey(kind=ITEM_KINDS[key.kind], id=encode_id(key.id)) for key in keys]
 
 
@@ -194,39 +183,6 @@ def _decode_through(heads: wire.Heads) -> dict[int, int]:
     return through
 
 
-def encode_port(port: PortReport) -> wire.PortReport:
-    """A port's transition on the wire. Raises: ValueError."""
-    return wire.PortReport(
-        port_id=encode_id(port.port_id), plugged=port.plugged, ofport=port.ofport, at_ms=port.at_ms
-    )
-
-
-def encode_claim(claim: ClaimReport) -> wire.ClaimReport:
-    """A claim on the wire. Raises: ValueError."""
-    return wire.ClaimReport(
-        network_id=encode_id(claim.network_id),
-        ip=encode_ip(claim.ip),
-        mac=encode_mac(claim.mac),
-        port_id=encode_id(claim.port_id),
-        at_ms=claim.at_ms,
-    )
-
-
-def encode_loss(loss: LossReport) -> wire.LossReport:
-    """A lost gateway host on the wire. Raises: ValueError."""
-    return wire.LossReport(host_id=encode_id(loss.host_id), at_ms=loss.at_ms)
-
-
-def encode_reply(reply: Reply) -> wire.Reply:
-    """An answer on the wire."""
-    return wire.Reply(number=reply.number, body=reply.body, error=reply.error)
-
-
-def decode_reply(message: wire.Reply) -> Reply:
-    """The inverse of `encode_reply`."""
-    return Reply(message.number, message.body, message.error)
-
-
 def _wire_of_ncm(message: NcmMessage | Marks | Hasten) -> wire.NcmMessage:
     match message:
         case Welcome():
@@ -256,77 +212,6 @@ def _wire_of_ncm(message: NcmMessage | Marks | Hasten) -> wire.NcmMessage:
             )
         case _:
             assert_never(message)
-
-
-def _wire_of_agent(message: AgentMessage) -> wire.AgentMessage:
-    match message:
-        case Hello():
-            return wire.AgentMessage(
-                hello=wire.Hello(
-                    host_id=encode_id(message.host_id),
-                    token=message.token,
-                    agent_version=message.agent_version,
-                    epoch=message.epoch,
-                    position=[
-                        wire.ScopePosition(scope=encode_scope(scope), position=position)
-                        for scope, position in message.positions.items()
-                    ],
-                    held=[
-                        wire.HeldKeys(scope=encode_scope(scope), key=_encode_keys(keys))
-                        for scope, keys in message.held.items()
-                    ],
-                    sought=[
-                        wire.Lookup(scope=encode_scope(scope), subject=subjects)
-                        for scope, subjects in message.sought.items()
-                    ],
-                    rescues=message.rescues,
-                    rescuer_id=encode_id(message.rescuer_id),
-                    lease=message.lease,
-                )
-            )
-        case Ack():
-            return wire.AgentMessage(
-                ack=wire.Ack(
-                    epoch=message.epoch,
-                    realized=message.realized,
-                    port=[encode_port(port) for port in message.ports],
-                    claim=[encode_claim(claim) for claim in message.claims],
-                    loss=[encode_loss(loss) for loss in message.losses],
-                    receive_ms=message.receive_ms,
-                    install_ms=message.install_ms,
-                )
-            )
-        case Resume():
-            return wire.AgentMessage(
-                resume=wire.Resume(scope=encode_scope(message.scope), position=message.position)
-            )
-        case Lookup():
-            return wire.AgentMessage(
-                lookup=wire.Lookup(scope=encode_scope(message.scope), subject=message.subjects)
-            )
-        case Forget():
-            return wire.AgentMessage(
-                forget=wire.Forget(scope=encode_scope(message.scope), key=_encode_keys(message.keys))
-            )
-        case Confirm():
-            return wire.AgentMessage(
-                confirm=wire.Confirm(
-                    scope=encode_scope(message.scope), key=_encode_keys(message.keys), digest=message.digests
-                )
-            )
-        case Heartbeat():
-            beat = wire.Heartbeat(detail=message.detail, path=message.paths, settled=message.settled)
-            return wire.AgentMessage(heartbeat=beat)
-        case Reply():
-            return wire.AgentMessage(reply=encode_reply(message))
-        case _:
-            assert_never(message)
-
-
-def encode_agent_frame(messages: Iterable[AgentMessage]) -> bytes:
-    """The frame that holds `messages` in order. Raises: ValueError if one has no wire form."""
-    frame = wire.AgentFrame(message=[_wire_of_agent(message) for message in messages])
-    return frame.SerializeToString(deterministic=True)
 
 
 def encode_ncm_frame(messages: Iterable[NcmMessage]) -> bytes:
@@ -420,27 +305,6 @@ def decode_scope(name: wire.ScopeName) -> Scope:
     return Scope(kind, decode_id(name.id))
 
 
-def decode_port(message: wire.PortReport) -> PortReport:
-    """The inverse of `encode_port`. Raises: ValueError."""
-    return PortReport(decode_id(message.port_id), message.plugged, message.ofport, message.at_ms)
-
-
-def decode_claim(message: wire.ClaimReport) -> ClaimReport:
-    """The inverse of `encode_claim`. Raises: ValueError."""
-    return ClaimReport(
-        decode_id(message.network_id),
-        decode_ip(message.ip),
-        decode_mac(message.mac),
-        decode_id(message.port_id),
-        message.at_ms,
-    )
-
-
-def decode_loss(message: wire.LossReport) -> LossReport:
-    """The inverse of `encode_loss`. Raises: ValueError."""
-    return LossReport(decode_id(message.host_id), message.at_ms)
-
-
 def _decode_key(name: wire.ItemKey | wire.Envelope | wire.Late) -> Key:
     kind = _ITEM_KINDS_READ.get(name.kind)
     if kind is None:
@@ -448,7 +312,8 @@ def _decode_key(name: wire.ItemKey | wire.Envelope | wire.Late) -> Key:
     return Key(kind, decode_id(name.id))
 
 
-def _decode_keys(names: Iterable[wire.ItemKey]) -> tuple[Key, ...]:
+def decode_keys(names: Iterable[wire.ItemKey]) -> tuple[Key, ...]:
+    """The inverse of `encode_keys`. Raises: ValueError."""
     return tuple([_decode_key(name) for name in names])
 
 
@@ -469,7 +334,7 @@ def _decode_update(message: wire.ScopeUpdate) -> ScopeUpdate:
         from_revision=message.from_revision,
         through=message.through,
         put=tuple([_decode_envelope(envelope) for envelope in message.put]),
-        removed=_decode_keys(message.removed),
+        removed=decode_keys(message.removed),
         more=message.more,
         changed=message.changed,
         floor=message.floor,
@@ -510,55 +375,8 @@ def decode_hasten(hasten: wire.Hasten) -> Hasten:
     return Hasten(tuple([decode_scope(name) for name in hasten.scope]), hasten.epoch, hasten.through)
 
 
-def _decode_agent_message(message: wire.AgentMessage) -> AgentMessage:
-    match message.WhichOneof("message"):
-        case "hello":
-            hello = message.hello
-            return Hello(
-                host_id=decode_id(hello.host_id),
-                token=hello.token,
-                agent_version=hello.agent_version,
-                epoch=hello.epoch,
-                positions={decode_scope(each.scope): each.position for each in hello.position},
-                held={decode_scope(each.scope): _decode_keys(each.key) for each in hello.held},
-                sought={decode_scope(each.scope): tuple(each.subject) for each in hello.sought},
-                rescues=hello.rescues,
-                rescuer_id=decode_id(hello.rescuer_id),
-                lease=hello.lease,
-            )
-        case "ack":
-            ports = tuple([decode_port(port) for port in message.ack.port])
-            claims = tuple([decode_claim(claim) for claim in message.ack.claim])
-            return Ack(
-                epoch=message.ack.epoch,
-                realized=dict(message.ack.realized),
-                ports=ports,
-                claims=claims,
-                losses=tuple([decode_loss(loss) for loss in message.ack.loss]),
-                receive_ms=message.ack.receive_ms,
-                install_ms=message.ack.install_ms,
-            )
-        case "resume":
-            return Resume(decode_scope(message.resume.scope), message.resume.position)
-        case "lookup":
-            return Lookup(decode_scope(message.lookup.scope), tuple(message.lookup.subject))
-        case "forget":
-            return Forget(decode_scope(message.forget.scope), _decode_keys(message.forget.key))
-        case "confirm":
-            confirm = message.confirm
-            if len(confirm.key) != len(confirm.digest):
-                raise ValueError(f"{len(confirm.key)} keys to confirm, and {len(confirm.digest)} digests")
-            return Confirm(decode_scope(confirm.scope), _decode_keys(confirm.key), tuple(confirm.digest))
-        case "heartbeat":
-            beat = message.heartbeat
-            return Heartbeat(beat.detail, dict(beat.path), beat.settled)
-        case "reply":
-            return decode_reply(message.reply)
-        case _:
-            raise ValueError("a message of a kind unknown to this version")
-
-
-def _decode(parse: Callable[[bytes], F], read: Callable[[F], list[M]], frame: bytes) -> list[M]:
+def decode_frame(parse: Callable[[bytes], F], read: Callable[[F], list[M]], frame: bytes) -> list[M]:
+    """The messages of a frame; whatever is wrong with it is one kind of error. Raises: ValueError."""
     try:
         return read(parse(frame))
     except (ValueError, DecodeError) as error:
@@ -567,15 +385,8 @@ def _decode(parse: Callable[[bytes], F], read: Callable[[F], list[M]], frame: by
 
 def decode_ncm_frame(frame: bytes) -> list[NcmMessage]:
     """The messages of a frame; what is of a kind unknown to this version is passed over. Raises: ValueError."""
-    return _decode(
+    return decode_frame(
         wire.NcmFrame.FromString,
         lambda read: [one for one in map(decode_ncm_message, read.message) if one is not None],
         frame,
-    )
-
-
-def decode_agent_frame(frame: bytes) -> list[AgentMessage]:
-    """The messages of a frame. Raises: ValueError."""
-    return _decode(
-        wire.AgentFrame.FromString, lambda read: [_decode_agent_message(each) for each in read.message], frame
     )

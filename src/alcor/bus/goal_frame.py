@@ -10,22 +10,24 @@ import msgspec
 from google.protobuf.message import DecodeError
 
 from alcor.bus import wire_pb2 as wire
-from alcor.bus.codec import decode_id, encode_id
-from alcor.bus.frame import (
-    FRAME_BYTES,
-    FrameEncoder,
+from alcor.bus.agent_frame import (
     decode_claim,
-    decode_hasten,
     decode_loss,
-    decode_marks,
-    decode_ncm_message,
     decode_port,
     decode_reply,
-    decode_scope,
     encode_claim,
     encode_loss,
     encode_port,
     encode_reply,
+)
+from alcor.bus.codec import decode_id, encode_id
+from alcor.bus.frame import (
+    FRAME_BYTES,
+    FrameEncoder,
+    decode_hasten,
+    decode_marks,
+    decode_ncm_message,
+    decode_scope,
     encode_scope,
 )
 from alcor.bus.interface import (

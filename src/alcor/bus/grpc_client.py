@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Sequence
 import grpc
 import grpc.aio
 
-from alcor.bus.frame import FRAME_BYTES_MAX, decode_ncm_frame, encode_agent_frame
+from alcor.bus.agent_frame import encode_agent_frame
+from alcor.bus.frame import FRAME_BYTES_MAX, decode_ncm_frame
 from alcor.bus.grpc_tls import ChannelTls, explain, open_channel
 from alcor.bus.interface import AgentMessage, AgentStream, NcmMessage
 from alcor.telemetry.metrics import AGENT_OCTETS

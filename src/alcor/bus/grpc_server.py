@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Sequence
 import grpc
 import grpc.aio
 
-from alcor.bus.frame import FrameEncoder, decode_agent_frame
+from alcor.bus.agent_frame import decode_agent_frame
+from alcor.bus.frame import FrameEncoder
 from alcor.bus.grpc_listen import Listener, Tls
 from alcor.bus.grpc_tls import peer_of_call
 from alcor.bus.interface import AgentHandler, AgentMessage, NcmMessage

@@ -1,6 +1,6 @@
 """Claims of addresses on their way up: the wire, merged reports, what an ncm says again."""
 
-from alcor.bus.frame import decode_agent_frame, encode_agent_frame
+from alcor.bus.agent_frame import decode_agent_frame, encode_agent_frame
 from alcor.bus.goal_frame import decode_want_frame, encode_want_message
 from alcor.bus.host_memory import HostMemory
 from alcor.bus.interface import Ack, ClaimReport, HostReport, PortReport

@@ -5,16 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alcor.bus import wire_pb2 as wire
+from alcor.bus.agent_frame import decode_agent_frame, encode_agent_frame
 from alcor.bus.codec import ProtobufCodec, decode_id, encode_id
-from alcor.bus.frame import (
-    ITEM_KINDS,
-    SCOPE_KINDS,
-    FrameEncoder,
-    decode_agent_frame,
-    decode_ncm_frame,
-    encode_agent_frame,
-    encode_ncm_frame,
-)
+from alcor.bus.frame import ITEM_KINDS, SCOPE_KINDS, FrameEncoder, decode_ncm_frame, encode_ncm_frame
 from alcor.bus.interface import (
     Ack,
     AgentMessage,
