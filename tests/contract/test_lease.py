@@ -189,7 +189,7 @@ async def test_a_connection_that_ends_is_opened_again(opened: Opener) -> None:
     assert leases._connection is not None
     await server().admin(f"SELECT pg_terminate_backend({leases._connection.get_server_pid()})")
 
-    with pytest.raises(Unavailable, match="did not renew"):
+    with pytest.raises(Unavailable, match="did not say who has which lease"):
         await leases.renew(a_member("a"), list(first), TTL_S)
 
     assert (await leases.renew(a_member("a"), list(first), TTL_S)).held == first

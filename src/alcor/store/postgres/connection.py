@@ -5,6 +5,7 @@ A writer's plans must walk indexes: under SERIALIZABLE a sequential scan locks i
 """
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -24,6 +25,14 @@ _STATEMENT_TIMEOUT_MS = 10_000
 _IDLE_IN_TRANSACTION_TIMEOUT_MS = 5_000
 # Longer than any transaction of ours takes, shorter than the statement: a queue behind one row ends in a re-run.
 _LOCK_TIMEOUT_MS = 3_000
+# A server that stands still, or whose machine lost its power, ends nothing by itself: after so much longer than the
+# statement may take its answer is not awaited any more.
+_ANSWER_MARGIN_S = 3.0
+_CLOSE_S = 1.0
+# As long as nothing of a peer is heard at all, below TCP: 5 s, then three questions 5 s apart. Without them a server
+# keeps the locks of a client whose machine is gone for two hours, and a client waits a quarter of an hour.
+_PEER_IDLE_S, _PEER_EVERY_S, _PEER_TIMES = 5, 5, 3
+_PEER_SILENT_MS = 1_000 * (_PEER_IDLE_S + _PEER_EVERY_S * _PEER_TIMES)
 
 _COMMON: dict[str, str] = {
     "application_name": "alcor",
@@ -32,6 +41,10 @@ _COMMON: dict[str, str] = {
     "jit": "off",
     "max_parallel_workers_per_gather": "0",
     "idle_in_transaction_session_timeout": str(_IDLE_IN_TRANSACTION_TIMEOUT_MS),
+    "tcp_keepalives_idle": str(_PEER_IDLE_S),
+    "tcp_keepalives_interval": str(_PEER_EVERY_S),
+    "tcp_keepalives_count": str(_PEER_TIMES),
+    "tcp_user_timeout": str(_PEER_SILENT_MS),
 }
 WRITER: Mapping[str, str] = _COMMON | {
     "default_transaction_isolation": "serializable",
@@ -85,20 +98,47 @@ RERUN = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.Lock
 """Errors that say: somebody else was there at the same time; run it again."""
 
 
-def connector(dsn: str, connection_class: type[asyncpg.Connection] = asyncpg.Connection) -> Connect:
-    """How to connect to the database at `dsn` (a `postgresql://` URL)."""
+def connector(
+    dsn: str,
+    connection_class: type[asyncpg.Connection] = asyncpg.Connection,
+    *,
+    answer_s: float | None = None,
+) -> Connect:
+    """How to connect to the database at `dsn` (a `postgresql://` URL).
+
+    answer_s: so long an answer is awaited, to a statement that the server bounds or a new connection; if None, as long
+    as the server needs to bound it.
+    """
 
     async def connect(settings: Mapping[str, str]) -> asyncpg.Connection:
-        return await asyncpg.connect(
+        statement_ms = settings.get("statement_timeout")
+        longest_s = float(statement_ms) / 1000 + _ANSWER_MARGIN_S if statement_ms else None
+        connection = await asyncpg.connect(
             dsn,
-            timeout=_CONNECT_TIMEOUT_S,
+            timeout=answer_s or _CONNECT_TIMEOUT_S,
+            command_timeout=answer_s if longest_s and answer_s else longest_s,
             statement_cache_size=_STATEMENTS_CACHED,
             max_cached_statement_lifetime=0,
             server_settings=dict(settings),
             connection_class=connection_class,
         )
+        _watch_peer(connection)
+        return connection
 
     return connect
+
+
+def _watch_peer(connection: asyncpg.Connection) -> None:
+    """Have the system notice that the server's machine is gone, whatever we wait for."""
+    transport = getattr(connection, "_transport", None)  # asyncpg has no other way to its socket
+    peer = transport.get_extra_info("socket") if transport is not None else None
+    if peer is None or peer.family == socket.AF_UNIX:
+        return
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _PEER_IDLE_S)
+    peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _PEER_EVERY_S)
+    peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _PEER_TIMES)
+    peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _PEER_SILENT_MS)
 
 
 def meaning(error: BaseException) -> AlcorError | None:
@@ -193,7 +233,9 @@ class Pool:
 async def discard(connection: asyncpg.Connection) -> None:
     """Close a connection that may be broken already."""
     try:
-        await connection.close(timeout=1.0)
+        # Its own bound leaves out what is still being cancelled, which a server that stands still never answers.
+        async with asyncio.timeout(_CLOSE_S):
+            await connection.close(timeout=_CLOSE_S)
     except (*LOST, asyncpg.PostgresError):
         connection.terminate()
 

@@ -67,6 +67,11 @@ _OLD = """
 SELECT revision, snap, at_ms FROM revision WHERE at_ms < $1 ORDER BY at_ms DESC, revision DESC LIMIT 1
 """
 
+# No statement of ours takes as long, but of a server that stands still none ends.
+ANSWER_S = 13.0
+# Of a day's changes, forgotten at once.
+_MAINTAIN_S = 300.0
+
 _log = get_log("store")
 
 
@@ -122,7 +127,7 @@ class Sequencer:
             if connection is None:
                 return None
             async with self._gate:
-                found: int | None = await connection.fetchval(_OF_XID, xid)
+                found: int | None = await connection.fetchval(_OF_XID, xid, timeout=ANSWER_S)
             if found is None:
                 await self._number()
             return found
@@ -215,12 +220,12 @@ class Sequencer:
             payload = f"{position.epoch} {position.revision}"
         await self._ask("SELECT pg_notify($1, $2)", _NUMBERED, payload)
 
-    async def _ask(self, sql: str, *values: Any) -> list[Any]:
+    async def _ask(self, sql: str, *values: Any, within_s: float = ANSWER_S) -> list[Any]:
         async with self._gate:
             connection = self._connection
             if connection is None:
                 raise Unavailable("The database is not connected.")
-            rows: list[Any] = await connection.fetch(sql, *values)
+            rows: list[Any] = await connection.fetch(sql, *values, timeout=within_s)
             return rows
 
     def _heard(self, _connection: Any, _pid: int, channel: str, payload: str) -> None:
@@ -241,5 +246,5 @@ class Sequencer:
         if old:
             revision, snap, at_ms = old[0]
             if revision > 0:
-                await self._ask(FORGET, revision, snap, str(at_ms))
+                await self._ask(FORGET, revision, snap, str(at_ms), within_s=_MAINTAIN_S)
         await self._ask("DELETE FROM claim WHERE owner IS NULL AND until_ms <= $1", self._clock())

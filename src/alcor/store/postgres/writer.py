@@ -36,6 +36,7 @@ from alcor.telemetry.log import get_log
 
 # A request that met others this often is told to come back: with the delays below, after some seconds.
 ATTEMPTS_MAX = 40
+_ROLL_BACK_S = 1.0
 _DELAY_MIN_S = 0.001
 _DELAY_MAX_S = 0.2
 # Who was disturbed this often waits in line with the others that were, at the same row.
@@ -319,7 +320,8 @@ class _Worker:
     async def _roll_back(self, connection: asyncpg.Connection) -> None:
         try:
             if not connection.is_closed() and connection.is_in_transaction():
-                await connection.execute("ROLLBACK")
+                async with asyncio.timeout(_ROLL_BACK_S):
+                    await connection.execute("ROLLBACK")
         except (*LOST, asyncpg.PostgresError):
             await self._drop()
 
