@@ -19,6 +19,7 @@ from alcor.lab.simulate.database import Database
 
 START_S = 180.0
 _METRICS_S = 30.0
+_MEMORY_S = 2.0
 CONFIG = """[quota]
 network = -1
 subnet = -1
@@ -221,46 +222,68 @@ def write_config(folder: Path, lazy_above: int) -> Path:
 
 @dataclass
 class Usage:
-    """Memory and processor time of processes, sampled."""
+    """Memory and processor time of processes, sampled.
 
-    began_s: float = field(default_factory=time.monotonic)
+    Cost: microseconds a process, and where memory is looked at 20 ms per GiB of it: so only every `_MEMORY_S`.
+    """
+
+    # When memory is to be looked at next (monotonic).
+    memory_due_s: float = 0.0
     cpu_s: dict[str, float] = field(default_factory=dict)
     rss: dict[str, int] = field(default_factory=dict)
     rss_max: dict[str, int] = field(default_factory=dict)
 
+    def forget_memory(self) -> None:
+        """Have the next look look at memory, too."""
+        self.memory_due_s = 0.0
+
     def sample(self, pids: dict[str, int]) -> None:
-        """Look at them now; what is dead keeps its last figures. A process's children count as it."""
-        children: dict[int, list[int]] = {}
-        for path in Path("/proc").glob("[0-9]*/stat"):
-            try:
-                text = path.read_text()
-            except OSError:
-                continue
-            fields = text[text.rindex(")") + 2 :].split()
-            children.setdefault(int(fields[1]), []).append(int(path.parent.name))
+        """Look at them now; what is dead keeps its last figures. A database's children count as it."""
+        now = time.monotonic()
+        is_due = now >= self.memory_due_s
+        if is_due:
+            self.memory_due_s = now + _MEMORY_S
         for name, pid in pids.items():
-            family, seen = [pid], []
-            while family:
-                one = family.pop()
-                seen.append(one)
-                if name == "postgres":
-                    family += children.get(one, [])
-            rss, cpu = 0, 0.0
-            for one in seen:
-                more_rss, more_cpu = _look_at(one)
-                rss, cpu = rss + more_rss, cpu + more_cpu
-            if rss:
-                self.rss[name], self.cpu_s[name] = rss, cpu
+            family = _family(pid) if name == "postgres" else [pid]
+            # A process that was not seen yet is shown with its memory from the beginning.
+            if (is_due or name not in self.rss) and (rss := sum(map(_memory_of, family))):
+                self.rss[name] = rss
                 self.rss_max[name] = max(rss, self.rss_max.get(name, 0))
+            if cpu := sum(map(_cpu_of, family)):
+                self.cpu_s[name] = cpu
 
 
-def _look_at(pid: int) -> tuple[int, float]:
-    """A process's own memory (shared pages in proportion, where the kernel says) and processor seconds."""
+def _family(pid: int) -> list[int]:
+    """A process and all that come from it. Cost: O(processes of the machine)."""
+    children: dict[int, list[int]] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        if fields := _stat_of(int(path.parent.name)):
+            children.setdefault(int(fields[1]), []).append(int(path.parent.name))
+    found = [pid]
+    for one in found:
+        found += children.get(one, [])
+    return found
+
+
+def _stat_of(pid: int) -> list[str]:
+    """The fields of /proc/pid/stat from the third on; none if it is gone."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-        pss = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
-        return 0, 0.0
-    fields = stat[stat.rindex(")") + 2 :].split()
-    octets = next((int(line.split()[1]) << 10 for line in pss.splitlines() if line.startswith("Pss:")), 0)
-    return octets, (int(fields[11]) + int(fields[12])) / 100
+        return []
+    return text[text.rindex(")") + 2 :].split()
+
+
+def _cpu_of(pid: int) -> float:
+    """A process's processor seconds; 0 if it is gone."""
+    fields = _stat_of(pid)
+    return (int(fields[11]) + int(fields[12])) / 100 if fields else 0.0
+
+
+def _memory_of(pid: int) -> int:
+    """A process's own memory, shared pages in proportion; 0 if it is gone."""
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) << 10 for line in text.splitlines() if line.startswith("Pss:")), 0)

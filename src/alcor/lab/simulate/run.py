@@ -20,7 +20,7 @@ from alcor.lab.simulate.wire import HostSpec, Seen, Told
 
 SAMPLE_S = 0.5
 _QUIET_S = 0.4
-# Between looks at hosts that are waited for: a look costs hosts' workers some 20 µs each.
+# Between looks at hosts that are waited for: a look costs hosts' workers some 20 µs for each that moved since.
 _LOOK_AGAIN_S = 0.25
 _REQUEST_S = 60.0
 # Ports that are looked up at the end: that the region calls them ACTIVE.
@@ -144,6 +144,7 @@ class Run:
         """Do one step of the run, and write down how long it took and what it says."""
         phase = Phase(name, time.monotonic() - self.began)
         self.phases.append(phase)
+        self.usage.forget_memory()
         self.shown(self)
         phase.figures = await work()
         phase.elapsed_s = time.monotonic() - self.began - phase.began_s

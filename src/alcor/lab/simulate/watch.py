@@ -67,7 +67,7 @@ class Recorder:
 class Watched:
     """An `AgentConnector` that watches. One for each life of an agent."""
 
-    __slots__ = ("_connectors", "_next", "_recorder", "_waiting", "is_attached", "switch")
+    __slots__ = ("_connectors", "_next", "_recorder", "_waiting", "is_attached", "passed", "switch")
 
     def __init__(
         self, connectors: Sequence[AgentConnector], switch: CountingSwitch, recorder: Recorder
@@ -77,6 +77,8 @@ class Watched:
         self._next = 0
         self._waiting: list[tuple[int, int, float, list[Told]]] = []
         self.is_attached = False
+        self.passed = 0
+        """Counts what passed here, either way: an agent that said and heard nothing has confirmed nothing else."""
 
     async def connect(self) -> AgentStream:
         """As the connector."""
@@ -94,6 +96,7 @@ class Watched:
         """A batch came; the agent has not seen it yet."""
         recorder = self._recorder
         self.is_attached = True
+        self.passed += 1
         for message in messages:
             if not isinstance(message, ScopeUpdate):
                 continue
@@ -125,6 +128,7 @@ class Watched:
 
     def sent(self, message: AgentMessage) -> None:
         """The agent said something."""
+        self.passed += 1
         if not isinstance(message, Ack):
             return
         self._recorder.acks += 1
@@ -160,4 +164,5 @@ class _WatchedStream:
 
     async def close(self) -> None:
         self._watched.is_attached = False
+        self._watched.passed += 1
         await self._stream.close()

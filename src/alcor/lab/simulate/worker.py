@@ -104,6 +104,16 @@ class _Host:
     task: asyncio.Task[None] | None = None
     started_ms: float = 0.0
     is_booting: bool = False
+    # What the agent had confirmed when so much had passed its stream.
+    seen: tuple[int, int] = (-1, -1)
+
+    def confirmed(self, agent: Agent, watched: Watched) -> int:
+        """As the agent, whom this costs 20 µs: asked only when something passed its stream since."""
+        passed, at = self.seen
+        if passed != watched.passed:
+            at = agent.confirmed
+            self.seen = watched.passed, at
+        return at
 
 
 @dataclass(slots=True)
@@ -162,7 +172,7 @@ class Worker:
             random=self.chance.random,
             compiler=host.compiler,
         )
-        host.started_ms, host.is_booting = _now_ms(), True
+        host.started_ms, host.is_booting, host.seen = _now_ms(), True, (-1, -1)
         host.task = asyncio.create_task(host.agent.run(), name=f"agent-{host.spec.name}")
 
     async def kill(self, names: Sequence[str]) -> None:
@@ -186,7 +196,7 @@ class Worker:
     # --- looking ---------------------------------------------------------------------------------------
 
     def look(self, head: int) -> Seen:
-        """How far they are. Cost: O(hosts × scopes of each)."""
+        """How far they are. Cost: O(hosts) + O(scopes) of each that said or heard anything since the last look."""
         attached = confirmed = plugged = flows = alive = 0
         slowest, slowest_name = sys.maxsize, ""
         booted: list[float] = []
@@ -198,7 +208,7 @@ class Worker:
                 continue
             alive += 1
             attached += host.watched.is_attached
-            at = agent.confirmed
+            at = host.confirmed(agent, host.watched)
             confirmed += at >= head
             if at < slowest:
                 slowest, slowest_name = at, host.spec.name

@@ -105,3 +105,18 @@ async def test_the_next_ncm_is_tried_after_a_failure() -> None:
     await one.connect()
     await one.connect()
     assert (bad.tried, good.tried) == (1, 2)
+
+
+async def test_it_counts_what_passed_either_way() -> None:
+    """Who looks at the agent again and again need not ask it as long as nothing passed."""
+    one = watched(Recorder(1))
+    stream = await one.connect()
+    counts = [one.passed]
+    one.received([a_step(neighbours_scope("n"), "p")])
+    counts.append(one.passed)
+    await stream.send(Ack(epoch=1, realized={0: 1}))
+    counts.append(one.passed)
+    await stream.close()
+    counts.append(one.passed)
+
+    assert counts == [0, 1, 2, 3]
