@@ -1,5 +1,8 @@
 """Agents through the API: rows made from hosts, of which an administrator changes two attributes."""
 
+import msgspec
+
+from alcor.store.interface import HostObservation, Store
 from tests.support.api import Api, error_of
 
 
@@ -20,11 +23,21 @@ async def test_an_agent_is_changed_through_its_host(api: Api, member: Api) -> No
     assert (await api.put("/v2.0/agents", {"agents": []})).status_code == 405
 
 
-async def test_an_agent_shows_what_its_host_has(api: Api) -> None:
-    """Where its tunnels end, of which kinds they may be, and the bridges that lead to physical networks."""
+async def test_an_agent_shows_what_its_host_has(api: Api, store: Store) -> None:
+    """Whether it is heard and all is well, where its tunnels end, of which kinds they may be, and its bridges."""
     host = await api.made(
         "host", name="n1", vtep_addresses=["192.0.2.1"], bridge_mappings={"physnet1": "br-ex"}
     )
+
+    seen = HostObservation(
+        host["id"], alive=True, seen_at_ms=1_790_000_000_999, detail="the switch is gone: x"
+    )
+    await store.observations.put([], [seen], term=0)
+    agent = await api.shown(f"/v2.0/agents/{host['id']}")
+    assert (agent["alive"], agent["resources_synced"]) == (True, False)
+    assert agent["heartbeat_timestamp"] == "2026-09-21 14:13:20"
+    await store.observations.put([], [msgspec.structs.replace(seen, detail="")], term=0)
+    assert (await api.shown(f"/v2.0/agents/{host['id']}"))["resources_synced"] is True
 
     configurations = (await api.shown(f"/v2.0/agents/{host['id']}"))["configurations"]
 

@@ -62,6 +62,7 @@ from alcor.bus.interface import (
     Welcome,
 )
 from alcor.goalstate.item import ItemKind
+from alcor.model.host import SWITCH_GONE
 from alcor.pipeline.compile import Compiler, unit_flows
 from alcor.pipeline.gateway import succeeded
 from alcor.pipeline.tables import Table
@@ -259,14 +260,16 @@ class Agent:
     def _on(self, event: SwitchEvent) -> None:
         match event:
             case Connected():
-                self._switch_error = ""
+                if not self._view.has_host:
+                    # Else the first barrier says that all is well again.
+                    self._switch_error = ""
                 self._reconciler.connected()
                 self._switch_back.set()
                 self._warmer.connected()
                 self._wake.set()
                 log.debug("switch_connected")
             case Lost(reason):
-                self._switch_error = f"the switch is gone: {reason}"
+                self._switch_error = f"{SWITCH_GONE}: {reason}"
                 self._reconciler.lost()
                 self._losses.forget()
                 self._session.beat()

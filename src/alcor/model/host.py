@@ -12,6 +12,9 @@ from alcor.model.view import view_of
 
 IN, DRAINING, OUT = "in", "draining", "out"
 HEALTH_STATES = ("UP", "DEGRADED", "DOWN", "DRAINING", "OUT_OF_ROTATION")
+SWITCH_GONE = "the switch is gone"
+"""How the sentence begins by which an agent says that its switch is not there, or has not confirmed its flows since it
+is there again (`HostObservation.detail`)."""
 BRIDGE_MAPPINGS_MAX = 64
 # A bridge has an interface of its name, which Linux limits to 15 characters without white space and slash.
 _BRIDGE = re.compile(r"[^\s/:]{1,15}\Z")

@@ -26,14 +26,15 @@ def seen(status: str = "ACTIVE", **said: Any) -> PortObservation:
     return PortObservation("p", **{"host_id": "h", "status": status, "binding_generation": 3, **said})
 
 
-def heard(*, alive: bool = True) -> HostObservation:
-    return HostObservation("h", alive, 1)
+def heard(*, alive: bool = True, detail: str = "") -> HostObservation:
+    return HostObservation("h", alive, 1, detail=detail)
 
 
 @pytest.mark.parametrize("status", ["ACTIVE", "BUILD", "DOWN"])
 def test_what_the_bound_host_says_counts(status: str) -> None:
     """Host alive, same host, same binding: its word is the status."""
     assert status_of(BOUND, "h", seen(status), heard()) == status
+    assert status_of(BOUND, "h", seen(status), heard(detail="deletions are held: because")) == status
 
 
 @pytest.mark.parametrize(
@@ -42,10 +43,11 @@ def test_what_the_bound_host_says_counts(status: str) -> None:
         (None, heard()),
         (seen(), None),
         (seen(), heard(alive=False)),
+        (seen(), heard(detail="half is served; the switch is gone: killed")),
         (seen(host_id="other"), heard()),
         (seen(binding_generation=2), heard()),
     ],
-    ids=["never seen", "host never heard", "host lost", "another host", "an older binding"],
+    ids=["never seen", "host never heard", "host lost", "switch lost", "another host", "an older binding"],
 )
 def test_anything_else_is_down(port: PortObservation | None, host: HostObservation | None) -> None:
     """Status is never early."""

@@ -193,6 +193,8 @@ async def test_switch_restart(ncm: FakeNcm, switch: SimulatedSwitch) -> None:
         switch.start()
         await settled()
 
+        # Told at once, by the barrier: it is not gone any more before its flows are there.
+        assert ncm.details[-1] == ""
         assert switch.tables.flows == before
         assert switch.meters == meters
         assert switch.numbers == numbers

@@ -66,7 +66,7 @@ def _agent(host: Host, seen: HostObservation | None) -> Agent:
             "tunneling_ip": host.vtep_addresses[0] if host.vtep_addresses else "",
             "version": seen.agent_version if seen is not None else "",
         },
-        resources_synced=alive,
+        resources_synced=seen is not None and alive and not seen.detail,
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from alcor.managers.interface import Caller
 from alcor.managers.port.binding import BOUND
-from alcor.model.host import Host
+from alcor.model.host import SWITCH_GONE, Host
 from alcor.model.port import Port, extra_of
 from alcor.model.trunk import Trunk
 from alcor.store.interface import Condition, HostObservation, PortObservation, Query, Store
@@ -50,9 +50,9 @@ def status_of(row: Port, host_id: str, port: PortObservation | None, host: HostO
     """The status of one bound port that is administratively up.
 
     What was seen counts only if it was seen on the host the port is bound to now, of the present
-    binding, and that host is heard: so status is never early, and a lost host shows DOWN.
+    binding, and that host is heard and has its switch: so status is never early, and a lost host or switch shows DOWN.
     """
-    if port is None or host is None or not host.alive:
+    if port is None or host is None or not host.alive or SWITCH_GONE in host.detail:
         return DOWN
     if (port.host_id, port.binding_generation) != (host_id, row.binding_generation):
         return DOWN
