@@ -355,3 +355,17 @@ async def test_what_no_host_knows_of_has_no_hosts(admin: Api, plane: FakeDataPla
 def test_the_kinds_that_reach_hosts_are_those_the_goal_state_is_made_from() -> None:
     """Two lists, because the edge does not know the goal state."""
     assert set(KIND_OF) == REACHING
+
+
+async def test_no_request_is_described_with_what_only_answers_tell(admin: Api) -> None:
+    """Tags are sent and answered alike: `data_plane` is of the answer alone."""
+    document = admin.document
+    tags = document["paths"]["/v2.0/networks/{id}/tags"]["put"]
+    sent = tags["requestBody"]["content"]["application/json"]["schema"]
+    answered = tags["responses"]["200"]["content"]["application/json"]["schema"]
+
+    assert (sent["properties"].keys(), answered["properties"].keys()) == ({"tags"}, {"tags", "data_plane"})
+    for path, item in document["paths"].items():
+        for verb in ("post", "put", "delete"):
+            for content in item.get(verb, {}).get("requestBody", {}).get("content", {}).values():
+                assert "data_plane" not in content.get("schema", {}).get("properties", {}), path

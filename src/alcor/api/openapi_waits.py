@@ -1,6 +1,6 @@
 """What the OpenAPI document says of waiting for hosts: on every write, and of every object that reaches hosts."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from alcor.api.collection import Collection
@@ -120,18 +120,20 @@ def _add_wait(document: dict[str, Any], operation: dict[str, Any], ours: dict[st
             **{name: {"description": text, "schema": _TEXT} for name, text in _HEADERS.items()},
         }
         for content in response.get("content", {}).values():
-            for schema in _objects(document, content["schema"]):
-                schema["properties"].setdefault("data_plane", ours)
+            content["schema"] = _telling(document, content["schema"], ours)
 
 
-def _objects(document: dict[str, Any], schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The schemas of bodies that may have a member more: those that say which ones there are."""
+def _telling(document: dict[str, Any], schema: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a body that may have a member more, if it says which ones there are. What stands in the operation
+    itself is copied: its request may be described by the same."""
     if "$ref" in schema:
-        schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
-    for choice in schema.get("oneOf", ()):
-        yield from _objects(document, choice)
-    if "properties" in schema:
-        yield schema
+        named = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+        named.update(_telling(document, named, ours))
+    elif "oneOf" in schema:
+        return {**schema, "oneOf": [_telling(document, choice, ours) for choice in schema["oneOf"]]}
+    elif "properties" in schema:
+        return {**schema, "properties": {"data_plane": ours, **schema["properties"]}}
+    return schema
 
 
 def _answer(schema: dict[str, Any]) -> dict[str, Any]:
