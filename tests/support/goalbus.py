@@ -152,13 +152,15 @@ class RecordingBus:
 
 
 class RecordingObservations:
-    """Implements `Observations` in memory. `batches`: the ports of every write; `fail`: how many writes to refuse."""
+    """Implements `Observations` in memory. `batches`: the ports of every write; `fail`: how many writes to refuse, with
+    `failure`."""
 
     def __init__(self) -> None:
         self.port_facts: dict[str, PortObservation] = {}
         self.host_facts: dict[str, HostObservation] = {}
         self.batches: list[list[PortObservation]] = []
         self.fail = 0
+        self.failure: Exception = OSError("the disk is full")
         self.term = 0
         self._moved = asyncio.Event()
 
@@ -215,7 +217,7 @@ class RecordingObservations:
     def _refuse(self) -> None:
         if self.fail:
             self.fail -= 1
-            raise OSError("the disk is full")
+            raise self.failure
 
 
 class ThroughStore:

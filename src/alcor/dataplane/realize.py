@@ -23,6 +23,7 @@ import msgspec
 from alcor.bus.interface import DataplaneBus, HostReport, PortReport
 from alcor.dataplane.barrier import Barriers, Heard
 from alcor.dataplane.calm import WAIT_S, Calm
+from alcor.dataplane.cause import cause
 from alcor.dataplane.claim import Claims
 from alcor.dataplane.health import Neighbours
 from alcor.dataplane.pace import Pace
@@ -250,7 +251,7 @@ class Realizer:
                 raise
             except Exception as error:
                 # The loop's edge: what could not be written is decided anew.
-                get_log("dataplane").error("watch_not_written", exc_info=error)
+                get_log("dataplane").error("watch_not_written", **cause(error))
             await asyncio.sleep(LOOK_S)
 
     async def write(self) -> None:
@@ -276,7 +277,7 @@ class Realizer:
                 self._pending = taken.under(self._pending)
                 self._stirred.set()
                 retry_s = min(retry_s * 2, RETRY_S_MAX)
-                get_log("dataplane").error("observations_not_written", retry_s=retry_s, exc_info=error)
+                get_log("dataplane").error("observations_not_written", retry_s=retry_s, **cause(error))
             await asyncio.sleep(retry_s)
 
     async def _flush(self, taken: _Pending) -> None:

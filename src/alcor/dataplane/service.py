@@ -13,6 +13,7 @@ from time import perf_counter
 from alcor.bus.interface import DataplaneBus, Hasten, Holdings, Publication
 from alcor.dataplane.barrier import Barriers, Heard, Turned
 from alcor.dataplane.calm import WAIT_S
+from alcor.dataplane.cause import cause
 from alcor.dataplane.publish import Publisher
 from alcor.dataplane.realize import Realizer, Told
 from alcor.dataplane.recent import Recent
@@ -142,7 +143,7 @@ class Dataplane:
                 await asyncio.sleep(delay_s)
             except Exception as error:
                 # The loop's edge: the facts could not be read; they are read again.
-                get_log("dataplane").error("realizing_failed", delay_s=delay_s, exc_info=error)
+                get_log("dataplane").error("realizing_failed", delay_s=delay_s, **cause(error))
                 await asyncio.sleep(delay_s)
                 delay_s = min(delay_s * 2, DELAY_MAX_S)
 
@@ -206,7 +207,7 @@ class Dataplane:
                     log.warning("log_outrun", reason=str(error))
                     continue
                 delay_s = min(self._delay_min_s * 2 ** (self._failures - 1), DELAY_MAX_S)
-                log.error("turn_failed", attempt=self._failures, delay_s=delay_s, exc_info=error)
+                log.error("turn_failed", attempt=self._failures, delay_s=delay_s, **cause(error))
                 await asyncio.sleep(delay_s)
 
     async def _turn(self) -> None:

@@ -25,6 +25,7 @@ from alcor.goalstate.scope import (
     shard_of,
 )
 from alcor.model.change import Change
+from alcor.model.errors import Unavailable
 from alcor.model.port import Binding, Extra, FixedIp, Port
 from alcor.model.resource import Entity
 from alcor.model.router import Router
@@ -619,6 +620,19 @@ async def test_a_failed_write_is_repeated_and_loses_nothing() -> None:
 
         assert site.status() == "ACTIVE"
         assert [entry["event"] for entry in logs] == ["observations_not_written"] * 2
+
+
+async def test_a_database_that_is_away_is_a_reason_in_the_log_and_no_trace() -> None:
+    """It is tried again and again; what nobody expects is logged with its trace."""
+    async with a_site(P) as site:
+        with capture_logs() as logs:
+            site.observations.fail, site.observations.failure = 1, Unavailable("The database is away.")
+            await site.report()
+            site.observations.fail, site.observations.failure = 1, ValueError("a mistake of ours")
+            await site.report()
+
+        assert [entry.get("reason") for entry in logs] == ["The database is away.", None]
+        assert ["exc_info" in entry for entry in logs] == [False, True]
 
 
 async def test_a_forgotten_port_stays_forgotten_when_the_write_fails() -> None:

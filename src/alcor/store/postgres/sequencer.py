@@ -161,7 +161,7 @@ class Sequencer:
                 told = False
             except (*LOST, asyncpg.PostgresError, AlcorError) as error:
                 if not told:
-                    _log.warning("sequencer_lost", reason=repr(error))
+                    _log.warning("sequencer_lost", reason=str(error) or type(error).__name__)
                     told = True
                 await self._drop()
                 await asyncio.sleep(_RECONNECT_S)
