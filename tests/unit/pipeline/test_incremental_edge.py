@@ -20,11 +20,11 @@ from alcor.goalstate.router_item import (
     RouterRoute,
 )
 from alcor.goalstate.scope import host_scope, qos_scope, router_scope
-from alcor.pipeline.compile import flows, found, groups, meters, unit_flows, units
+from alcor.pipeline.compile import found, groups, meters
 from alcor.pipeline.feature import Local, LocalChange
 from alcor.pipeline.flow import Group, Meter
-from alcor.pipeline.prerequisite import check
-from tests.unit.pipeline.test_incremental import MACS, Host, edits, populated
+from tests.support.edited_host import Host, assert_incremental, edits, lawful_flows, populated
+from tests.support.edited_items import MACS
 
 ROUTERS = ("r1", "r2")
 OUTER = ("n3", "n2")
@@ -280,15 +280,7 @@ def an_edge() -> Edge:
 @given(st.lists(st.lists(edge_edits(), max_size=4), max_size=8))
 def test_incremental_equals_full_at_the_edge(batches: list[list[EdgeEdit]]) -> None:
     """After every batch of edits the flows kept by units are those computed from nothing."""
-    host = an_edge()
-    host.by_unit = {unit: unit_flows(unit, host.view, host.allocation) for unit in units(host.view)}
-
-    for batch in batches:
-        for edit in batch:
-            edit(host)
-        host.settle()
-
-        assert host.kept == flows(host.view, host.allocation)
+    assert_incremental(an_edge(), batches)
 
 
 @settings(deadline=None)
@@ -299,11 +291,8 @@ def test_units_at_the_edge_are_disjoint_and_lawful(batch: list[EdgeEdit]) -> Non
     for edit in batch:
         edit(host)
 
-    kept = [flow for unit in units(host.view) for flow in unit_flows(unit, host.view, host.allocation)]
+    kept = lawful_flows(host)
 
-    assert len({flow.key for flow in kept}) == len(kept)
-    for flow in kept:
-        check(flow)
     actions = [action for flow in kept for action in flow.actions]
     assert {one.id for one in actions if isinstance(one, Meter)} == set(meters(host.view, host.allocation))
     assert {one.id for one in actions if isinstance(one, Group)} == set(groups(host.view, host.allocation))

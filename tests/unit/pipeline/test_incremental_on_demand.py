@@ -16,11 +16,11 @@ from alcor.goalstate.scope import (
     neighbours_scope,
     network_scope,
 )
-from alcor.pipeline.compile import flows, groups, meters, unit_flows, units
+from alcor.pipeline.compile import groups, meters
 from alcor.pipeline.feature import Local
 from alcor.pipeline.flow import Group, Meter
-from alcor.pipeline.prerequisite import check
-from tests.unit.pipeline.test_incremental import VTEPS, edits, network_hosts, secured, security_edits
+from tests.support.edited_host import assert_incremental, edits, lawful_flows, secured, security_edits
+from tests.support.edited_items import VTEPS, network_hosts
 from tests.unit.pipeline.test_incremental_edge import Edge, an_edge, edge_edits
 
 SCOPES = (
@@ -107,14 +107,8 @@ def guarded() -> Edge:
 def test_incremental_equals_full_on_demand(seed: Callable[[], Edge], batches: list[list[DemandEdit]]) -> None:
     """After every batch of edits the flows kept by units are those computed from nothing."""
     host = on_demand(seed)
-    host.by_unit = {unit: unit_flows(unit, host.view, host.allocation) for unit in units(host.view)}
 
-    for batch in batches:
-        for edit in batch:
-            edit(host)
-        host.settle()
-
-        assert host.kept == flows(host.view, host.allocation)
+    assert_incremental(host, batches)
 
 
 @settings(deadline=None)
@@ -125,11 +119,8 @@ def test_units_on_demand_are_disjoint_and_lawful(seed: Callable[[], Edge], batch
     for edit in batch:
         edit(host)
 
-    kept = [flow for unit in units(host.view) for flow in unit_flows(unit, host.view, host.allocation)]
+    kept = lawful_flows(host)
 
-    assert len({flow.key for flow in kept}) == len(kept)
-    for flow in kept:
-        check(flow)
     actions = [action for flow in kept for action in flow.actions]
     assert {one.id for one in actions if isinstance(one, Meter)} == set(meters(host.view, host.allocation))
     assert {one.id for one in actions if isinstance(one, Group)} == set(groups(host.view, host.allocation))

@@ -15,22 +15,14 @@ from alcor.goalstate.router_item import (
     RouterRoute,
 )
 from alcor.goalstate.scope import neighbours_scope, router_scope
-from alcor.pipeline.compile import affected, flows, groups, unit_flows, units
+from alcor.pipeline.compile import affected, flows, groups
 from alcor.pipeline.feature import ItemChange
 from alcor.pipeline.flow import Flow, FlowKey, Group
-from alcor.pipeline.prerequisite import check
 from alcor.pipeline.route import router_unit
 from alcor.pipeline.tables import Priority, Table
 from alcor.pipeline.unit import neighbour_unit
-from tests.unit.pipeline.test_incremental import (
-    MACS,
-    Host,
-    claims,
-    edits,
-    local_ports,
-    neighbours,
-    populated,
-)
+from tests.support.edited_host import Host, assert_incremental, edits, lawful_flows, populated
+from tests.support.edited_items import MACS, claims, local_ports, neighbours
 from tests.unit.pipeline.test_incremental_edge import ROUTERS, Edge
 
 # Addresses that neighbours have too, and one network three times over: claims collide.
@@ -126,15 +118,7 @@ def joined() -> Edge:
 @given(st.lists(st.lists(routing_edits(), max_size=4), max_size=8))
 def test_incremental_equals_full_with_routers(batches: list[list[RoutingEdit]]) -> None:
     """After every batch of edits the flows kept by units are those computed from nothing."""
-    host = joined()
-    host.by_unit = {unit: unit_flows(unit, host.view, host.allocation) for unit in units(host.view)}
-
-    for batch in batches:
-        for edit in batch:
-            edit(host)
-        host.settle()
-
-        assert host.kept == flows(host.view, host.allocation)
+    assert_incremental(joined(), batches)
 
 
 def _groups_of(kept: list[Flow]) -> set[int]:
@@ -149,11 +133,8 @@ def test_units_with_routers_are_disjoint_and_lawful(batch: list[RoutingEdit]) ->
     for edit in batch:
         edit(host)
 
-    kept = [flow for unit in units(host.view) for flow in unit_flows(unit, host.view, host.allocation)]
+    kept = lawful_flows(host)
 
-    assert len({flow.key for flow in kept}) == len(kept)
-    for flow in kept:
-        check(flow)
     assert _groups_of(kept) == set(groups(host.view, host.allocation))
 
 
