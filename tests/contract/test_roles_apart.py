@@ -358,6 +358,20 @@ async def test_an_address_for_ncms_that_is_taken_is_a_sentence(region: Apart) ->
     assert f"cannot listen for ncms on {taken}" in refused.stderr
 
 
+async def test_a_dataplane_with_a_secret_of_its_own_is_refused(region: Apart, tmp_path: Path) -> None:
+    """It would hold a share of the shards that no ncm can have of it; beside a dead one it may be."""
+    await asyncio.to_thread(region.add, "dataplane", "dataplane")
+    words = ("serve", "--role", "dataplane", "--data", str(tmp_path / "other"), "--store", region.dsn)
+
+    refused = await asyncio.to_thread(alcor, *words, "--bus-listen", ANY_PORT)
+
+    assert refused.returncode == 1
+    assert f"bus.secret_file = '{tmp_path}/other/bus.secret': the dataplane at 127.0.0.1:" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    region.processes["dataplane"].kill()
+    await asyncio.to_thread(region.add, "alone", "dataplane", data=tmp_path / "other")
+
+
 @pytest.mark.parametrize("folders", [1, 3])
 async def test_the_admin_token_is_made_once(region: Apart, folders: int) -> None:
     """Of processes that start at once, in one folder or several, one makes the token; no file holds another text."""

@@ -54,6 +54,8 @@ def handler(
         reason = refusal(context, proof)
         if reason:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, reason)
+        if not request:
+            return b""  # whether the caller is taken was all it asked
         answer = consultant()
         try:
             if answer is None:
@@ -86,6 +88,22 @@ async def consult(
         except grpc.aio.AioRpcError as error:
             raise _error(address, error) from error
     return answer
+
+
+async def find_refusal(address: str, secret: str) -> str:
+    """Why the dataplane at a plain address takes nobody with this secret for a process of the region; empty if it does,
+    or if it cannot be asked.
+    """
+    async with open_channel(address, _OPTIONS, None) as channel:
+        call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
+            f"/alcor.bus.Dataplane/{METHOD}"
+        )
+        try:
+            await call(b"", metadata=((SECRET_KEY, f"Bearer {secret}"),), timeout=CONNECT_S)
+        except grpc.aio.AioRpcError as error:
+            if error.code() == grpc.StatusCode.UNAUTHENTICATED:
+                return error.details() or error.code().name
+    return ""
 
 
 async def _connect(channel: grpc.aio.Channel, address: str) -> None:

@@ -10,12 +10,13 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 
-from alcor.bus.consult import ANSWER_S, consult
+from alcor.bus.consult import ANSWER_S, consult, find_refusal
 from alcor.bus.goal_client import GoalClient
 from alcor.bus.goal_server import GoalServer
 from alcor.bus.grpc_listen import is_served
 from alcor.bus.grpc_tls import ChannelTls
 from alcor.bus.interface import ItemCodec
+from alcor.identity.mode import is_secured
 from alcor.model.errors import Unavailable
 from alcor.runtime.background import background
 from alcor.runtime.broker import broker_place, reading, sending
@@ -102,6 +103,24 @@ async def listening(config: RegionConfig, codec: ItemCodec) -> AsyncIterator[Goa
         await server.start()
         stack.push_async_callback(server.stop)
         yield server
+
+
+async def check_secret(config: RegionConfig, address: str, living: Living) -> None:
+    """Refuse a dataplane at a plain `address` whose secret is not that of those that live: it would hold shards, and no
+    ncm could attach to it. Raises: ConfigurationError; Unavailable.
+    """
+    if is_secured(config.tls.bus, address):
+        return
+    path = secret_path(config)
+    secret = read_secret(path)
+    plain = [other for other in await living() if other != address and not is_secured(config.tls.bus, other)]
+    refusals = await asyncio.gather(*(find_refusal(other, secret) for other in plain))
+    for other, refusal in zip(plain, refusals, strict=True):
+        if refusal:
+            raise ConfigurationError(
+                f"bus.secret_file = '{path}': the dataplane at {other} has another secret, and ncms that attach there "
+                "could not attach here. Copy its file"
+            )
 
 
 def advertised(config: RegionConfig, bound: Sequence[str]) -> str:

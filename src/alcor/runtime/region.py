@@ -38,7 +38,7 @@ from alcor.ncm.service import Ncm
 from alcor.runtime.access import authenticator, load_policy
 from alcor.runtime.address import check_addresses
 from alcor.runtime.background import background
-from alcor.runtime.bus import advertised, attached, listening
+from alcor.runtime.bus import advertised, attached, check_secret, listening
 from alcor.runtime.collector import seldom_collecting
 from alcor.runtime.compute import notifying
 from alcor.runtime.config import RegionConfig
@@ -221,6 +221,7 @@ async def _member(
     async with listening(config, codec) as server:
         leases = open_leases(config)
         address = advertised(config, server.addresses)
+        await check_secret(config, address, tracer.living)
         # For people to recognise, and never that of another process.
         member_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
