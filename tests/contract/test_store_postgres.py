@@ -5,6 +5,7 @@ Each `postgres_store` of a folder is what a process of its own would open: its o
 
 import asyncio
 import random
+import subprocess
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -18,7 +19,7 @@ import pytest
 from msgspec.structs import replace
 
 from alcor.model.catalogue import RESOURCES
-from alcor.model.change import Change
+from alcor.model.change import Change, Position
 from alcor.model.errors import AlcorError, Conflict, InvalidInput, NotFound, QuotaExceeded, Unavailable
 from alcor.model.network import Network
 from alcor.model.port import Port
@@ -542,6 +543,11 @@ async def _replace(tx: Transaction, old: str, new: str) -> None:
     tx.insert(a_network(new))
 
 
+def _postgres(*words: str, said: bytes | None = None) -> bytes:
+    """What one of PostgreSQL's own programs answers."""
+    return subprocess.run(words, input=said, capture_output=True, check=True, timeout=60).stdout
+
+
 class TestOtherServers:
     """A database that comes up on another server, or from an older state, begins another history."""
 
@@ -579,6 +585,45 @@ class TestOtherServers:
             assert [change.place for change in history] == sorted(change.place for change in history)
         async with postgres_store(tmp_path) as store:
             assert await store.head() == image.position
+
+    async def test_a_dump_that_is_restored_on_the_same_server(self, tmp_path: Path) -> None:
+        """Identifier and timeline are as they were, and what was written since is lost: the epoch is a new one, at once
+        and also if no host ever shows a position. Opened again nothing changes."""
+        async with postgres_store(tmp_path) as store:
+            await insert(store, a_network("net-1"))
+        dump = await asyncio.to_thread(
+            _postgres, "pg_dump", "--clean", "--if-exists", "-d", await dsn_of(tmp_path)
+        )
+        async with postgres_store(tmp_path) as store:
+            await insert(store, a_network("net-2"))
+            assert await store.head() == Position(NOW_MS, 2)
+        await asyncio.to_thread(
+            _postgres, "psql", "-v", "ON_ERROR_STOP=1", "-d", await dsn_of(tmp_path), said=dump
+        )
+
+        async with postgres_store(tmp_path, clock=Clock(NOW_MS + 5_000)) as store:
+            head = await store.head()
+            assert head == Position(NOW_MS + 5_000, 2)
+            with pytest.raises(TooOld):
+                await store.follow(1)
+            assert (await insert(store, a_network("net-3"))).revision == 3
+            assert [[change.id for change in cut] for cut in await follow_all(store, 2)] == [["net-3"]]
+            image = await store.image(KINDS)
+            assert {row.id for row in image.rows[Network]} == {"net-1", "net-3"}
+        async with postgres_store(tmp_path, clock=Clock(NOW_MS + 9_000)) as store:
+            assert (await store.head()).epoch == head.epoch
+
+    async def test_a_database_of_a_release_that_recorded_less(self, tmp_path: Path) -> None:
+        """It is no restored one; from then on it is known."""
+        async with postgres_store(tmp_path) as store:
+            before = await store.head()
+        async with past_the_store(tmp_path) as connection:
+            await connection.execute("DELETE FROM meta WHERE key = 'log_table'")
+        async with postgres_store(tmp_path, clock=Clock(NOW_MS + 5_000)) as store:
+            assert await store.head() == before
+        async with past_the_store(tmp_path) as connection:
+            known = "SELECT value = 'change_log'::regclass::oid::text FROM meta WHERE key = 'log_table'"
+            assert await connection.fetchval(known)
 
     async def test_a_newer_schema_is_refused(self, tmp_path: Path) -> None:
         """An older program does not touch a database that a newer one has changed."""

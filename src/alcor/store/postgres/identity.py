@@ -1,8 +1,11 @@
 """Which history a database holds: its epoch, and the server it was last seen on.
 
 A database that was restored, or a standby that took over, may have lost what was told to hosts. Both show in the
-server's system identifier and timeline; when they are not the recorded ones, a new epoch begins. Source: protocol, 2.
+server's system identifier and timeline; a dump that was restored on the same server shows in the log's table, which is
+another one. When they are not the recorded ones, a new epoch begins. Source: protocol, 2.
 """
+
+from typing import NamedTuple
 
 import asyncpg
 
@@ -11,14 +14,29 @@ from alcor.store.postgres.query import quote
 from alcor.store.postgres.snapshot import Xids
 
 _SERVER = """
-SELECT (SELECT system_identifier FROM pg_control_system())::text, substring(pg_walfile_name(pg_current_wal_lsn()) for 8)
+SELECT (SELECT system_identifier FROM pg_control_system())::text,
+       substring(pg_walfile_name(pg_current_wal_lsn()) for 8),
+       'change_log'::regclass::oid::text
 """
+_META = ("system_identifier", "timeline", "log_table")
 _LAST = "SELECT revision, at_ms FROM revision ORDER BY revision DESC LIMIT 1"
 _BEGIN = """
 INSERT INTO revision (revision, snap, generation, at_ms, beyond)
 VALUES ($1, pg_current_snapshot(), 0, $2, pg_snapshot_xmax(pg_current_snapshot()))
 RETURNING snap
 """
+
+
+class _Server(NamedTuple):
+    """Where a database is: the facts `_META`. `log_table`: the number of the table `change_log`, which a restored dump
+    makes anew; "" if it was never recorded.
+    """
+
+    identifier: str
+    timeline: str
+    log_table: str
+
+
 _IDENTITY_LOCK = 0x616C6304
 _ATTEMPTS_MAX = 100
 
@@ -59,7 +77,7 @@ async def begin_history(connection: asyncpg.Connection, now_ms: int) -> None:
         ("generation", 0),
     ):
         await put_meta(connection, key, str(value))
-    await _record_server(connection, *await _server(connection))
+    await _record(connection, await _server(connection))
 
 
 async def begin_epoch(connection: asyncpg.Connection, now_ms: int) -> tuple[Position, Xids]:
@@ -83,19 +101,24 @@ async def begin_epoch(connection: asyncpg.Connection, now_ms: int) -> tuple[Posi
 
 
 async def check_identity(connection: asyncpg.Connection, now_ms: int) -> None:
-    """Begin a new epoch if this is not the server that the database was last seen on."""
+    """Begin a new epoch if this is not the server that the database was last seen on, or not the same tables."""
     server = await _server(connection)
-    if server == await _recorded(connection):
+    recorded = await _recorded(connection)
+    if server == recorded:
+        return
+    if recorded is not None and recorded == server._replace(log_table=""):
+        # Of a release that did not record it.
+        await _record(connection, server)
         return
     async with connection.transaction(isolation="read_committed"):
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _IDENTITY_LOCK)
         recorded = await _recorded(connection)
         if server == recorded:
             return
-        renumber = recorded is None or server[0] != recorded[0]
+        renumber = recorded is None or server.identifier != recorded.identifier
         if renumber:
             await _forget_xids(connection)
-        await _record_server(connection, *server)
+        await _record(connection, server)
     await begin_epoch(connection, now_ms)
 
 
@@ -113,19 +136,15 @@ async def _forget_xids(connection: asyncpg.Connection) -> None:
     )
 
 
-async def _server(connection: asyncpg.Connection) -> tuple[str, str]:
-    identifier, timeline = await connection.fetchrow(_SERVER)
-    return identifier, timeline
+async def _server(connection: asyncpg.Connection) -> _Server:
+    return _Server(*await connection.fetchrow(_SERVER))
 
 
-async def _recorded(connection: asyncpg.Connection) -> tuple[str, str] | None:
-    identifier, timeline = (
-        await get_meta(connection, "system_identifier"),
-        await get_meta(connection, "timeline"),
-    )
-    return None if identifier is None or timeline is None else (identifier, timeline)
+async def _recorded(connection: asyncpg.Connection) -> _Server | None:
+    identifier, timeline, log_table = [await get_meta(connection, key) for key in _META]
+    return None if identifier is None or timeline is None else _Server(identifier, timeline, log_table or "")
 
 
-async def _record_server(connection: asyncpg.Connection, identifier: str, timeline: str) -> None:
-    await put_meta(connection, "system_identifier", identifier)
-    await put_meta(connection, "timeline", timeline)
+async def _record(connection: asyncpg.Connection, server: _Server) -> None:
+    for key, value in zip(_META, server, strict=True):
+        await put_meta(connection, key, value)
