@@ -1,14 +1,20 @@
 """Roles of a region that prove themselves by certificates: an ncm of another machine, and whose authority counts."""
 
 import asyncio
+import random
 import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from alcor.bus.codec import ProtobufCodec
+from alcor.bus.goal_client import GoalClient
+from alcor.bus.goal_server import GoalServer
+from alcor.bus.grpc_tls import ChannelTls, server_credentials
 from alcor.identity.authority import utc_now
 from alcor.identity.folder import CA_KEY, RegionFolder
 from alcor.model.errors import Conflict
@@ -16,7 +22,9 @@ from alcor.runtime.config import Data, Ncm, RegionConfig
 from alcor.runtime.settings import ConfigurationError
 from alcor.runtime.tls import claim_authority, welcome_of
 from tests.support.apart import ANY_PORT, Apart, RoleProcess, until
+from tests.support.identity import JoinedHost
 from tests.support.postgres import server
+from tests.support.remote_bus import being_read
 from tests.support.store import sqlite_store
 
 
@@ -64,6 +72,41 @@ async def test_an_ncm_of_another_machine_attaches_by_its_certificate(region: Apa
     assert sorted(path.name for path in (there / "tls").iterdir()) == ["ca.pem", "ncm.key", "ncm.pem"]
     assert not (there / "bus.secret").exists()
     await until("the ncm to be attached", lambda: ncm.health() == (200, {}))
+
+
+async def test_what_is_wrong_with_certificates_is_said_of_the_role(tmp_path: Path) -> None:
+    """An ncm of another region's authority, and one whose certificate expired: the reason and the way out are those of
+    a role, not of a host."""
+    for name in ("ours", "others"):
+        RegionFolder(tmp_path / name).ensure(now=utc_now())
+    ours, others = RegionFolder(tmp_path / "ours"), RegionFolder(tmp_path / "others")
+    authority = ours.authority()
+    assert authority is not None
+    expired = JoinedHost(tmp_path / "host", authority)
+    expired.certify(age=timedelta(days=2), days=1)
+    dataplane = ours.source("dataplane", days=1)
+    server = GoalServer(
+        ProtobufCodec(), ["127.0.0.1:0"], secret="s", tls=lambda _address: server_credentials(dataplane)
+    )
+    (address,) = await server.start()
+    try:
+        for source, reason in (
+            (others.source("ncm", days=1), "what listens there is not of our region, or not its dataplane"),
+            (expired.folder.source(), "alcor ca issue ncm --out DIR"),
+        ):
+            tls = ChannelTls(source, "dataplane", "ncm")
+            client = GoalClient(
+                address,
+                ncm_id="ncm",
+                secret=lambda: "",
+                random=random.random,
+                tls=lambda _address, tls=tls: tls,  # type: ignore[misc]  # bound now
+            )
+            async with being_read(client):
+                await until("the reason", lambda: reason in client.trouble)  # noqa: B023  # awaited here
+            await client.close()
+    finally:
+        await server.stop(0)
 
 
 async def test_two_processes_never_certify_by_two_authorities(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 import grpc
 import grpc.aio
 
-from alcor.bus.grpc_tls import ChannelTls, open_channel, peer_of_call
+from alcor.bus.grpc_tls import ChannelTls, explain, open_channel, peer_of_call
 from alcor.model.errors import AlcorError, InvalidInput, NotFound, Unavailable
 
 METHOD = "Consult"
@@ -86,7 +86,7 @@ async def consult(
         try:
             answer: bytes = await call(body, metadata=((SECRET_KEY, f"Bearer {secret}"),), timeout=within_s)
         except grpc.aio.AioRpcError as error:
-            raise _error(address, error) from error
+            raise _error(address, error, tls) from error
     return answer
 
 
@@ -118,8 +118,9 @@ async def _connect(channel: grpc.aio.Channel, address: str) -> None:
         raise Unavailable(f"the dataplane at {address} does not speak within {CONNECT_S:g} s") from None
 
 
-def _error(address: str, error: grpc.aio.AioRpcError) -> AlcorError:
+def _error(address: str, error: grpc.aio.AioRpcError, tls: ChannelTls | None) -> AlcorError:
     details = error.details() or error.code().name
+    details = explain(details, tls) or details
     match error.code():
         case grpc.StatusCode.NOT_FOUND:
             return NotFound("", "", reason=details)

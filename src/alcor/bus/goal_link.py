@@ -23,7 +23,7 @@ from alcor.bus.goal_frame import (
     encode_want_message,
 )
 from alcor.bus.goal_server import METHOD, NCM_KEY, PROTOCOL_KEY, SECRET_KEY, SERVICE, TAKEN_KEY
-from alcor.bus.grpc_tls import ChannelTls, open_channel
+from alcor.bus.grpc_tls import ChannelTls, explain, open_channel
 from alcor.bus.interface import Envelope, GoalMessage, Holdings, HostReport, Reply, ScopeUpdate
 from alcor.bus.local import merge_reports
 from alcor.bus.normal_client import NormalClient
@@ -220,10 +220,10 @@ class GoalLink:
                 answer = await call.initial_metadata()
             if answer is None or answer.get(TAKEN_KEY) is None:
                 # It answered with an end and a reason, before anything else.
-                raise self._error(await call.code(), await call.details())
+                raise self._refused(await call.code(), await call.details(), tls)
         except grpc.aio.AioRpcError as error:
             await channel.close()
-            raise self._error(error.code(), error.details()) from error
+            raise self._refused(error.code(), error.details(), tls) from error
         except TimeoutError as error:
             await channel.close()
             raise ConnectionError(
@@ -321,6 +321,10 @@ class GoalLink:
         if call.done():
             return self._error(await call.code(), await call.details())
         return ConnectionError(f"the stream to the dataplane at {self.address} broke: {error}")
+
+    def _refused(self, code: grpc.StatusCode, details: str | None, tls: ChannelTls | None) -> ConnectionError:
+        """Why there was no stream: what a failed handshake means, if that was it."""
+        return self._error(code, explain(details or "", tls) or details)
 
     def _error(self, code: grpc.StatusCode, details: str | None) -> ConnectionError:
         reason = f": {details}" if details else ""

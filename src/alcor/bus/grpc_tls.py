@@ -20,10 +20,14 @@ _Options = Sequence[tuple[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class ChannelTls:
-    """How a client connects: as whom, and to a process of which role it wants to speak."""
+    """How a client connects: as whom, and to a process of which role it wants to speak.
+
+    own: our role, for messages; empty for a host.
+    """
 
     source: Source
     role: str
+    own: str = ""
 
 
 def open_channel(address: str, options: _Options, tls: ChannelTls | None) -> grpc.aio.Channel:
@@ -34,20 +38,27 @@ def open_channel(address: str, options: _Options, tls: ChannelTls | None) -> grp
         own = tls.source.current()
     except (OSError, ValueError) as error:
         raise ConnectionError(f"the certificate for {address} cannot be used: {error}") from error
-    _check_valid(own)
+    _check_valid(own, tls.own)
     credentials = grpc.ssl_channel_credentials(own.trusted, own.key, own.certificate)
     # What the server must prove is its role; where it is may change, and behind whatever balancer.
     named = ("grpc.ssl_target_name_override", role_dns(tls.role))
     return grpc.aio.secure_channel(address, credentials, options=(*options, named))
 
 
-def _check_valid(own: Credential) -> None:
+def _check_valid(own: Credential, role: str) -> None:
     certificate = x509.load_pem_x509_certificate(own.certificate)
-    if remaining(certificate, utc_now()).total_seconds() <= 0:
-        raise ConnectionError(
-            f"our certificate expired at {certificate.not_valid_after_utc:%Y-%m-%d %H:%M:%S} UTC; a host renews it by "
-            "itself while it reaches the region's API (`alcor-agent renew` says what keeps it from that)"
+    if remaining(certificate, utc_now()).total_seconds() > 0:
+        return
+    way_out = (
+        "a host renews it by itself while it reaches the region's API: `alcor-agent renew` says what is wrong"
+    )
+    if role:
+        way_out = (
+            f"issue it again where ca.key is (`alcor ca issue {role} --out DIR`), and copy it to tls.folder"
         )
+    raise ConnectionError(
+        f"our certificate expired at {certificate.not_valid_after_utc:%Y-%m-%d %H:%M:%S} UTC; {way_out}"
+    )
 
 
 def explain(details: str, tls: ChannelTls | None) -> str:
@@ -56,9 +67,12 @@ def explain(details: str, tls: ChannelTls | None) -> str:
         # A plain greeting is what a TLS server hangs up on.
         return "it hung up at once: does it want TLS?" if "Socket closed" in details else ""
     if "CERTIFICATE_VERIFY_FAILED" in details or "not valid for target" in details or "Hostname" in details:
-        return f"what listens there is not of this host's region, or not its {tls.role}"
+        whose = "our" if tls.own else "this host's"
+        return f"what listens there is not of {whose} region, or not its {tls.role}"
     if "WRONG_VERSION_NUMBER" in details:
         return "it does not speak TLS"
+    if tls.own and ("Socket closed" in details or "ALERT" in details):
+        return f"it did not accept our certificate as {tls.own}: that is of another region, or clocks differ"
     if "Socket closed" in details or "ALERT" in details:
         return "it did not accept this host's certificate: the host was joined to another region, or clocks differ"
     return ""

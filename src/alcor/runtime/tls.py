@@ -105,7 +105,7 @@ def channel_tls(config: RegionConfig, mode: Mode, address: str, *, own: str, to:
     if not is_secured(mode, address):
         return None
     try:
-        return ChannelTls(region_folder(config).source(own, days=config.tls.role_days), to)
+        return ChannelTls(region_folder(config).source(own, days=config.tls.role_days), to, own)
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{address} has TLS, but {_text(error)}") from error
 
