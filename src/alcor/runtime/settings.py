@@ -74,13 +74,20 @@ def _section(type_: Any, settings: Mapping[str, tuple[Any, str]]) -> Any:
             raise ConfigurationError(f"{origin} is not a setting; there are {', '.join(sorted(fields))}")
         field_type = fields[name].type
         try:
-            text_list = isinstance(value, str) and get_origin(_bare(field_type)) is tuple
-            raw = [part.strip() for part in value.split(",") if part.strip()] if text_list else value
+            raw = _parts(value) if get_origin(_bare(field_type)) is tuple else value
             raw = str(raw) if isinstance(raw, Path) else raw
             values[name] = msgspec.convert(raw, field_type, strict=False, dec_hook=_decode)
         except msgspec.ValidationError as error:
             raise ConfigurationError(f"{origin} = {value!r}: {error}") from error
     return type_(**values)
+
+
+def _parts(value: Any) -> Any:
+    """What a list holds: a variable is one text, a repeated flag several, and commas part them in both."""
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+        return value
+    return [part.strip() for text in texts for part in text.split(",") if part.strip()]
 
 
 def _bare(type_: Any) -> Any:

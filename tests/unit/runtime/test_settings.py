@@ -73,3 +73,16 @@ def test_every_setting_is_explained(tree: type[RegionConfig] | type[AgentConfig]
 
     assert len(rows) >= 9
     assert [name for name, _, _, text in rows if not text.endswith(".")] == []
+
+
+def test_commas_part_a_list_wherever_it_comes_from() -> None:
+    """A variable, a flag and a repeated flag say the same."""
+    wanted = ("10.0.0.1:1", "10.0.0.2:1")
+    for environ, flags in (
+        ({"ALCOR_BUS__DATAPLANE": "10.0.0.1:1, 10.0.0.2:1"}, {}),
+        ({}, {"bus.dataplane": ["10.0.0.1:1,10.0.0.2:1"]}),
+        ({}, {"bus.dataplane": ["10.0.0.1:1", "10.0.0.2:1"]}),
+    ):
+        found = load(RegionConfig, file=None, environ=environ, flags=flags)
+
+        assert found.bus.dataplane == wanted
