@@ -286,6 +286,24 @@ async def test_who_hears_of_hosts_again_knows_nothing_of_the_time_before() -> No
         assert [report.host_id for report in told] == ["stays"]
 
 
+async def test_what_is_reported_in_a_term_is_for_its_reader() -> None:
+    """Who read in the term before, and has not gone yet, takes nothing of what is told to the next one."""
+    async with a_region(1) as region, a_client(region.addresses) as client, being_read(client):
+        (only,) = region.replicas
+        only.hold(ALL, realizes=1)
+        client.report(HostReport(host_id="host", epoch=EPOCH, alive=True, at_ms=1, session=3))
+        before = only.server.reports()
+        assert [report.host_id for report in await anext(before)] == ["host"]
+        late = asyncio.ensure_future(anext(before, None))
+        await asyncio.sleep(0)
+
+        only.hold(ALL)
+        only.hold(ALL, realizes=2)
+
+        assert [report.host_id for report in await anext(only.server.reports())] == ["host"]
+        assert await late is None
+
+
 # --- with the ncm's cache ----------------------------------------------------------------------------------
 
 SCOPES = [neighbours_scope(id) for id in ("a", "b", "c")]

@@ -365,7 +365,10 @@ def test_the_guides_first_run_is_sound(tmp_path: Path) -> None:
         (["--deadline", "0"], "--deadline"),
         (["--format", "yaml"], "--format"),
         (["--database", "oracle"], "postgresql://"),
-        (["--database", "postgresql://x:y@127.0.0.1:1/none"], "database cannot be reached"),
+        (
+            ["--database", "postgresql://x:y@127.0.0.1:1/none"],
+            "The database none at 127.0.0.1:1 cannot be reached",
+        ),
         (["--report", "/proc/report"], "--report /proc/report: "),
         (["--report", "pyproject.toml"], "--report pyproject.toml: "),
         (["--hosts", "90000", "--workers", "1"], "open files"),

@@ -14,6 +14,8 @@ from tests.support.sim.run import Outcome
 BATCH = 20
 """Seeds that share a process: starting one takes as long as some runs."""
 SEEDS, SEEDS_LONG = 200, 4_000
+FOUND = (208, 209, 371, 2496, 2995, 5225)
+"""Later seeds that have failed."""
 CRASHES, CRASHES_LONG = 10, 10_000
 """Resumptions per kind at which a crash is tried; the long run tries all."""
 
@@ -24,7 +26,7 @@ SEEN = (
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Batches of seeds: as many as the run is to be long, or the one that is replayed."""
+    """Batches of seeds: as many as the run is to be long and those that have failed, or the one that is replayed."""
     if "batch" not in metafunc.fixturenames:
         return
     seed: int | None = metafunc.config.getoption("--seed")
@@ -32,10 +34,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("batch", [(seed, seed)], ids=[f"seed-{seed}"])
         return
     last = SEEDS_LONG if metafunc.config.getoption("--long") else SEEDS
-    firsts = range(1, last + 1, BATCH)
-    metafunc.parametrize(
-        "batch", [(first, first + BATCH - 1) for first in firsts], ids=[f"from-{first}" for first in firsts]
-    )
+    batches = [(first, first + BATCH - 1) for first in range(1, last + 1, BATCH)]
+    batches += [(seed, seed) for seed in FOUND if seed > last]
+    metafunc.parametrize("batch", batches, ids=[f"from-{first}" for first, _ in batches])
 
 
 def told(outcome: Outcome, replay: str) -> str:

@@ -255,7 +255,7 @@ class DataplaneBus(Protocol):
         """Have ncms tell who holds these scopes how far they are, ahead of the idle pace."""
 
     def reports(self) -> AsyncIterator[Sequence[HostReport]]:
-        """What ncms report, in batches, without end."""
+        """What ncms report, in batches; ends when `hold` says that another term of hearing of hosts begins."""
 
     async def ask(self, host_id: str, body: bytes, within_s: float) -> bytes:
         """Ask a host's agent. Raises: Unavailable if it is not attached, does not answer in time or cannot."""

@@ -138,6 +138,8 @@ class LocalBus:
         self._marks: Marks | None = None
         self._ready = asyncio.Event()
         self._reports: dict[str, HostReport] = {}
+        # Counts the times that reports were forgotten.
+        self._term = 0
         self._reported = asyncio.Event()
         self._questions = Questions()
         self._asked: list[Question] = []
@@ -232,10 +234,18 @@ class LocalBus:
                 self._hastened[scope] = max(after, self._hastened.get(scope, _NOTHING))
         self._ready.set()
 
-    async def reports(self) -> AsyncIterator[Sequence[HostReport]]:
-        """As `GoalBus.reports`: at most one report per host and batch, merged as `merge_reports` says."""
+    def reports(self) -> AsyncIterator[Sequence[HostReport]]:
+        """As `GoalBus.reports`: at most one report per host and batch, merged as `merge_reports` says.
+
+        Ends when what was reported is forgotten: what comes then is for whoever asks for reports after that.
+        """
+        return self._reports_of(self._term)
+
+    async def _reports_of(self, term: int) -> AsyncIterator[Sequence[HostReport]]:
         while True:
             await self._reported.wait()
+            if term != self._term:
+                return
             self._reported.clear()
             batch, self._reports = list(self._reports.values()), {}
             if batch:
@@ -428,8 +438,10 @@ class LocalBus:
         self._reported.set()
 
     def forget_reports(self) -> None:
-        """What was reported and not read yet is void."""
+        """What was reported and not read yet is void, and whoever reads does so no more."""
         self._reports = {}
+        self._term += 1
+        self._reported.set()
 
 
 def encode_puts(codec: ItemCodec, puts: Iterable[Put]) -> tuple[Envelope, ...]:

@@ -14,13 +14,13 @@ a status from before can never be taken for one of now.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import msgspec
 
-from alcor.bus.interface import DataplaneBus, HostReport, PortReport
+from alcor.bus.interface import HostReport, PortReport
 from alcor.dataplane.barrier import Barriers, Heard
 from alcor.dataplane.calm import WAIT_S, Calm
 from alcor.dataplane.cause import cause
@@ -138,7 +138,6 @@ class Realizer:
     def __init__(
         self,
         store: Store,
-        bus: DataplaneBus,
         *,
         now_ms: Callable[[], int],
         history_lost: HistoryLost,
@@ -161,7 +160,7 @@ class Realizer:
         self._told = told
         self.barriers = barriers if barriers is not None else Barriers(self.heard)
         """Who has what; follows the graph beside this one, and hears what this one hears."""
-        self._store, self._bus = store, bus
+        self._store = store
         self._now_ms, self._history_lost = now_ms, history_lost
         self._host_write_s = host_write_s
         self._term = term
@@ -224,12 +223,12 @@ class Realizer:
         if self._claims:
             self._stirred.set()
 
-    async def listen(self) -> None:
-        """Take in what hosts report, until cancelled. A report is one piece, whatever it says."""
+    async def listen(self, reports: AsyncIterator[Sequence[HostReport]]) -> None:
+        """Take in what hosts report, as long as there are reports. A report is one piece, whatever it says."""
         # Not before: what was written of many hosts may take longer to read than silence may last.
         self._silence = asyncio.get_running_loop().call_later(self._silence_s, self._end_silence)
         pace = Pace(JUDGED_MAX)
-        async for batch in self._bus.reports():
+        async for batch in reports:
             for report in batch:
                 try:
                     await self._hear(report)

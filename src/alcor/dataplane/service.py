@@ -151,7 +151,6 @@ class Dataplane:
         """One term of hearing of hosts. Raises: Unavailable if what was written before cannot be read."""
         realizer = Realizer(
             self._store,
-            self._bus,
             now_ms=self._now_ms,
             history_lost=self._begin_epoch,
             term=generation,
@@ -167,6 +166,8 @@ class Dataplane:
         work: list[asyncio.Task[None]] = []
         try:
             await realizer.begin(self._publisher.epoch, self._graph, anew=False)
+            if self._holdings.realizes != generation:
+                return  # reading took longer than the term: what hosts say now is said to another one
             work += self._working(realizer, generation)
             done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -180,7 +181,7 @@ class Dataplane:
 
     def _working(self, realizer: Realizer, generation: int) -> list[asyncio.Task[None]]:
         return [
-            asyncio.create_task(realizer.listen(), name="dataplane-listen"),
+            asyncio.create_task(realizer.listen(self._bus.reports()), name="dataplane-listen"),
             asyncio.create_task(realizer.write(), name="dataplane-write"),
             asyncio.create_task(realizer.watch(), name="dataplane-watch"),
             asyncio.create_task(self._until_other(generation), name="dataplane-term"),

@@ -129,7 +129,6 @@ async def a_site(
 
     realizer = Realizer(
         cast(Store, SimpleNamespace(observations=seen)),
-        bus,
         now_ms=lambda: NOW_MS,
         history_lost=history_lost,
         **options,
@@ -137,7 +136,7 @@ async def a_site(
     graph = a_graph(H1, H2, N, *rows, revision=LOADED)
     await realizer.begin(EPOCH, graph, anew=True)
     tasks = [asyncio.create_task(realizer.write())]
-    tasks += [asyncio.create_task(realizer.listen())] if listens else []
+    tasks += [asyncio.create_task(realizer.listen(bus.reports()))] if listens else []
     try:
         yield Site(realizer, graph, bus, seen, lost)
     finally:

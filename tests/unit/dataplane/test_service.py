@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from alcor.bus.interface import HostReport, PortReport
+from alcor.bus.interface import Holdings, HostReport, PortReport
 from alcor.dataplane.service import ATTEMPTS_MAX, Dataplane
 from alcor.goalstate.intent import ENTITIES
 from alcor.goalstate.item import ItemKind, Key, LocalPort
@@ -502,6 +502,54 @@ async def test_a_confirmed_port_is_active_in_the_store(store: SqliteStore) -> No
 
     assert (fact.status, fact.host_id, fact.revision, fact.realized_at_ms) == ("ACTIVE", "h1", revision, 4.5)
     assert host.alive
+
+
+class Late(RecordingObservations):
+    """Observations that can be read when the test says so. `asked`: that somebody reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.may_be_read = asyncio.Event(), asyncio.Event()
+
+    async def hosts(self, ids: Sequence[str]) -> dict[str, HostObservation]:
+        self.asked.set()
+        await self.may_be_read.wait()
+        return await super().hosts(ids)
+
+
+class Heard(RecordingBus):
+    """A bus that knows in which term it was asked for reports."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.realizes = 0
+        self.terms: list[int] = []
+
+    def hold(self, holdings: Holdings) -> None:
+        self.realizes = holdings.realizes
+
+    def reports(self) -> AsyncIterator[Sequence[HostReport]]:
+        self.terms.append(self.realizes)
+        return super().reports()
+
+
+async def test_who_reads_for_longer_than_its_term_hears_nothing(store: SqliteStore) -> None:
+    """What hosts say in a dataplane's next term is heard by that one, not by one that was still at its reading."""
+    await commit(store, put=[H1])
+    through, bus, late = ThroughStore(store), Heard(), Late()
+    through.observations = late
+    async with running(through, bus, generation=None) as dataplane:
+        dataplane.hold(Holdings(member_id="d", shards={}, realizes=4))
+        async with asyncio.timeout(PATIENCE_S):
+            await late.asked.wait()
+            dataplane.hold(Holdings(member_id="d", shards={}))
+            dataplane.hold(Holdings(member_id="d", shards={}, realizes=7))
+            late.may_be_read.set()
+            bus.report(HostReport(host_id="h1", epoch=await epoch_of(store), alive=True, at_ms=5))
+            await late.until(lambda: "h1" in late.host_facts)
+
+    assert bus.terms == [7]
+    assert late.term == 7
 
 
 async def test_local_ports_are_held_by_key(store: SqliteStore) -> None:
