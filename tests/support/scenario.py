@@ -166,7 +166,7 @@ def _all_flows(site: Site, host: str) -> list[str]:
 
 def findings(site: Site, folder: Path) -> list[str]:
     """What is wrong with the region's rows, seen in a copy of its database. `folder`: an empty one."""
-    source = next(path for path in site.region.data.iterdir() if path.suffix in (".db", ".sqlite"))
+    source = site.region.data / "alcor.db"
     with sqlite3.connect(source) as here, sqlite3.connect(folder / source.name) as there:
         here.backup(there)
 
