@@ -72,6 +72,9 @@ def frozen(site: Site, host: str) -> float:
 
 def switch_killed(site: Site, host: str, *, seen_at: str = "") -> float:
     """A switch is killed and started again; seen by its own agent, or by the probes of another host."""
+    if seen_at:
+        # Who was away itself misses only whom it has seen since.
+        until(site, host, lambda found: bool(found["reached_by"] == len(HOSTS) - 1))
     site.hosts[host].kill("ovs-vswitchd")
     seer = seen_at or host
     says: Callable[[Row], bool] = lambda found: bool(found["paths_down"] if seen_at else found["detail"])  # noqa: E731
