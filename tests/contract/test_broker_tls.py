@@ -1,26 +1,21 @@
 """A broker over mutual TLS: a real NATS server with a certificate of the region's own authority."""
 
-import asyncio
-import random
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from alcor.bus.broker import BrokerReader, BrokerSender
 from alcor.cli.main import app
 from alcor.identity.authority import utc_now
 from alcor.identity.folder import HOST, HOST_KEY, RegionFolder
-from alcor.runtime.broker import broker_place
-from alcor.runtime.config import Bus, RegionConfig
+from alcor.runtime.config import Bus
+from tests.support.broker_ends import trying
 from tests.support.identity import JoinedHost, an_authority
 from tests.support.nats import Node, free_ports
-
-PATIENCE_S = 30.0
+from tests.support.normal_bus import until
 
 USERS = '{user: "dataplane.region.alcor"}, {user: "ncm.region.alcor"}'
 
@@ -87,28 +82,6 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     node.start()
     yield Broker(node, folder)
     node.kill()
-
-
-@asynccontextmanager
-async def trying(bus: Bus) -> AsyncIterator[tuple[BrokerSender, BrokerReader]]:
-    """Both ends, as processes of this configuration make them."""
-    place = broker_place(RegionConfig(bus=bus))
-    assert place is not None
-    sender = BrokerSender(place, random=random.random, healthy_s=0.1, probe_s=0.1)
-    reader = BrokerReader(place, random=random.random, heartbeat_s=0.1)
-    tasks = [asyncio.create_task(sender.run()), asyncio.create_task(reader.run(lambda _frame: None))]
-    try:
-        yield sender, reader
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not holds():  # noqa: ASYNC110  # another program's state
-            await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize(("role", "scheme"), [("dataplane", "tls"), ("ncm", "tls"), ("ncm", "nats")])

@@ -16,6 +16,7 @@ from alcor.bus.goal_client import GoalClient
 from alcor.bus.goal_server import GoalServer
 from alcor.bus.grpc_tls import ChannelTls, server_credentials
 from alcor.identity.authority import utc_now
+from alcor.identity.credential import Source
 from alcor.identity.folder import CA_KEY, RegionFolder
 from alcor.model.errors import Conflict
 from alcor.runtime.config import Data, Ncm, RegionConfig
@@ -74,6 +75,17 @@ async def test_an_ncm_of_another_machine_attaches_by_its_certificate(region: Apa
     await until("the ncm to be attached", lambda: ncm.health() == (200, {}))
 
 
+async def _is_told(address: str, source: Source, reason: str) -> None:
+    """An ncm with these files does not come in, and says why."""
+    tls = ChannelTls(source, "dataplane", "ncm")
+    client = GoalClient(
+        address, ncm_id="ncm", secret=lambda: "", random=random.random, tls=lambda _address: tls
+    )
+    async with being_read(client):
+        await until("the reason", lambda: reason in client.trouble)
+    await client.close()
+
+
 async def test_what_is_wrong_with_certificates_is_said_of_the_role(tmp_path: Path) -> None:
     """An ncm of another region's authority, and one whose certificate expired: the reason and the way out are those of
     a role, not of a host."""
@@ -90,21 +102,9 @@ async def test_what_is_wrong_with_certificates_is_said_of_the_role(tmp_path: Pat
     )
     (address,) = await server.start()
     try:
-        for source, reason in (
-            (others.source("ncm", days=1), "what listens there is not of our region, or not its dataplane"),
-            (expired.folder.source(), "alcor ca issue ncm --out DIR"),
-        ):
-            tls = ChannelTls(source, "dataplane", "ncm")
-            client = GoalClient(
-                address,
-                ncm_id="ncm",
-                secret=lambda: "",
-                random=random.random,
-                tls=lambda _address, tls=tls: tls,  # type: ignore[misc]  # bound now
-            )
-            async with being_read(client):
-                await until("the reason", lambda: reason in client.trouble)  # noqa: B023  # awaited here
-            await client.close()
+        told = "what listens there is not of our region, or not its dataplane"
+        await _is_told(address, others.source("ncm", days=1), told)
+        await _is_told(address, expired.folder.source(), "alcor ca issue ncm --out DIR")
     finally:
         await server.stop(0)
 
